@@ -1,0 +1,1 @@
+//! Portcullis, an FTP-aware gateway.
