@@ -1,1 +1,4 @@
 //! Portcullis, an FTP-aware gateway.
+
+pub mod engine;
+pub mod policy;

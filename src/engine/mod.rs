@@ -1,0 +1,395 @@
+//! The session state machine: facts in, requests out, no I/O.
+//!
+//! [`Session::handle`] takes one [`Input`] (a fact) and returns [`Output`]s (requests) in the order in
+//! which they must happen; here the order across kinds is the meaning: the record before its effect, the
+//! hole before its announcement. Nothing is queued inside, so there is no drain to forget. The only
+//! asynchrony is a held lane: while a pinhole is being opened or a leg dialled, that lane takes no next
+//! line. TLS will be one more such barrier: a `StartTls` request that holds the lane until its fact.
+//!
+//! This module must not know sockets, files, clocks, threads, randomness or a runtime.
+
+mod pinhole;
+mod record;
+mod settings;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::{Index, IndexMut, Not};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+pub use pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
+pub use record::{Carried, Event, Record, Refusal, SessionEnd, Violation};
+pub use settings::{
+    DataMode, ForeignAddress, PeerMatch, SessionFacts, Settings, SourcePort, Timeouts,
+};
+
+/// One of the two peers of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Who dialled us.
+    Client,
+    /// The FTP server that we dial.
+    Upstream,
+}
+
+impl Not for Side {
+    type Output = Side;
+
+    fn not(self) -> Side {
+        match self {
+            Side::Client => Side::Upstream,
+            Side::Upstream => Side::Client,
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Client => "client",
+            Side::Upstream => "upstream",
+        })
+    }
+}
+
+/// A value for each side's leg.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Legs<T> {
+    /// The client's.
+    pub client: T,
+    /// The upstream's.
+    pub upstream: T,
+}
+
+impl<T> Index<Side> for Legs<T> {
+    type Output = T;
+
+    fn index(&self, side: Side) -> &T {
+        match side {
+            Side::Client => &self.client,
+            Side::Upstream => &self.upstream,
+        }
+    }
+}
+
+impl<T> IndexMut<Side> for Legs<T> {
+    fn index_mut(&mut self, side: Side) -> &mut T {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Upstream => &mut self.upstream,
+        }
+    }
+}
+
+/// A session's name: 12 base32 characters (RFC 4648, lower case), time and randomness, made by the shell.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub [u8; 12]);
+
+impl SessionId {
+    /// Shows the name as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("????????????")
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A wall-clock reading: microseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Wall(pub u64);
+
+/// A reading of both clocks, handed in; the engine never reads one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Time {
+    /// Monotonic time since an arbitrary start.
+    pub mono: Duration,
+    /// Wall-clock time, for records only.
+    pub wall: Wall,
+}
+
+/// A fact, told to the session.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The client was admitted: the first input of every session.
+    ClientArrived,
+    /// The upstream's control connection is up.
+    UpstreamConnected {
+        /// Our own address on it.
+        gateway: SocketAddr,
+        /// The upstream's address on it.
+        upstream: SocketAddr,
+    },
+    /// No address of the upstream could be dialled.
+    UpstreamUnreachable {
+        /// Why the last one failed.
+        why: DialError,
+    },
+    /// Bytes arrived on a control connection.
+    Received {
+        /// From whom.
+        from: Side,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// A peer ended its control connection, or it broke.
+    Closed {
+        /// Which peer.
+        by: Side,
+    },
+    /// A peer took none of the bytes that wait for it for `timeouts.send_stall`.
+    SendStalled {
+        /// Which peer.
+        to: Side,
+    },
+    /// A port is set aside for a pinhole; nothing listens there yet.
+    PinholeReserved {
+        /// The pinhole.
+        id: PinholeId,
+        /// Its address and port.
+        at: SocketAddr,
+    },
+    /// The pinhole is open.
+    PinholeOpened {
+        /// The pinhole.
+        id: PinholeId,
+    },
+    /// The pinhole could not be reserved, or could not be opened after that; the shell holds nothing of it.
+    PinholeRefused {
+        /// The pinhole.
+        id: PinholeId,
+        /// Why.
+        why: RefusalReason,
+    },
+    /// The awaited peer dialled; the shell has shut the hole behind it.
+    PinholeUsed {
+        /// The pinhole.
+        id: PinholeId,
+        /// Who dialled.
+        peer: SocketAddr,
+    },
+    /// A dialled leg is connected.
+    DataDialled {
+        /// The data connection.
+        transfer: TransferId,
+        /// The dialled side.
+        side: Side,
+    },
+    /// A dialled leg failed.
+    DataDialFailed {
+        /// The data connection.
+        transfer: TransferId,
+        /// The dialled side.
+        side: Side,
+        /// Why.
+        why: DialError,
+    },
+    /// The relay of a transfer ended, by itself or because it was told to.
+    DataFinished {
+        /// The data connection.
+        transfer: TransferId,
+        /// What was carried, and how it ended.
+        usage: Usage,
+    },
+    /// The first gating record of the last list of outputs was not accepted; the rest of that list was dropped.
+    RecordRefused,
+    /// Time passed; a deadline of `next_wake` may be over.
+    TimePassed,
+    /// The gateway drains: finish what runs, begin nothing.
+    ShutdownRequested,
+    /// An operator ends the session now (`ctl kill`), or the drain deadline is over.
+    KillRequested {
+        /// Told in the record.
+        reason: SessionEnd,
+    },
+}
+
+/// A request to the shell, to be performed in order.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Dial the upstream's control connection, failing over between its addresses.
+    DialUpstream,
+    /// Send bytes on a control connection.
+    Send {
+        /// To whom.
+        to: Side,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// Set a port of the window aside; answered by `PinholeReserved` or `PinholeRefused`.
+    ReservePinhole {
+        /// Its name.
+        id: PinholeId,
+        /// What it is.
+        pinhole: Pinhole,
+    },
+    /// Open a reserved pinhole; answered by `PinholeOpened` or `PinholeRefused`.
+    OpenPinhole {
+        /// Its name.
+        id: PinholeId,
+    },
+    /// Shut a pinhole, reserved, open or used: exactly once each. A connection that nobody relays yet is closed.
+    ClosePinhole {
+        /// Its name.
+        id: PinholeId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Dial a data leg; answered by `DataDialled` or `DataDialFailed`.
+    DialData {
+        /// The data connection.
+        transfer: TransferId,
+        /// The side to dial.
+        side: Side,
+        /// Where to.
+        to: SocketAddr,
+        /// Our address to dial from: the peer must see the address of its control connection.
+        from: SocketAddr,
+    },
+    /// Carry bytes in this direction as soon as both legs are there; payload against it goes nowhere.
+    StartRelay {
+        /// The data connection.
+        transfer: TransferId,
+        /// The direction.
+        direction: Direction,
+    },
+    /// End a transfer's legs, whether the relay runs or not; if one was started, `DataFinished` answers.
+    EndData {
+        /// The data connection.
+        transfer: TransferId,
+        /// How.
+        manner: Manner,
+    },
+    /// Write a record; if it gates an effect and is not accepted, drop the rest and hand in `RecordRefused`.
+    Write(Box<Record>),
+    /// Close a control connection after what waits for it was sent.
+    Close {
+        /// Whose.
+        side: Side,
+    },
+}
+
+/// The direction of a transfer: payload flows this way only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From the upstream to the client: RETR, LIST, NLST, MLSD.
+    Download,
+    /// From the client to the upstream: STOR, STOU, APPE.
+    Upload,
+}
+
+impl Direction {
+    /// Tells where the payload comes from.
+    pub fn source(self) -> Side {
+        match self {
+            Direction::Download => Side::Upstream,
+            Direction::Upload => Side::Client,
+        }
+    }
+}
+
+/// How a transfer's legs are to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Reset both legs now: nothing that was cut off may look complete.
+    Abort,
+    /// Deliver what still comes; when nothing moves for `timeouts.linger`, end as [`Outcome::LingerOver`].
+    Linger,
+}
+
+/// What a relay carried, and how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes from the client to the upstream.
+    pub bytes_up: u64,
+    /// Bytes from the upstream to the client.
+    pub bytes_down: u64,
+    /// Bytes that came against the direction and were dropped.
+    pub wrong_direction: u64,
+    /// Bytes in the receiver's send queue that it had not acknowledged at the end.
+    pub unacknowledged: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a relay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The source's end of file was reached, all bytes and the FIN were handed to the receiver's kernel.
+    Complete,
+    /// A leg broke: reset, or unreachable in the middle.
+    Broken {
+        /// Which.
+        side: Side,
+    },
+    /// No byte moved for `timeouts.stall`.
+    Stalled,
+    /// No byte moved for `timeouts.linger` after the end was announced.
+    LingerOver,
+    /// It was told to abort.
+    Aborted,
+}
+
+/// Why a dial failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DialError {
+    /// Nobody listens there.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+    /// No route, or a firewall said no.
+    Unreachable,
+    /// The name could not be resolved.
+    NoSuchName,
+    /// Our own address or port could not be used.
+    LocalAddress,
+    /// The upstream is at its `max_sessions`.
+    Busy,
+    /// Anything else; the shell's log has the reason.
+    Other,
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DialError::Refused => "connection refused",
+            DialError::TimedOut => "no answer in time",
+            DialError::Unreachable => "no route to it",
+            DialError::NoSuchName => "its name cannot be resolved",
+            DialError::LocalAddress => "the local address or port cannot be used",
+            DialError::Busy => "it has its maximum of sessions",
+            DialError::Other => "the connection failed",
+        })
+    }
+}
+
+/// When the session next wants to be told that time passed, and why: a deadline travels with its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wake {
+    /// Monotonic time of [`Time::mono`].
+    pub at: Duration,
+    /// The deadline's name, for traces.
+    pub why: &'static str,
+}
