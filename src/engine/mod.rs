@@ -117,6 +117,23 @@ impl Serialize for SessionId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Wall(pub u64);
 
+impl fmt::Display for Wall {
+    /// Writes UTC as RFC 3339 with microseconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = i64::try_from(self.0).unwrap_or(i64::MAX);
+        match jiff::Timestamp::from_microsecond(micros) {
+            Ok(time) => write!(f, "{time:.6}"),
+            Err(_) => write!(f, "{:.6}", jiff::Timestamp::MAX),
+        }
+    }
+}
+
+impl Serialize for Wall {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A reading of both clocks, handed in; the engine never reads one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Time {
