@@ -36,7 +36,7 @@ impl Record {
             | Event::DataDialled { .. } => true,
             Event::UpstreamConnected { .. }
             | Event::UpstreamUnreachable { .. }
-            | Event::LoginSucceeded
+            | Event::LoginSucceeded { .. }
             | Event::LoginFailed { .. }
             | Event::CommandDenied { .. }
             | Event::CommandRefused { .. }
@@ -95,7 +95,10 @@ pub enum Event {
     },
     /// The server accepted the user.
     #[serde(rename = "login.succeeded")]
-    LoginSucceeded,
+    LoginSucceeded {
+        /// The e-mail address that an anonymous user gave as password (escaped), if the config wants it.
+        email: Option<String>,
+    },
     /// The server refused the user.
     #[serde(rename = "login.failed")]
     LoginFailed {
@@ -374,8 +377,6 @@ pub enum Refusal {
     NothingNegotiated,
     /// The address family or form can't be used on this control connection.
     Family,
-    /// More commands than the rate allows.
-    Rate,
 }
 
 /// How a peer broke the protocol.
