@@ -24,6 +24,6 @@ pub use command::{BareLf, Command, CommandFault};
 pub use escape::{escaped, escaped_to};
 pub use foreign::ForeignProtocol;
 pub use line::{Ending, FrameFault, Line, LineFramer};
-pub use mask::masked;
+pub use mask::{masked, masked_to};
 pub use reply::{Reply, ReplyAssembler, ReplyClass, ReplyCode, ReplyFault};
 pub use verb::{TransferDirection, Verb};
