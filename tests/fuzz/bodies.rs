@@ -4,6 +4,9 @@
 //! protocol text; what else a body needs (limits, cuts) it draws from the input's own hash, so that every input means
 //! the same everywhere.
 
+#[path = "model.rs"]
+mod model;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use portcullis::ftp::address::{
@@ -13,8 +16,8 @@ use portcullis::ftp::address::{
 use portcullis::ftp::feature::{feature_verb, filter_feat};
 use portcullis::ftp::line::unescape_iac;
 use portcullis::ftp::{
-    BareLf, Command, CommandFault, Ending, FrameFault, Line, LineFramer, Reply, ReplyAssembler,
-    ReplyFault, Verb, escaped, escaped_to, masked, masked_to,
+    BareLf, Command, CommandFault, Ending, Line, LineFramer, Reply, ReplyAssembler, ReplyFault,
+    Verb, escaped, escaped_to, masked, masked_to,
 };
 
 /// Draws small numbers from an input's hash.
@@ -39,7 +42,7 @@ impl Dice {
 pub fn lines(data: &[u8]) {
     let mut dice = Dice::of(data);
     let limit = [8, 64, 512][dice.below(3)];
-    let expected = modelled(data, limit);
+    let expected = model::frame(data, limit);
 
     let mut framer = LineFramer::new(limit);
     framer.push(data);
@@ -101,10 +104,8 @@ pub fn lines(data: &[u8]) {
     }
 }
 
-type Framed = Vec<Result<Line, FrameFault>>;
-
 /// Takes every line, up to a fault and not past it.
-fn drained(framer: &mut LineFramer, pushed: usize, limit: usize) -> Framed {
+fn drained(framer: &mut LineFramer, pushed: usize, limit: usize) -> model::Framed {
     assert!(framer.pending() <= pushed + limit + 1);
     let mut lines = Vec::new();
     while let Some(line) = framer.next_line() {
@@ -118,74 +119,9 @@ fn drained(framer: &mut LineFramer, pushed: usize, limit: usize) -> Framed {
     lines
 }
 
-/// Frames in the plainest way: all at once, byte by byte.
-fn modelled(data: &[u8], limit: usize) -> Framed {
-    enum Telnet {
-        Text,
-        Iac,
-        Option,
-        Inside,
-        InsideIac,
-    }
-    let mut lines = Vec::new();
-    for raw in data.split_inclusive(|byte| *byte == b'\n') {
-        let (raw, complete) = match raw {
-            [raw @ .., b'\n'] => (raw, true),
-            raw => (raw, false),
-        };
-        if raw.len() > limit {
-            lines.push(Err(FrameFault::TooLong));
-            break;
-        }
-        if !complete {
-            break;
-        }
-        let (raw, ending) = match raw {
-            [raw @ .., b'\r'] => (raw, Ending::CrLf),
-            raw => (raw, Ending::Lf),
-        };
-        let mut bytes = Vec::new();
-        let mut telnet = Telnet::Text;
-        for byte in raw {
-            telnet = match (telnet, *byte) {
-                (Telnet::Text, 0xFF) => Telnet::Iac,
-                (Telnet::Text, text) => {
-                    bytes.push(text);
-                    Telnet::Text
-                }
-                (Telnet::Iac, 0xFF) => {
-                    bytes.extend([0xFF, 0xFF]);
-                    Telnet::Text
-                }
-                (Telnet::Iac, 0xFA) => Telnet::Inside,
-                (Telnet::Iac, 0xFB..=0xFE) => Telnet::Option,
-                (Telnet::Iac, 0xF0..) => Telnet::Text,
-                (Telnet::Iac, text) => {
-                    bytes.extend([0xFF, text]);
-                    Telnet::Text
-                }
-                (Telnet::Option, _) | (Telnet::InsideIac, 0xF0) => Telnet::Text,
-                (Telnet::Inside, 0xFF) => Telnet::InsideIac,
-                (Telnet::Inside | Telnet::InsideIac, _) => Telnet::Inside,
-            };
-        }
-        if matches!(telnet, Telnet::Iac) {
-            bytes.push(0xFF);
-        }
-        let (stray_cr, nul) = (bytes.contains(&b'\r'), bytes.contains(&0));
-        lines.push(Ok(Line {
-            bytes,
-            ending,
-            stray_cr,
-            nul,
-        }));
-    }
-    lines
-}
-
 /// A command leaves as one line that parses to the same command, and prints as one harmless line.
 pub fn commands(data: &[u8]) {
-    for line in modelled(data, 512).into_iter().flatten() {
+    for line in model::frame(data, 512).into_iter().flatten() {
         print_harmless(&masked(&line.bytes).to_string());
         print_harmless(&masked_to(&line.bytes, 16).to_string());
         let refusing = Command::parse(line.clone(), BareLf::Refuse);
@@ -243,7 +179,7 @@ pub fn replies(data: &[u8]) {
     let mut dice = Dice::of(data);
     let (max_bytes, max_lines) = ([64, 4096][dice.below(2)], [3, 100][dice.below(2)]);
     let mut assembler = ReplyAssembler::new(max_bytes, max_lines);
-    for line in modelled(data, 512).into_iter().flatten() {
+    for line in model::frame(data, 512).into_iter().flatten() {
         match assembler.push(line.clone()) {
             Ok(None) => assert!(!assembler.is_idle()),
             Ok(Some(reply)) => {
@@ -296,7 +232,7 @@ fn read_back(reply: &Reply) -> Result<Reply, ReplyFault> {
 /// A filtered list of features is one reply, and holds the upstream's own lines in their order.
 pub fn features(data: &[u8]) {
     let mut assembler = ReplyAssembler::new(1 << 16, 1 << 10);
-    for line in modelled(data, 512).into_iter().flatten() {
+    for line in model::frame(data, 512).into_iter().flatten() {
         let Ok(reply) = assembler.push(line) else {
             break;
         };
@@ -319,7 +255,7 @@ pub fn features(data: &[u8]) {
 
 /// An address that is read leaves in a form that reads as the same one, and numbers mean what they say.
 pub fn addresses(data: &[u8]) {
-    assert_eq!(parse_port(data).ok(), modelled_port(data));
+    assert_eq!(parse_port(data).ok(), model::port(data));
     if let Ok(address) = parse_port(data) {
         assert_eq!(parse_port(port_argument(address).as_bytes()), Ok(address));
         assert_eq!(parse_227(data), Ok(address), "the same numbers in a reply");
@@ -346,27 +282,11 @@ pub fn addresses(data: &[u8]) {
     }
 }
 
-fn modelled_port(data: &[u8]) -> Option<std::net::SocketAddrV4> {
-    let text = str::from_utf8(data).ok()?;
-    let short = |field: &&str| field.len() <= 3 && field.bytes().all(|byte| byte.is_ascii_digit());
-    let fields: Vec<&str> = text.split(',').filter(short).collect();
-    let numbers: Vec<u8> = fields
-        .iter()
-        .filter_map(|field| field.parse().ok())
-        .collect();
-    let [a, b, c, d, high, low] = *numbers.as_slice() else {
-        return None;
-    };
-    let port = u16::from(high) * 256 + u16::from(low);
-    (port != 0 && text.split(',').count() == 6)
-        .then(|| std::net::SocketAddrV4::new([a, b, c, d].into(), port))
-}
-
 /// What is printed can be read back exactly, obeys its bound, and does nothing to a terminal.
 pub fn printing(data: &[u8]) {
     let whole = escaped(data).to_string();
     print_harmless(&whole);
-    assert_eq!(unescaped(&whole), data);
+    assert_eq!(model::unescape(&whole), data);
     for max in [0, 1, 7, 80] {
         let bounded = escaped_to(data, max).to_string();
         print_harmless(&bounded);
@@ -386,33 +306,4 @@ fn print_harmless(printed: &str) {
     assert!(!printed.contains(harmful), "{printed:?}");
     let quotes = printed.replace("\\\\", "").replace("\\\"", "");
     assert!(!quotes.contains('"'), "a bare quote: {printed:?}");
-}
-
-fn unescaped(printed: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = printed;
-    while let Some(first) = rest.chars().next() {
-        let after = &rest[first.len_utf8()..];
-        if first != '\\' {
-            bytes.extend(first.encode_utf8(&mut [0; 4]).bytes());
-            rest = after;
-        } else if let Some(hex) = after.strip_prefix('x') {
-            bytes.push(u8::from_str_radix(&hex[..2], 16).expect("two digits"));
-            rest = &hex[2..];
-        } else if let Some((code, after)) = after
-            .strip_prefix("u{")
-            .and_then(|code| code.split_once('}'))
-        {
-            let code = u32::from_str_radix(code, 16)
-                .ok()
-                .and_then(char::from_u32)
-                .expect("a character");
-            bytes.extend(code.encode_utf8(&mut [0; 4]).bytes());
-            rest = after;
-        } else {
-            bytes.extend(after.bytes().take(1));
-            rest = &after[1..];
-        }
-    }
-    bytes
 }
