@@ -1,1 +1,3 @@
 //! Portcullis, an FTP-aware gateway.
+
+pub mod config;
