@@ -41,6 +41,11 @@ impl Name {
         })
     }
 
+    /// Stands for a name that could not be read; never in a configuration that was loaded.
+    pub(super) fn placeholder() -> Self {
+        Self("unnamed".into())
+    }
+
     /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

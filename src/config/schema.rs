@@ -4,6 +4,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -57,6 +58,48 @@ pub(super) fn count_or_none(_: &mut SchemaGenerator) -> Schema {
 
 pub(super) fn path_or_none(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"anyOf": [{"const": "none"}, {"type": "string", "pattern": "^/"}]})
+}
+
+/// Returns the schema of the configuration.
+pub(super) fn of_config() -> Schema {
+    schemars::schema_for!(super::Config)
+}
+
+/// Returns the paths at which `key` would be right, for whoever wrote it elsewhere.
+pub(super) fn homes(key: &str) -> Vec<String> {
+    let schema = of_config().to_value();
+    let mut homes = Vec::new();
+    seek(&schema, &schema, key, "", &mut homes);
+    homes
+}
+
+/// Follows properties, names (`additionalProperties`), entries and references; the schema is our own and not recursive.
+fn seek(whole: &Value, part: &Value, key: &str, path: &str, homes: &mut Vec<String>) {
+    if let Some(part) = part
+        .get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|to| whole.pointer(to.strip_prefix('#')?))
+    {
+        seek(whole, part, key, path, homes);
+    }
+    if let Some(names) = part.get("additionalProperties") {
+        seek(whole, names, key, &format!("{path}<name>."), homes);
+    }
+    if let Some(entries) = part.get("items") {
+        seek(whole, entries, key, path, homes);
+    }
+    for (name, part) in part
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        let path = format!("{path}{name}");
+        if name == key {
+            homes.push(path.clone());
+        }
+        seek(whole, part, key, &format!("{path}."), homes);
+    }
 }
 
 /// Implements `Serialize` as text and `JsonSchema` as a string with a pattern.
