@@ -1,3 +1,4 @@
 //! Portcullis, an FTP-aware gateway.
 
+pub mod cli;
 pub mod config;

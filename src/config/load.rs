@@ -319,7 +319,11 @@ fn networks(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Vec<IpNet>> {
     })
 }
 
-pub(super) fn parse_network(text: &str) -> Result<IpNet, Refusal> {
+/// Reads a network in CIDR form.
+///
+/// # Errors
+/// When `text` is something else, a single address, or has bits behind its prefix.
+pub fn parse_network(text: &str) -> Result<IpNet, Refusal> {
     let refusal = || Refusal::new(format!("`{}` is not a network", shorten(text)));
     if let Ok(address) = text.parse::<IpAddr>() {
         return Err(refusal().help(format!(
