@@ -3,3 +3,5 @@
 pub mod engine;
 pub mod ftp;
 pub mod policy;
+pub mod cli;
+pub mod config;
