@@ -1,4 +1,5 @@
 //! Portcullis, an FTP-aware gateway.
 
 pub mod engine;
+pub mod pinhole;
 pub mod policy;
