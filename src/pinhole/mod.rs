@@ -25,3 +25,6 @@ pub use intruder::Intruder;
 pub use relay::{Relay, RelayLimits};
 pub use sockets::{OwnSockets, Sockets, SourcePortFallback};
 pub use splice::PIPES;
+
+#[cfg(test)]
+mod tests;
