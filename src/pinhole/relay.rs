@@ -74,6 +74,17 @@ impl Relay {
         self.carried
     }
 
+    /// Tells how many bytes came against the direction and were dropped.
+    pub fn wrong_direction(&self) -> u64 {
+        self.against.dropped()
+    }
+
+    /// Tells whether it holds a buffer or a pipe now.
+    #[cfg(test)]
+    pub(super) fn holds_anything(&self) -> bool {
+        !self.in_hand.is_empty()
+    }
+
     /// Ends it: resets both legs now, or makes the linger limit count from now on. To be polled afterwards.
     pub fn end(&mut self, manner: Manner) {
         match manner {
