@@ -2,6 +2,7 @@
 
 pub mod engine;
 pub mod ftp;
+pub mod pinhole;
 pub mod policy;
 pub mod cli;
 pub mod config;
