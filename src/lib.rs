@@ -1,4 +1,6 @@
 //! Portcullis, an FTP-aware gateway.
 
+pub mod cli;
 pub mod engine;
+pub mod gateway;
 pub mod policy;

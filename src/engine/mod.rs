@@ -8,6 +8,7 @@
 //!
 //! This module must not know sockets, files, clocks, threads, randomness or a runtime.
 
+pub mod catalogue;
 mod pinhole;
 mod record;
 mod settings;

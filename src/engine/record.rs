@@ -36,7 +36,7 @@ impl Record {
             | Event::DataDialled { .. } => true,
             Event::UpstreamConnected { .. }
             | Event::UpstreamUnreachable { .. }
-            | Event::LoginSucceeded
+            | Event::LoginSucceeded { .. }
             | Event::LoginFailed { .. }
             | Event::CommandDenied { .. }
             | Event::CommandRefused { .. }
@@ -95,7 +95,10 @@ pub enum Event {
     },
     /// The server accepted the user.
     #[serde(rename = "login.succeeded")]
-    LoginSucceeded,
+    LoginSucceeded {
+        /// What an anonymous user gave as password, escaped; the journal drops it unless it is told to keep it.
+        email: Option<Arc<str>>,
+    },
     /// The server refused the user.
     #[serde(rename = "login.failed")]
     LoginFailed {
@@ -193,6 +196,8 @@ pub enum Event {
     PinholeUsed {
         /// Its number within the session.
         pinhole: PinholeId,
+        /// The side whose peer dialled.
+        side: Side,
         /// Who dialled.
         peer: SocketAddr,
         /// Where.
@@ -213,6 +218,8 @@ pub enum Event {
         at: SocketAddr,
         /// Where the other leg led, when known.
         leads_to: Option<SocketAddr>,
+        /// The client's verb that caused it.
+        command: &'static str,
         /// When it opened.
         opened: Wall,
         /// When it was first used.
