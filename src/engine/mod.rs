@@ -8,6 +8,7 @@
 //!
 //! This module must not know sockets, files, clocks, threads, randomness or a runtime.
 
+<<<<<<< HEAD
 mod abort;
 mod command;
 mod dialogue;
@@ -16,6 +17,9 @@ mod fault;
 mod lane;
 mod legs;
 mod negotiation;
+=======
+pub mod catalogue;
+>>>>>>> journal
 mod pinhole;
 mod record;
 mod reply;

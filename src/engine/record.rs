@@ -96,8 +96,13 @@ pub enum Event {
     /// The server accepted the user.
     #[serde(rename = "login.succeeded")]
     LoginSucceeded {
+<<<<<<< HEAD
         /// The e-mail address that an anonymous user gave as password (escaped), if the config wants it.
         email: Option<String>,
+=======
+        /// What an anonymous user gave as password, escaped; the journal drops it unless it is told to keep it.
+        email: Option<Arc<str>>,
+>>>>>>> journal
     },
     /// The server refused the user.
     #[serde(rename = "login.failed")]
@@ -196,6 +201,8 @@ pub enum Event {
     PinholeUsed {
         /// Its number within the session.
         pinhole: PinholeId,
+        /// The side whose peer dialled.
+        side: Side,
         /// Who dialled.
         peer: SocketAddr,
         /// Where.
@@ -216,6 +223,8 @@ pub enum Event {
         at: SocketAddr,
         /// Where the other leg led, when known.
         leads_to: Option<SocketAddr>,
+        /// The client's verb that caused it.
+        command: &'static str,
         /// When it opened.
         opened: Wall,
         /// When it was first used.

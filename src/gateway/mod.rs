@@ -1,0 +1,3 @@
+//! The gateway's shell.
+
+pub mod journal;
