@@ -1,1 +1,4 @@
 //! Portcullis, an FTP-aware gateway.
+
+#[cfg(feature = "demo")]
+pub mod demo;
