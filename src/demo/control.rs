@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const LONGEST_LINE: usize = 4096;
+const MOST_DRAINED: usize = 64 * 1024;
+const LONGEST_DRAINING: Duration = Duration::from_secs(1);
 const IAC: u8 = 0xFF;
 
 /// What came from the client.
@@ -79,8 +81,14 @@ impl Control {
             if self.unread.len() > LONGEST_LINE {
                 return Ok(Heard::TooLong);
             }
-            if self.stream.read_buf(&mut self.unread).await? == 0 {
-                return Ok(Heard::Closed);
+            // Urgent data splits what the kernel hands over. tokio's `read` takes a short read for the last one and would
+            // leave the rest lying; `try_read` asks until nothing is left.
+            self.stream.readable().await?;
+            match self.stream.try_read_buf(&mut self.unread) {
+                Ok(0) => return Ok(Heard::Closed),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -109,6 +117,24 @@ impl Control {
         }
         text.extend_from_slice(format!("{code} {last}\r\n").as_bytes());
         self.send(&text).await
+    }
+
+    /// Ends the connection so that the last reply arrives: bytes that came and were not read would make the kernel send a
+    /// reset, which takes the reply from the client.
+    pub(super) async fn hang_up(mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let mut rest = [0; 4096];
+        let draining = async {
+            let mut drained = 0;
+            while drained < MOST_DRAINED {
+                match self.stream.read(&mut rest).await? {
+                    0 => break,
+                    more => drained += more,
+                }
+            }
+            Ok(())
+        };
+        timeout(LONGEST_DRAINING, draining).await.unwrap_or(Ok(()))
     }
 
     async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -94,6 +94,11 @@ impl Session {
 
     /// Talks with the client until one of the two has had enough.
     pub(super) async fn run(mut self) -> io::Result<()> {
+        self.converse().await?;
+        self.control.hang_up().await
+    }
+
+    async fn converse(&mut self) -> io::Result<()> {
         self.reply(220, "Portcullis demo server; log in as anonymous.")
             .await?;
         loop {

@@ -195,11 +195,13 @@ pub(super) async fn stay(
     tokio::pin!(ended);
     loop {
         let line = tokio::select! {
+            // What happened already is told before the end.
+            biased;
+            line = journal.recv() => line.ok_or(DemoError::GatewayGone)?,
             () = &mut ended => {
-                writeln!(out, "\nThe demo is over; every pinhole is shut.")?;
+                writeln!(out, "\nThe demo is over.")?;
                 return Ok(());
             }
-            line = journal.recv() => line.ok_or(DemoError::GatewayGone)?,
         };
         if let Some(news) = narrator.hear(&line) {
             writeln!(out, "{news}")?;
