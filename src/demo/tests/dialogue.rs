@@ -180,6 +180,7 @@ async fn sessions_are_bounded_and_come_free_again() {
     second.hear(421).await;
     first.ask("QUIT", 221).await;
     first.hung_up().await;
+    drop(first);
     // The place is free once the server has seen the end of the first session's task.
     loop {
         let stream = tokio::net::TcpStream::connect(server.address())
