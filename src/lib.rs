@@ -8,3 +8,5 @@ pub mod gateway;
 pub mod policy;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
