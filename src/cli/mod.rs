@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The command line: one file per subcommand, each with its arguments and an `execute`.
 //!
 //! Subcommands print what they were asked for on standard output and complaints on standard error, one clear line each,
@@ -84,6 +83,3 @@ impl Cli {
         }
     }
 }
-=======
-//! The command line.
->>>>>>> journal

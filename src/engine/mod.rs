@@ -8,8 +8,8 @@
 //!
 //! This module must not know sockets, files, clocks, threads, randomness or a runtime.
 
-<<<<<<< HEAD
 mod abort;
+pub mod catalogue;
 mod command;
 mod dialogue;
 mod ending;
@@ -17,9 +17,6 @@ mod fault;
 mod lane;
 mod legs;
 mod negotiation;
-=======
-pub mod catalogue;
->>>>>>> journal
 mod pinhole;
 mod record;
 mod reply;

@@ -96,13 +96,8 @@ pub enum Event {
     /// The server accepted the user.
     #[serde(rename = "login.succeeded")]
     LoginSucceeded {
-<<<<<<< HEAD
         /// The e-mail address that an anonymous user gave as password (escaped), if the config wants it.
         email: Option<String>,
-=======
-        /// What an anonymous user gave as password, escaped; the journal drops it unless it is told to keep it.
-        email: Option<Arc<str>>,
->>>>>>> journal
     },
     /// The server refused the user.
     #[serde(rename = "login.failed")]

@@ -93,6 +93,12 @@ impl Relay {
                     self.finish(Outcome::Aborted);
                 }
             }
+            Manner::Drop => {
+                if self.over.is_none() {
+                    self.legs = None;
+                    self.finish(Outcome::Aborted);
+                }
+            }
             Manner::Linger => {
                 self.lingering = true;
                 self.moved_at = Instant::now();
