@@ -1,5 +1,8 @@
 //! Portcullis, an FTP-aware gateway.
 
+pub mod config;
 pub mod engine;
 pub mod ftp;
+pub mod gateway;
+pub mod pinhole;
 pub mod policy;
