@@ -106,7 +106,8 @@ impl Dialogue {
 
     /// Shows what a preliminary reply belongs to.
     pub(super) fn front(&self) -> Option<&Pending> {
-        self.iter().find(|entry| !matches!(entry, Pending::Ready(_)))
+        self.iter()
+            .find(|entry| !matches!(entry, Pending::Ready(_)))
     }
 
     /// Takes the entry that a final reply answers.
@@ -114,12 +115,18 @@ impl Dialogue {
     /// Servers answer in order, but some answer STAT and NOOP while a transfer runs; while one runs, a reply that
     /// no server gives to a transfer command belongs to the command behind it.
     pub(super) fn take_answered(&mut self, reply: &Reply, transfer_began: bool) -> Option<Pending> {
-        let mut indices = self.iter().enumerate().filter(|(_, entry)| !matches!(entry, Pending::Ready(_))).map(|(index, _)| index);
+        let owed = |index: &usize| !matches!(self.iter().nth(*index), Some(Pending::Ready(_)));
+        let mut indices = (0..self.len()).filter(owed);
         let first = indices.next()?;
         let second = indices.next();
-        let overtaken = matches!(self.iter().nth(first), Some(Pending::Transfer | Pending::Ours(Purpose::Swallow)));
+        let runs = matches!(
+            self.iter().nth(first),
+            Some(Pending::Transfer | Pending::Ours(Purpose::Swallow))
+        );
         let index = match second {
-            Some(second) if overtaken && overtakes_transfer(reply.code().value(), transfer_began) => second,
+            Some(second) if runs && overtakes_transfer(reply.code().get(), transfer_began) => {
+                second
+            }
             _ => first,
         };
         self.remove(index)
@@ -137,6 +144,14 @@ impl Dialogue {
     /// Forgets the transfer command, which was never sent after all.
     pub(super) fn forget_transfer(&mut self) {
         let index = self.iter().position(|entry| *entry == Pending::Transfer);
+        if let Some(index) = index {
+            self.remove(index);
+        }
+    }
+
+    /// Forgets the client's ABOR, which the upstream left unanswered.
+    pub(super) fn forget_abort(&mut self) {
+        let index = self.iter().position(|entry| *entry == Pending::Abort);
         if let Some(index) = index {
             self.remove(index);
         }

@@ -19,7 +19,11 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(limit: usize) -> Lane {
-        Lane { framer: LineFramer::new(limit), begun: None, closed: false }
+        Lane {
+            framer: LineFramer::new(limit),
+            begun: None,
+            closed: false,
+        }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
@@ -46,6 +50,11 @@ impl Lane {
 
     pub(super) fn begun(&self) -> Option<Duration> {
         self.begun
+    }
+
+    /// Tells whether nothing of a line has come yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.framer.pending() == 0
     }
 
     pub(super) fn accepts(&self) -> bool {

@@ -8,9 +8,21 @@
 //!
 //! This module must not know sockets, files, clocks, threads, randomness or a runtime.
 
+mod abort;
+mod command;
+mod dialogue;
+mod ending;
+mod fault;
+mod lane;
+mod legs;
+mod negotiation;
 mod pinhole;
 mod record;
+mod reply;
+mod session;
 mod settings;
+mod timer;
+mod transfer;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,6 +33,7 @@ use serde::{Serialize, Serializer};
 
 pub use pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
 pub use record::{Carried, Event, Record, Refusal, SessionEnd, Violation};
+pub use session::{Session, Summary};
 pub use settings::{
     DataMode, ForeignAddress, PeerMatch, SessionFacts, Settings, SourcePort, Timeouts,
 };

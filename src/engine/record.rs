@@ -399,8 +399,6 @@ pub enum Violation {
     MissingReply,
     /// Payload against the direction of the transfer, dropped.
     WrongDirection,
-    /// More commands in flight than the limit.
-    PipelineTooLong,
 }
 
 /// Why a session ended.

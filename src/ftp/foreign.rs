@@ -20,6 +20,18 @@ pub enum ForeignProtocol {
 }
 
 impl ForeignProtocol {
+    /// Names the protocol with a stable word, for the journal.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Smtp => "smtp",
+            Self::Ssh => "ssh",
+            Self::Tls => "tls",
+            Self::ProxyHeader => "proxy_header",
+        }
+    }
+
     /// Recognises a line of another protocol.
     ///
     /// The signature of PROXY version 2 is three lines of which the first two are empty; the third holds only a NUL and is

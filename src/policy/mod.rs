@@ -78,39 +78,66 @@ impl RuleSet {
     /// Decides whether a command may pass to the upstream.
     pub fn decide(&self, request: &Request<'_>) -> Decision {
         let Some(operation) = Operation::of(request) else {
-            return self.decision(Verdict::Allow, &self.default_name, "it is no operation on files");
+            return self.decision(
+                Verdict::Allow,
+                &self.default_name,
+                "it is no operation on files",
+            );
         };
         if self.refuse_dangerous
             && let Some(why) = operation.danger(request)
         {
             let name = String::from_utf8_lossy(request.spelled).to_ascii_uppercase();
             let reply = match operation {
-                Operation::Unknown => Reply::new(502, format!("{name} is not known here and does not pass this gateway.")),
-                _ => Reply::new(550, format!("{name} with this argument is not allowed through this gateway.")),
+                Operation::Unknown => Reply::new(
+                    502,
+                    format!("{name} is not known here and does not pass this gateway."),
+                ),
+                _ => Reply::new(
+                    550,
+                    format!("{name} with this argument is not allowed through this gateway."),
+                ),
             };
             return self.decision(Verdict::Deny(reply), &self.dangerous_name, why);
         }
         match self.default {
-            Default::Allow => self.decision(Verdict::Allow, &self.default_name, "no rule denies it"),
+            Default::Allow => {
+                self.decision(Verdict::Allow, &self.default_name, "no rule denies it")
+            }
             Default::Deny => {
                 let reply = Reply::new(550, "Not allowed: no rule of this gateway allows it.");
-                self.decision(Verdict::Deny(reply), &self.default_name, "no rule allows it")
+                self.decision(
+                    Verdict::Deny(reply),
+                    &self.default_name,
+                    "no rule allows it",
+                )
             }
         }
     }
 
     /// Tells whether a verb is denied whatever its argument: FEAT does not offer such verbs.
     pub fn denies_always(&self, verb: Verb) -> bool {
-        let request = Request { verb, spelled: verb.name().as_bytes(), argument: None };
+        let request = Request {
+            verb,
+            spelled: verb.name().as_bytes(),
+            argument: None,
+        };
         match Operation::of(&request) {
             None => false,
             Some(Operation::Unknown) => self.refuse_dangerous || self.default == Default::Deny,
-            Some(operation) => self.default == Default::Deny || (self.refuse_dangerous && operation == Operation::Execute),
+            Some(operation) => {
+                self.default == Default::Deny
+                    || (self.refuse_dangerous && operation == Operation::Execute)
+            }
         }
     }
 
     fn decision(&self, verdict: Verdict, rule: &Arc<str>, why: &'static str) -> Decision {
-        Decision { verdict, rule: Arc::clone(rule), why }
+        Decision {
+            verdict,
+            rule: Arc::clone(rule),
+            why,
+        }
     }
 }
 
@@ -123,17 +150,38 @@ mod tests {
             Some((verb, argument)) => (verb, Some(argument.as_bytes())),
             None => (line, None),
         };
-        let request = Request { verb: Verb::parse(verb.as_bytes()), spelled: verb.as_bytes(), argument };
+        let request = Request {
+            verb: Verb::parse(verb.as_bytes()),
+            spelled: verb.as_bytes(),
+            argument,
+        };
         rules.decide(&request).verdict == Verdict::Allow
     }
 
     #[test]
     fn site_exec_copies_and_chmod_are_denied_unless_a_rule_allows_them() {
         let shipped = RuleSet::new(Default::Allow, true);
-        for line in ["SITE EXEC id", "site  exec id", "SITE CPFR /etc/passwd", "SITE CPTO x", "SITE CHMOD 777 x", "RCMD DLTLIB X", "SITE FILETYPE=JES", "XYZZY now"] {
+        for line in [
+            "SITE EXEC id",
+            "site  exec id",
+            "SITE CPFR /etc/passwd",
+            "SITE CPTO x",
+            "SITE CHMOD 777 x",
+            "RCMD DLTLIB X",
+            "SITE FILETYPE=JES",
+            "XYZZY now",
+        ] {
             assert!(!verdict(&shipped, line), "{line}");
         }
-        for line in ["SITE UTIME 20260101 x", "SITE HELP", "RETR x", "STOR x", "DELE x", "USER bob", "NOOP"] {
+        for line in [
+            "SITE UTIME 20260101 x",
+            "SITE HELP",
+            "RETR x",
+            "STOR x",
+            "DELE x",
+            "USER bob",
+            "NOOP",
+        ] {
             assert!(verdict(&shipped, line), "{line}");
         }
         let open = RuleSet::new(Default::Allow, false);
@@ -144,10 +192,21 @@ mod tests {
     #[test]
     fn default_deny_leaves_login_and_leaving() {
         let closed = RuleSet::new(Default::Deny, false);
-        for line in ["USER bob", "PASS x", "QUIT", "NOOP", "FEAT", "TYPE I", "PASV"] {
+        for line in [
+            "USER bob", "PASS x", "QUIT", "NOOP", "FEAT", "TYPE I", "PASV",
+        ] {
             assert!(verdict(&closed, line), "{line}");
         }
-        for line in ["RETR x", "STOR x", "LIST", "CWD /", "DELE x", "RNFR x", "MKD x", "SITE HELP"] {
+        for line in [
+            "RETR x",
+            "STOR x",
+            "LIST",
+            "CWD /",
+            "DELE x",
+            "RNFR x",
+            "MKD x",
+            "SITE HELP",
+        ] {
             assert!(!verdict(&closed, line), "{line}");
         }
     }

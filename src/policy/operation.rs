@@ -41,14 +41,23 @@ impl Operation {
             Verb::Retr => Operation::Read,
             Verb::Stor | Verb::Stou => Operation::Write,
             Verb::Appe => Operation::Append,
-            Verb::List | Verb::Nlst | Verb::Mlsd | Verb::Mlst | Verb::Size | Verb::Mdtm => Operation::List,
+            Verb::List | Verb::Nlst | Verb::Mlsd | Verb::Mlst | Verb::Size | Verb::Mdtm => {
+                Operation::List
+            }
             Verb::Dele => Operation::Delete,
             Verb::Rnfr | Verb::Rnto => Operation::Rename,
             Verb::Mkd => Operation::Mkdir,
             Verb::Rmd | Verb::Rmda => Operation::Rmdir,
             Verb::Cwd | Verb::Cdup => Operation::Chdir,
             Verb::Mfmt | Verb::Mfct | Verb::Mff => Operation::Attributes,
-            Verb::Rcmd | Verb::Addm | Verb::Addv | Verb::Crtl | Verb::Crtp | Verb::Crts | Verb::Dltf | Verb::Dltl => Operation::Execute,
+            Verb::Rcmd
+            | Verb::Addm
+            | Verb::Addv
+            | Verb::Crtl
+            | Verb::Crtp
+            | Verb::Crts
+            | Verb::Dltf
+            | Verb::Dltl => Operation::Execute,
             Verb::Site => site(request.argument.unwrap_or_default()),
             Verb::Unknown => Operation::Unknown,
             _ => return None,
@@ -62,7 +71,9 @@ impl Operation {
             Operation::Unknown => Some("nobody knows what it does"),
             Operation::Site | Operation::Attributes if request.verb == Verb::Site => {
                 let word = first_word(request.argument.unwrap_or_default());
-                let dangerous = ["CPFR", "CPTO", "CHMOD"].iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
+                let dangerous = ["CPFR", "CPTO", "CHMOD"]
+                    .iter()
+                    .any(|name| word.eq_ignore_ascii_case(name.as_bytes()));
                 dangerous.then_some("it copies on the server or changes permissions")
             }
             _ => None,
@@ -71,7 +82,10 @@ impl Operation {
 }
 
 fn first_word(argument: &[u8]) -> &[u8] {
-    argument.split(|byte| matches!(byte, b' ' | b'\t')).find(|word| !word.is_empty()).unwrap_or_default()
+    argument
+        .split(|byte| matches!(byte, b' ' | b'\t'))
+        .find(|word| !word.is_empty())
+        .unwrap_or_default()
 }
 
 fn site(argument: &[u8]) -> Operation {
