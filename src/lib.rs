@@ -1,5 +1,6 @@
 //! Portcullis, an FTP-aware gateway.
 
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod ftp;

@@ -209,7 +209,9 @@ fn parse_host(host: &str, text: &str) -> Result<Host, Refusal> {
     if let Ok(address) = host.parse::<Ipv4Addr>() {
         return Ok(Host::Address(address.into()));
     }
-    if host.chars().all(|c| c.is_ascii_digit() || c == '.') {
+    if host.starts_with(|c: char| c.is_ascii_digit())
+        && host.chars().all(|c| c.is_ascii_digit() || c == '.')
+    {
         return Err(Refusal::new(format!("`{host}` is not an IPv4 address"))
             .help("an IPv4 address is four numbers from 0 to 255: `10.0.0.5`"));
     }

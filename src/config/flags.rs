@@ -86,8 +86,17 @@ impl Flags {
     }
 }
 
-/// Returns the tree of a configuration without a file.
-pub(super) fn without_file() -> Node {
+/// Returns the tree of a configuration without a file, for which the flags have to say where from and where to.
+pub(super) fn without_file(flags: &Flags) -> Result<Node, Complaint> {
+    for (missing, flag) in [
+        (flags.listen.is_empty(), "--listen"),
+        (flags.upstream.is_empty(), "--upstream"),
+    ] {
+        if missing {
+            let refusal = Refusal::new(format!("without a configuration file {flag} is needed"));
+            return Err((Place::Whole, refusal.help("write `--listen 127.0.0.1:2121 --upstream 10.0.0.5:21`, or name a file with `--config FILE`")));
+        }
+    }
     let mut root = empty(Place::Whole);
     let version = Value::Scalar {
         text: "1".into(),
@@ -101,7 +110,7 @@ pub(super) fn without_file() -> Node {
             value: version,
         },
     );
-    root
+    Ok(root)
 }
 
 /// Returns the name of the only listener or upstream, `fallback` where there is none yet.

@@ -41,17 +41,14 @@ pub(super) fn config(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
     }
     let mut section = reader.section(&item)?;
     section.later(&["login_guard"]);
-    version(reader, section.take("version"));
+    version(reader, &mut section);
     let choices = upstream_names(root);
     let config = Config {
         version: 1,
-        listeners: named(
-            reader,
-            section.take("listeners"),
-            "listeners",
-            |reader, item| listener(reader, item, &choices),
-        ),
-        upstreams: named(reader, section.take("upstreams"), "upstreams", upstream),
+        listeners: named(reader, &mut section, "listeners", |reader, item| {
+            listener(reader, item, &choices)
+        }),
+        upstreams: named(reader, &mut section, "upstreams", upstream),
         pinholes: reader.or(
             section.take("pinholes"),
             Pinholes::default(),
@@ -88,40 +85,30 @@ fn upstream_names(root: &Node) -> Vec<&str> {
     }
 }
 
-fn version(reader: &mut Reader<'_>, item: Option<Item<'_>>) {
-    let Some(item) = item else {
-        return reader.error(
-            Place::Whole,
-            "version",
-            Refusal::new("`version` is missing").help("write `version: 1` at the top"),
-        );
+fn version(reader: &mut Reader<'_>, section: &mut Section<'_>) {
+    let Some(item) = section.take("version") else {
+        let refusal = Refusal::new("`version` is missing").help("write `version: 1` at the top");
+        return section.missing(reader, "version", refusal);
     };
     let at = item.node.at;
     if let Some(number) = reader.count(&item, 0, u32::MAX)
         && number != 1
     {
-        reader.error(
-            at,
-            "version",
-            Refusal::new(format!("version {number} of the format is not known here"))
-                .help("write `version: 1`"),
-        );
+        let refusal = Refusal::new(format!("version {number} of the format is not known here"));
+        reader.error(at, "version", refusal.help("write `version: 1`"));
     }
 }
 
 /// Reads a map whose keys are names.
 fn named<T>(
     reader: &mut Reader<'_>,
-    item: Option<Item<'_>>,
+    section: &mut Section<'_>,
     what: &'static str,
     read: impl Fn(&mut Reader<'_>, &Item<'_>) -> Option<T>,
 ) -> BTreeMap<Name, T> {
-    let Some(item) = item else {
-        reader.error(
-            Place::Whole,
-            what,
-            Refusal::new(format!("`{what}` is missing")).help(SMALLEST),
-        );
+    let Some(item) = section.take(what) else {
+        let refusal = Refusal::new(format!("`{what}` is missing")).help(SMALLEST);
+        section.missing(reader, what, refusal);
         return BTreeMap::new();
     };
     let Some(section) = reader.section(&item) else {
@@ -154,7 +141,13 @@ fn listener(reader: &mut Reader<'_>, item: &Item<'_>, upstreams: &[&str]) -> Opt
         "listen",
         item,
         "[\"*:21\"]",
-        |reader, item| reader.text(item, "an address and a port", ListenAddress::parse),
+        |reader, item| {
+            reader.text(
+                item,
+                "an address with its port: `\"*:21\"`",
+                ListenAddress::parse,
+            )
+        },
     );
     let upstream = chosen_upstream(reader, &mut section, item, upstreams);
     let mut listener = Listener::new(listen, upstream.clone().unwrap_or_else(Name::placeholder));
@@ -217,9 +210,9 @@ fn chosen_upstream(
                 "`{}` does not say which upstream it leads to",
                 owner.key
             ));
-            reader.error(
-                section.at(),
-                &format!("{}.upstream", owner.key),
+            section.missing(
+                reader,
+                "upstream",
                 refusal.help(format!("write `upstream:` and one of {names}")),
             );
             None
@@ -236,7 +229,13 @@ fn upstream(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Upstream> {
         "addresses",
         item,
         "[\"10.0.0.5:21\"]",
-        |reader, item| reader.text(item, "a host and a port", UpstreamAddress::parse),
+        |reader, item| {
+            reader.text(
+                item,
+                "a host with its port: `\"10.0.0.5:21\"`",
+                UpstreamAddress::parse,
+            )
+        },
     );
     let mut upstream = Upstream::new(addresses);
     upstream.data_mode = reader.or(
@@ -268,7 +267,7 @@ fn required<T: PartialEq>(
         None => {
             let refusal = Refusal::new(format!("`{}` lacks `{key}`", owner.key))
                 .help(format!("write `{key}: {example}`"));
-            reader.error(section.at(), &format!("{}.{key}", owner.key), refusal);
+            section.missing(reader, key, refusal);
             Vec::new()
         }
     }
@@ -278,13 +277,21 @@ fn advertise(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Advertise> {
     let mut section = reader.section(item)?;
     let default = Advertise::default();
     let to = reader.or(section.take("to"), default.to, |reader, item| {
-        reader.text(item, "`any` or a network", |text| match text {
-            "any" => Ok(Clients::Any),
-            text => parse_network(text).map(Clients::In),
-        })
+        reader.text(
+            item,
+            "`any` or a network: `192.0.2.0/24`",
+            |text| match text {
+                "any" => Ok(Clients::Any),
+                text => parse_network(text).map(Clients::In),
+            },
+        )
     });
     let address = reader.or(section.take("address"), default.address, |reader, item| {
-        reader.text(item, "`auto`, `dialled` or an address", parse_advertised)
+        reader.text(
+            item,
+            "`auto`, `dialled` or an address: `203.0.113.10`",
+            parse_advertised,
+        )
     });
     section.finish(reader);
     Some(Advertise { to, address })
@@ -315,11 +322,15 @@ fn parse_advertised(text: &str) -> Result<AdvertisedAddress, Refusal> {
 
 fn networks(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Vec<IpNet>> {
     reader.list(item, "[192.0.2.0/24]", false, |reader, item| {
-        reader.text(item, "a network", parse_network)
+        reader.text(item, "a network: `192.0.2.0/24`", parse_network)
     })
 }
 
-pub(super) fn parse_network(text: &str) -> Result<IpNet, Refusal> {
+/// Reads a network in CIDR form.
+///
+/// # Errors
+/// When `text` is something else, a single address, or has bits behind its prefix.
+pub fn parse_network(text: &str) -> Result<IpNet, Refusal> {
     let refusal = || Refusal::new(format!("`{}` is not a network", shorten(text)));
     if let Ok(address) = text.parse::<IpAddr>() {
         return Err(refusal().help(format!(

@@ -9,6 +9,7 @@ mod endpoint;
 mod flags;
 mod listener;
 mod load;
+pub mod machine;
 mod name;
 mod problem;
 pub mod quantity;
@@ -36,6 +37,7 @@ pub use advertise::{Advertise, AdvertisedAddress, Clients};
 pub use endpoint::{FTP_PORT, Host, ListenAddress, UpstreamAddress};
 pub use flags::Flags;
 pub use listener::{BareLf, DataSourcePort, ForeignAddress, Listener, Mode, PeerMatch};
+pub use load::parse_network;
 pub use name::Name;
 pub use problem::{ConfigErrors, Problem, Refusal, Severity};
 pub use quantity::{FileMode, Percent, Rate};
@@ -140,11 +142,11 @@ impl Config {
     /// # Errors
     /// When a flag is wrong, or `--listen` or `--upstream` is missing.
     pub fn from_flags(flags: &Flags, runtime_dir: Option<&Path>) -> Result<Loaded, ConfigErrors> {
-        let mut loaded = Self::read(
-            Reader::new("command line", ""),
-            Some(flags::without_file()),
-            flags,
-        )?;
+        let mut reader = Reader::new("command line", "");
+        let root = flags::without_file(flags)
+            .map_err(|(place, refusal)| reader.error(place, "", refusal))
+            .ok();
+        let mut loaded = Self::read(reader, root, flags)?;
         loaded.config.control.socket = runtime_dir
             .filter(|directory| directory.is_absolute())
             .map(|directory| directory.join("portcullis/control.sock"));

@@ -8,6 +8,7 @@ use super::problem::{Excerpt, Problem, Refusal, Severity};
 use super::section::Section;
 use super::source::{Node, Place, Value};
 use super::suggest::nearest;
+use super::syntax::no_colon;
 use super::wording::{one_of, shorten, show_key};
 
 /// How many problems are kept.
@@ -125,27 +126,32 @@ impl<'t> Reader<'t> {
     pub(super) fn section<'n>(&mut self, item: &Item<'n>) -> Option<Section<'n>> {
         match &item.node.value {
             Value::Map(entries) => Some(Section::new(entries, item)),
-            Value::List(_) => self.wrong_shape(item, "a list", "keys and values are"),
+            Value::List(_) => {
+                let refusal = Refusal::new(format!(
+                    "{} is a list here, and keys with values are needed",
+                    show_key(&item.key)
+                ));
+                self.fail(
+                    item,
+                    refusal.help("write `key: value` lines without `-` before them"),
+                )
+            }
             Value::Scalar { .. } if item.node.is_null() => {
                 self.no_value(item, "its keys below it, indented")
             }
             Value::Scalar { text, .. } => {
                 let refusal = Refusal::new(format!(
-                    "`{}` stands where {} has keys and values",
+                    "`{}` stands where {} has keys with values",
                     shorten(text),
                     show_key(&item.key)
                 ));
-                let refusal = match text.split_once(':') {
-                    Some((key, value)) if !value.is_empty() && !value.starts_with(' ') => refusal
-                        .help(format!(
-                            "put a space behind the colon: `{}: {}`",
-                            shorten(key),
-                            shorten(value)
-                        )),
-                    _ => refusal.help("write `key: value` lines, indented below it"),
-                };
-                self.error(item.node.at, &item.key, refusal);
-                None
+                self.fail(
+                    item,
+                    Refusal {
+                        help: no_colon(text.lines().next().unwrap_or_default()).help,
+                        ..refusal
+                    },
+                )
             }
         }
     }
@@ -337,8 +343,8 @@ impl<'t> Reader<'t> {
         match &item.node.value {
             Value::Scalar { .. } if item.node.is_null() => self.no_value(item, wanted),
             Value::Scalar { text, plain } => Some((text, *plain)),
-            Value::List(_) => self.wrong_shape(item, "a list", &format!("{wanted} is")),
-            Value::Map(_) => self.wrong_shape(item, "a map", &format!("{wanted} is")),
+            Value::List(_) => self.wrong_shape(item, "a list", wanted),
+            Value::Map(_) => self.wrong_shape(item, "a map", wanted),
         }
     }
 
@@ -351,13 +357,11 @@ impl<'t> Reader<'t> {
     }
 
     fn wrong_shape<T>(&mut self, item: &Item<'_>, is: &str, wanted: &str) -> Option<T> {
-        self.fail(
-            item,
-            Refusal::new(format!(
-                "{} is {is} here, and {wanted} needed",
-                show_key(&item.key)
-            )),
-        )
+        let refusal = Refusal::new(format!(
+            "{} is {is} here, and one value is needed",
+            show_key(&item.key)
+        ));
+        self.fail(item, refusal.help(format!("write {wanted}")))
     }
 
     pub(super) fn fail<T>(&mut self, item: &Item<'_>, refusal: Refusal) -> Option<T> {

@@ -52,9 +52,12 @@ impl<'n> Section<'n> {
         })
     }
 
-    /// Returns where the key of this map stands.
-    pub(super) fn at(&self) -> Place {
-        self.at
+    /// Reports that `key` is not there, unless it was misspelt and will be reported as that.
+    pub(super) fn missing(&self, reader: &mut Reader<'_>, key: &str, refusal: Refusal) {
+        let misspelt = |entry: &Entry| nearest(&entry.key, [key]).is_some();
+        if !self.entries.iter().any(misspelt) {
+            reader.error(self.at, &join(&self.key, key), refusal);
+        }
     }
 
     /// Names keys that a later version has.

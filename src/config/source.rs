@@ -111,20 +111,21 @@ pub(super) fn parse(text: &str) -> (Option<Node>, Vec<Complaint>) {
             return (None, builder.complaints);
         }
     }
-    (builder.root, builder.complaints)
+    // A file without content has no document.
+    let nothing = Value::Scalar {
+        text: String::new(),
+        plain: true,
+    };
+    let root = builder.root.unwrap_or(Node {
+        at: Place::Whole,
+        value: nothing,
+    });
+    (Some(root), builder.complaints)
 }
 
 fn syntax_error(text: &str, error: &ScanError) -> Complaint {
     let mark = error.marker();
-    let (line, column, refusal) = syntax::explain(text, error.info(), mark.line(), mark.col() + 1);
-    (
-        Place::File {
-            line,
-            column,
-            width: 1,
-        },
-        refusal,
-    )
+    syntax::explain(text, error.info(), mark.line().max(1), mark.col() + 1)
 }
 
 /// Turns events into nodes without recursion.

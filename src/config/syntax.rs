@@ -2,6 +2,7 @@
 
 use super::problem::Refusal;
 use super::source::{Complaint, Place};
+use super::wording::shorten;
 
 /// Finds the first control character: a binary file is not YAML, and a terminal should not see it.
 pub(super) fn control_characters(text: &str) -> Vec<Complaint> {
@@ -46,31 +47,34 @@ pub(super) fn tabs(text: &str) -> Vec<Complaint> {
 }
 
 /// Puts a message of the parser into words that say what to do; the place may move to where the mistake is.
-pub(super) fn explain(
-    text: &str,
-    info: &str,
-    line: usize,
-    column: usize,
-) -> (usize, usize, Refusal) {
+pub(super) fn explain(text: &str, info: &str, line: usize, column: usize) -> Complaint {
     let here = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let at = Place::File {
+        line,
+        column,
+        width: 1,
+    };
     if info.contains("unknown anchor") || info.contains("anchor or alias") {
-        let (column, word) = starred_word(here, column);
-        let refusal = Refusal::new(format!(
-            "`{}` does not stand in quotes",
-            word.escape_debug()
-        ))
-        .help(format!(
-            "write `\"{}\"`: YAML takes a leading `*` or `&` for a reference",
-            word.escape_debug()
-        ));
-        return (line, column, refusal);
+        return unquoted_star(here, line, column);
     }
-    let (message, help) = if info.contains("mapping values are not allowed") {
-        (
-            "a `: ` that can't stand here",
-            "either this line is indented too far, or the value has `: ` in it and needs quotes",
-        )
-    } else if info.contains("quoted scalar") && info.contains("end of stream") {
+    if info.contains("mapping values are not allowed") {
+        return stray_colon(text, here, line, column);
+    }
+    if let Some(open) = open_bracket(text, line) {
+        let refusal = Refusal::new("a bracket that is never closed");
+        return (
+            open,
+            refusal.help("write `[one, two]` and `{one: 1, two: 2}`"),
+        );
+    }
+    if here.contains('=') && !here.contains(": ") {
+        let refusal = Refusal::new("a line without a colon");
+        return (
+            at,
+            refusal.help("write `key: value`, and not `key = value`"),
+        );
+    }
+    let (message, help) = if info.contains("quoted scalar") && info.contains("end of stream") {
         (
             "a quotation mark that is never closed",
             "close the quotation mark",
@@ -106,20 +110,132 @@ pub(super) fn explain(
             "this line does not fit the lines before it",
             "keys that belong together begin in the same column; a key needs a colon and a space: `key: value`",
         )
-    } else if info.contains("unprintable") || info.contains("unexpected character") {
+    } else if info.contains("unexpected character")
+        || info.contains("directive")
+        || info.contains("node content")
+        || info.contains("block scalar")
+    {
         (
             "a character that can't stand here",
             "put the value in quotes",
         )
     } else {
+        let refusal = Refusal::new(format!("not YAML: {info}"));
         return (
-            line,
-            column,
-            Refusal::new(format!("not YAML: {info}"))
-                .help("write `key: value` lines, indented with spaces"),
+            at,
+            refusal.help("write `key: value` lines, indented with spaces"),
         );
     };
-    (line, column, Refusal::new(message).help(help))
+    (at, Refusal::new(message).help(help))
+}
+
+/// Finds the innermost bracket that is open where a line begins.
+fn open_bracket(text: &str, line: usize) -> Option<Place> {
+    let mut open = Vec::new();
+    let mut quote = None;
+    for (number, line) in text.lines().enumerate().take(line.saturating_sub(1)) {
+        let mut before = ' ';
+        for (column, c) in line.chars().enumerate() {
+            match (quote, c) {
+                (Some(mark), c) if c == mark => quote = None,
+                (Some(_), _) => {}
+                (None, '#') if before == ' ' => break,
+                (None, '"' | '\'') if matches!(before, ' ' | '[' | '{' | ',') => quote = Some(c),
+                (None, '[' | '{') => open.push(Place::File {
+                    line: number + 1,
+                    column: column + 1,
+                    width: 1,
+                }),
+                (None, ']' | '}') => drop(open.pop()),
+                (None, _) => {}
+            }
+            before = c;
+        }
+    }
+    open.pop()
+}
+
+/// YAML takes a leading `*` for a reference, which hits everybody who first writes `*:21`.
+fn unquoted_star(here: &str, line: usize, column: usize) -> Complaint {
+    let (column, word) = starred_word(here, column);
+    let width = word.chars().count().max(1);
+    let word = word.escape_debug();
+    let refusal = Refusal::new(format!("`{word}` does not stand in quotes")).help(format!(
+        "write `\"{word}\"`: YAML takes a leading `*` or `&` for a reference"
+    ));
+    (
+        Place::File {
+            line,
+            column,
+            width,
+        },
+        refusal,
+    )
+}
+
+/// A colon where none can stand: the mistake is on this line or on the one before.
+fn stray_colon(text: &str, here: &str, line: usize, column: usize) -> Complaint {
+    let at = Place::File {
+        line,
+        column,
+        width: 1,
+    };
+    let before_colon: String = here.chars().take(column.saturating_sub(1)).collect();
+    if before_colon.contains(": ") {
+        let refusal = Refusal::new("a second `: ` on this line");
+        return (
+            at,
+            refusal.help("put a value with a colon and a space in it in quotes"),
+        );
+    }
+    let before = text
+        .lines()
+        .enumerate()
+        .take(line.saturating_sub(1))
+        .filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
+        .last();
+    if let Some((number, before)) = before {
+        let word = before.trim();
+        let is_key = word.contains(": ") || word.ends_with(':') || word.starts_with('-');
+        if !is_key {
+            let column = before.len() - before.trim_start().len() + 1;
+            let at = Place::File {
+                line: number + 1,
+                column,
+                width: word.chars().count(),
+            };
+            return (at, no_colon(word));
+        }
+    }
+    let refusal = Refusal::new("this line is indented further than the line before it");
+    (
+        at,
+        refusal.help("keys that belong together begin in the same column"),
+    )
+}
+
+/// What to say about a line that should be a key and a value.
+pub(super) fn no_colon(word: &str) -> Refusal {
+    let is_word = |text: &str| {
+        !text.is_empty()
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    };
+    match (word.split_once(':'), word.split_once([' ', '='])) {
+        (Some((key, value)), _) if is_word(key) && !value.is_empty() => {
+            Refusal::new("a colon without a space behind it")
+                .help(format!("write `{key}: {}`", shorten(value)))
+        }
+        (_, Some((key, value))) if is_word(key) => {
+            Refusal::new("a key without its colon").help(format!(
+                "write `{key}: {}`",
+                shorten(value.trim_start_matches([' ', '=']))
+            ))
+        }
+        _ => Refusal::new("a line that is not a key with its value")
+            .help("write `key: value`, with a colon and a space"),
+    }
 }
 
 /// Finds the word with the star that the parser stumbled over, at or before `column`.

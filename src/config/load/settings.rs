@@ -15,7 +15,7 @@ pub(super) fn pinholes(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Pinho
     let mut section = reader.section(item)?;
     let default = Pinholes::default();
     let range = |reader: &mut Reader<'_>, item: &Item<'_>| {
-        reader.text(item, "a range of ports", PortRange::parse)
+        reader.text(item, "a range of ports: `21000-21015`", PortRange::parse)
     };
     let pinholes = Pinholes {
         firewall: reader.or(
@@ -58,7 +58,8 @@ pub(super) fn rules(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Rules> {
 pub(super) fn limits(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Limits> {
     let mut section = reader.section(item)?;
     let default = Limits::default();
-    let rate = |reader: &mut Reader<'_>, item: &Item<'_>| reader.text(item, "a rate", Rate::parse);
+    let rate =
+        |reader: &mut Reader<'_>, item: &Item<'_>| reader.text(item, "a rate: `20/s`", Rate::parse);
     let limits = Limits {
         sessions: reader.or(
             section.take("sessions"),
@@ -133,7 +134,7 @@ pub(super) fn journal(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Journa
         warn_free: reader.or(
             section.take("warn_free"),
             default.warn_free,
-            |reader, item| reader.text(item, "a percentage", Percent::parse),
+            |reader, item| reader.text(item, "a percentage: `10%`", Percent::parse),
         ),
         anonymous_email: reader.or(
             section.take("anonymous_email"),
@@ -155,7 +156,7 @@ pub(super) fn control(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Contro
     section.later(&["metrics", "page"]);
     let default = Control::default();
     let socket = reader.or(section.take("socket"), default.socket, |reader, item| {
-        reader.text(item, "a path or `none`", |text| match text {
+        reader.text(item, "`none` or a path", |text| match text {
             "none" => Ok(None),
             text => parse_path(text, "/run/portcullis/control.sock").and_then(|path| {
                 if !path.is_absolute() {
@@ -204,15 +205,19 @@ fn parse_path(text: &str, example: &str) -> Result<PathBuf, Refusal> {
 
 /// Without quotes a mode is another number to most YAML tools, so the quotes are asked for.
 fn file_mode(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<FileMode> {
-    reader.quoted_text(item, "the permissions in quotes", FileMode::parse)
+    reader.quoted_text(
+        item,
+        "the permissions in quotes: `\"0640\"`",
+        FileMode::parse,
+    )
 }
 
 fn duration(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Duration> {
-    reader.text(item, "a duration", parse_duration)
+    reader.text(item, "a duration: `30s`", parse_duration)
 }
 
 fn size(reader: &mut Reader<'_>, item: &Item<'_>, least: u64, most: u64) -> Option<u64> {
-    reader.text(item, "a size", |text| match parse_size(text)? {
+    reader.text(item, "a size: `4KiB`", |text| match parse_size(text)? {
         bytes if bytes < least => Err(Refusal::new(format!("`{text}` is too small"))
             .help(format!("write `{}` or more", show_size(least)))),
         bytes if bytes > most => Err(Refusal::new(format!("`{text}` is too large"))
