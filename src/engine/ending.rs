@@ -280,6 +280,7 @@ impl Session {
                     from: hole.from,
                     at,
                     leads_to: hole.leads_to,
+                    command: transfer.ask.name(),
                     opened: opened.wall,
                     used: hole.used.map(|used| used.wall),
                     bytes_up: up,

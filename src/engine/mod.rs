@@ -9,6 +9,7 @@
 //! This module must not know sockets, files, clocks, threads, randomness or a runtime.
 
 mod abort;
+pub mod catalogue;
 mod command;
 mod dialogue;
 mod ending;

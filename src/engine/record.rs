@@ -196,6 +196,8 @@ pub enum Event {
     PinholeUsed {
         /// Its number within the session.
         pinhole: PinholeId,
+        /// The side whose peer dialled.
+        side: Side,
         /// Who dialled.
         peer: SocketAddr,
         /// Where.
@@ -216,6 +218,8 @@ pub enum Event {
         at: SocketAddr,
         /// Where the other leg led, when known.
         leads_to: Option<SocketAddr>,
+        /// The client's verb that caused it.
+        command: &'static str,
         /// When it opened.
         opened: Wall,
         /// When it was first used.

@@ -315,6 +315,7 @@ impl Session {
                 step,
                 Event::PinholeUsed {
                     pinhole: id,
+                    side,
                     peer,
                     at,
                 },

@@ -430,13 +430,15 @@ impl Driver {
         }
     }
 
-    /// Tells whether nobody is left: each control connection is closed, or its peer is gone and nothing runs.
+    /// Tells whether nobody is left: each control connection is closed, or its peer is gone, and nothing runs.
     fn is_over(&self) -> bool {
         let gone = |control: &Option<Control>| control.as_ref().is_none_or(Control::is_gone);
         let Legs { client, upstream } = &self.controls;
+        let idle = self.data.is_empty() && self.dial.is_none();
         match (client, upstream) {
-            (None, None) => true,
-            _ => gone(client) && gone(upstream) && self.data.is_empty() && self.dial.is_none(),
+            // Both are closed; the engine may still want to hear how a relay ended.
+            (None, None) => self.session.is_over() || idle,
+            _ => gone(client) && gone(upstream) && (self.session.is_over() || idle),
         }
     }
 
@@ -466,15 +468,24 @@ impl Driver {
     pub(super) fn report(&self) -> SessionReport {
         let summary = self.session.summary();
         let age = self.worker.shared().clock.mono().saturating_sub(self.began.mono);
+        let state = match (&self.controls.upstream, summary.transfer, summary.logged_in) {
+            _ if self.session.is_over() => "closing",
+            (_, Some(_), _) => "transferring",
+            (None, None, _) => "connecting",
+            (Some(_), None, false) => "logging_in",
+            (Some(_), None, true) => "idle",
+        };
         SessionReport {
             id: self.facts.id.to_string(),
             listener: self.place.name.to_string(),
             client: self.facts.client.to_string(),
             user: summary.user.map(|user| user.to_string()),
             upstream: self.upstream.name().to_string(),
-            state: summary.phase.to_string(),
+            state: state.to_owned(),
             age_seconds: age.as_secs(),
-            command: summary.command.map(str::to_owned),
+            command: summary.transfer.map(str::to_owned),
+            commands: summary.commands,
+            transfers: summary.transfers,
             bytes: self.carried + self.data.progress(),
         }
     }

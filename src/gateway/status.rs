@@ -100,12 +100,16 @@ pub struct SessionReport {
     pub user: Option<String>,
     /// The upstream's name.
     pub upstream: String,
-    /// What state it is in, as a word.
+    /// What it is doing: `connecting`, `logging_in`, `idle`, `transferring` or `closing`.
     pub state: String,
     /// Seconds since it began.
     pub age_seconds: u64,
-    /// The verb that is being answered, or whose transfer runs.
+    /// The verb whose transfer runs.
     pub command: Option<String>,
+    /// Commands that the client has sent.
+    pub commands: u64,
+    /// Transfers that ended well.
+    pub transfers: u32,
     /// Bytes of file data carried so far, both directions together.
     pub bytes: u64,
 }

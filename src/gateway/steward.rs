@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::clock;
-use super::control::{Asked, ControlSocket};
+use super::control::ControlSocket;
 use super::settings::{self, Place, Tuning};
 use super::shared::Shared;
 use super::start::{Loader, journal_settings};

@@ -1,0 +1,177 @@
+//! The entries of the event catalogue, in the order of a session's life.
+
+use super::{Entry, Event, Severity, catalogue};
+
+catalogue! {
+    GatewayStarted "gateway.started" Info {
+        meaning: "The gateway is up; a new process begins here.",
+        gateway: "Counts `seq` from 1 again. No pinhole of an earlier process is open any more.",
+        operator: "Nothing. Unexpected ones mean that something restarts the gateway: see the service manager's log.",
+        fields: ["version"],
+    }
+    GatewayReloaded "gateway.reloaded" Info {
+        meaning: "A new config is in force.",
+        gateway: "Judges the next command of every session by it; what runs goes on.",
+        operator: "Compare the digest with the one that you meant to load.",
+        fields: ["config"],
+    }
+    GatewayStopping "gateway.stopping" Info {
+        meaning: "The gateway was told to stop.",
+        gateway: "Takes no new sessions; lets running transfers finish until `timeouts.drain`.",
+        operator: "Wait, or end the rest with `portcullis ctl kill`.",
+        fields: ["sessions"],
+    }
+    SessionOpened "session.opened" Info {
+        meaning: "A client arrived and was admitted.",
+        gateway: "Dials the upstream, at once or when it is chosen.",
+        operator: "Nothing.",
+        fields: ["from", "target", "listener", "upstream"],
+    }
+    UpstreamConnected "upstream.connected" Info {
+        meaning: "The control connection to the upstream is up.",
+        gateway: "Passes the dialogue on.",
+        operator: "Nothing.",
+        fields: ["to", "gateway"],
+    }
+    UpstreamUnreachable "upstream.unreachable" Warning {
+        meaning: "No address of the upstream could be dialled.",
+        gateway: "Told the client 421 and closed; the next client is tried anew.",
+        operator: "See whether the server runs and whether the gateway may reach it; `portcullis probe` shows what it sees.",
+        fields: ["why"],
+    }
+    LoginSucceeded "login.succeeded" Info {
+        meaning: "The server accepted the user.",
+        gateway: "Passed the reply on.",
+        operator: "Nothing.",
+        fields: ["email?"],
+    }
+    LoginFailed "login.failed" Notice {
+        meaning: "The server refused the user.",
+        gateway: "Passed the reply on; delays and bans as `login_guard` says.",
+        operator: "Many from one address are password guessing: tighten `login_guard`.",
+        fields: ["code"],
+    }
+    CommandDenied "command.denied" Notice {
+        meaning: "A rule denied a command.",
+        gateway: "Answered it; the server never saw it.",
+        operator: "If it should pass, see the rule that is named; `portcullis explain` shows the decision.",
+        fields: ["command", "rule", "code"],
+    }
+    CommandRefused "command.refused" Notice {
+        meaning: "The gateway itself refused a command that is malformed, or that would set up data behind its back.",
+        gateway: "Answered it; the server never saw it.",
+        operator: "Nothing, if it is rare: old or hostile clients send such commands. `why` says which kind it is.",
+        fields: ["command", "why", "code"],
+    }
+    AddressBounce "address.bounce" Warning {
+        meaning: "A client named another host, or a port below 1024, in PORT or EPRT (RFC 2577).",
+        gateway: "Answered 504; opened nothing and dialled nobody.",
+        operator: "A client behind NAT should use passive mode. From anybody else it is an attempt to use the server against others.",
+        fields: ["address", "command"],
+    }
+    AddressForeign "address.foreign" Notice {
+        meaning: "A server announced an address that is not its own.",
+        gateway: "Used only the port, with the server's own address; or refused, as `refused` says.",
+        operator: "Usual for a server behind NAT. Else correct the server's passive address.",
+        fields: ["address", "refused"],
+    }
+    AddressMalformed "address.malformed" Warning {
+        meaning: "A server announced something that is no usable address or port.",
+        gateway: "Told the client 425; opened nothing.",
+        operator: "See the server's passive settings, or set `data_mode: active` for this upstream.",
+        fields: ["reply"],
+    }
+    AddressMisleading "address.misleading" Warning {
+        meaning: "A client with a public address was told to dial a private one.",
+        gateway: "Announced it all the same; that client cannot reach it.",
+        operator: "Set the listener's `advertise` to the public address.",
+        fields: ["announced", "listener"],
+    }
+    ProtocolForeign "protocol.foreign" Warning {
+        meaning: "A client spoke another protocol, or one that is not configured here.",
+        gateway: "Closed the session without passing a byte on.",
+        operator: "Usually a scanner, or a browser that was tricked. If it is a load balancer, configure `proxy_protocol`.",
+        fields: ["protocol"],
+    }
+    ProtocolViolation "protocol.violation" Warning {
+        meaning: "A peer broke the protocol.",
+        gateway: "Repaired it where that is safe, as with replies around ABOR; else ended the session.",
+        operator: "Look at the peer that `side` names: a broken program, or a hostile one.",
+        fields: ["side", "what"],
+    }
+    PinholeOpened "pinhole.opened" Info {
+        meaning: "A pinhole opens: one connection, from `from`, at `at`.",
+        gateway: "Wrote this before anything listened there, and announces the address only after it is open.",
+        operator: "Nothing; `portcullis journal pinholes` shows them as a table.",
+        fields: ["pinhole", "transfer", "side", "from", "at", "leads_to?", "command", "ttl"],
+    }
+    PinholeRefused "pinhole.refused" Warning {
+        meaning: "No pinhole could be opened.",
+        gateway: "Told the client 425; announced nothing.",
+        operator: "`no_port`: widen `pinholes.window`. `kernel`, `resources`: see the gateway's log.",
+        fields: ["side", "from", "why", "in_use?"],
+    }
+    PinholeUsed "pinhole.used" Info {
+        meaning: "The first and only connection came in.",
+        gateway: "Shut the pinhole behind it.",
+        operator: "Nothing.",
+        fields: ["pinhole", "side", "peer", "at"],
+    }
+    PinholeClosed "pinhole.closed" Info {
+        meaning: "A pinhole's life is over: the whole of it in one line.",
+        gateway: "Holds nothing of it any more.",
+        operator: "Many `never_used` from many clients mean that a firewall in front shuts the window: `portcullis firewall-rules` prints what it needs.",
+        fields: [
+            "pinhole", "transfer", "side", "from", "at", "leads_to?", "command", "opened", "used?",
+            "seconds", "bytes_up", "bytes_down", "reason", "carried",
+        ],
+    }
+    PinholeIntruder "pinhole.intruder" Warning {
+        meaning: "Somebody who was not awaited reached a port of the window.",
+        gateway: "Turned the connection away without a byte; the pinhole stayed for its owner.",
+        operator: "Single ones are scanners. If it is the client by another address (several NAT addresses), see `peer: prefix`.",
+        fields: ["from", "at"],
+    }
+    DataDialled "data.dialled" Info {
+        meaning: "The gateway dials one leg of a data connection: no pinhole, still shown.",
+        gateway: "Wrote this before it dialled.",
+        operator: "Nothing.",
+        fields: ["transfer", "side", "to"],
+    }
+    DataFailed "data.failed" Notice {
+        meaning: "One leg of a data connection did not come up.",
+        gateway: "Told the client 425.",
+        operator: "`side` names the peer: see the firewall between it and the gateway.",
+        fields: ["transfer", "side", "why"],
+    }
+    TransferCompleted "transfer.completed" Info {
+        meaning: "A transfer ended well.",
+        gateway: "Passed the server's final reply on when both legs had ended well.",
+        operator: "Nothing.",
+        fields: ["transfer", "command", "path", "bytes_up", "bytes_down", "seconds", "unacknowledged"],
+    }
+    TransferFailed "transfer.failed" Notice {
+        meaning: "A transfer failed.",
+        gateway: "Told the client so; reset both legs, so that nothing that was cut off looks complete.",
+        operator: "See `why`; the file on the receiving side may be incomplete.",
+        fields: ["transfer", "command", "path", "bytes_up", "bytes_down", "seconds", "code?", "why"],
+    }
+    SessionClosed "session.closed" Info {
+        meaning: "A session is over.",
+        gateway: "Closed both control connections; every pinhole of it was closed and recorded before.",
+        operator: "Nothing.",
+        fields: ["reason", "seconds", "commands", "transfers", "pinholes"],
+    }
+    LimitReached "limit.reached" Warning {
+        meaning: "A bound was full.",
+        gateway: "Turned somebody away, with an honest reply where there is a dialogue.",
+        operator: "Raise the limit that is named, if the load is legitimate.",
+        fields: ["limit"],
+    }
+    JournalGap "journal.gap" Warning {
+        meaning: "Records were lost while the journal could not be written; no effect waited for them.",
+        gateway: "Opened no pinhole in that time (451 to clients), kept what fitted in memory, and counted the rest.",
+        operator: "Free the disk, or restart whatever reads the journal; treat the time before this line as incomplete.",
+        fields: ["lost"],
+    }
+}
