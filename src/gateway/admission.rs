@@ -162,7 +162,8 @@ impl Bounds {
 
 impl Counts {
     fn admit(&mut self, key: IpAddr, now: Duration) -> Result<(), TurnedAway> {
-        if self.addresses.len() >= MOST_IDLE + usize::try_from(self.sessions).unwrap_or(usize::MAX) {
+        if self.addresses.len() >= MOST_IDLE + usize::try_from(self.sessions).unwrap_or(usize::MAX)
+        {
             self.forget(now);
         }
         let limits = self.limits;
@@ -258,9 +259,18 @@ mod tests {
         let first = admission.admit(ip("192.0.2.1"), NOW).expect("room");
         let _second = admission.admit(ip("192.0.2.2"), NOW).expect("room");
         let away = admission.admit(ip("192.0.2.3"), NOW).expect_err("full");
-        assert_eq!(away, TurnedAway { bound: Bound::Sessions, news: true });
+        assert_eq!(
+            away,
+            TurnedAway {
+                bound: Bound::Sessions,
+                news: true
+            }
+        );
         let away = admission.admit(ip("192.0.2.4"), NOW).expect_err("full");
-        assert!(!away.news, "one record about a full gateway is enough for a while");
+        assert!(
+            !away.news,
+            "one record about a full gateway is enough for a while"
+        );
         drop(first);
         assert!(admission.admit(ip("192.0.2.3"), NOW).is_ok());
     }
@@ -269,7 +279,9 @@ mod tests {
     fn one_address_has_its_own_bound_and_others_are_unharmed() {
         let admission = admission(100, 1, 100);
         let _held = admission.admit(ip("192.0.2.1"), NOW).expect("room");
-        let away = admission.admit(ip("192.0.2.1"), NOW).expect_err("its own bound");
+        let away = admission
+            .admit(ip("192.0.2.1"), NOW)
+            .expect_err("its own bound");
         assert_eq!(away.bound, Bound::SessionsPerAddress);
         assert!(admission.admit(ip("192.0.2.2"), NOW).is_ok());
     }
@@ -278,13 +290,26 @@ mod tests {
     fn connects_are_a_bucket_that_refills() {
         let admission = admission(1000, 1000, 20);
         for _ in 0..20 {
-            admission.admit(ip("192.0.2.1"), NOW).expect("within the burst");
+            admission
+                .admit(ip("192.0.2.1"), NOW)
+                .expect("within the burst");
         }
         let away = admission.admit(ip("192.0.2.1"), NOW).expect_err("too fast");
-        assert_eq!(away, TurnedAway { bound: Bound::ConnectsPerAddress, news: true });
+        assert_eq!(
+            away,
+            TurnedAway {
+                bound: Bound::ConnectsPerAddress,
+                news: true
+            }
+        );
         let soon = NOW + Duration::from_millis(60);
         assert!(admission.admit(ip("192.0.2.1"), soon).is_ok());
-        assert!(!admission.admit(ip("192.0.2.1"), soon).expect_err("again").news);
+        assert!(
+            !admission
+                .admit(ip("192.0.2.1"), soon)
+                .expect_err("again")
+                .news
+        );
     }
 
     #[test]
@@ -303,7 +328,14 @@ mod tests {
             drop(admission.admit(IpAddr::from((0x0a00_0000 + n).to_be_bytes()), NOW));
         }
         let counts = admission.counts();
-        assert!(counts.addresses.len() <= MOST_IDLE + 100, "{}", counts.addresses.len());
-        assert_eq!(counts.addresses.get(&ip("192.0.2.1")).map(|a| a.sessions), Some(1));
+        assert!(
+            counts.addresses.len() <= MOST_IDLE + 100,
+            "{}",
+            counts.addresses.len()
+        );
+        assert_eq!(
+            counts.addresses.get(&ip("192.0.2.1")).map(|a| a.sessions),
+            Some(1)
+        );
     }
 }

@@ -210,8 +210,14 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("sub/control.sock");
         let first = ControlSocket::bind(&path).expect("a socket");
-        assert!(matches!(ControlSocket::bind(&path), Err(ControlError::InUse(_))));
-        let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+        assert!(matches!(
+            ControlSocket::bind(&path),
+            Err(ControlError::InUse(_))
+        ));
+        let mode = std::fs::metadata(&path)
+            .expect("a file")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         // Its owner is killed: the file stays, nobody answers.
         let ControlSocket { listener, .. } = &first;
@@ -229,7 +235,13 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("control.sock");
         std::fs::write(&path, "precious").expect("a file");
-        assert!(matches!(ControlSocket::bind(&path), Err(ControlError::NotASocket(_))));
-        assert_eq!(std::fs::read_to_string(&path).expect("still there"), "precious");
+        assert!(matches!(
+            ControlSocket::bind(&path),
+            Err(ControlError::NotASocket(_))
+        ));
+        assert_eq!(
+            std::fs::read_to_string(&path).expect("still there"),
+            "precious"
+        );
     }
 }

@@ -204,11 +204,19 @@ impl Driver {
                     });
                 }
                 Output::ClosePinhole { id, reason: _ } => self.data.close(id),
-                Output::DialData { transfer, side, to, from } => {
+                Output::DialData {
+                    transfer,
+                    side,
+                    to,
+                    from,
+                } => {
                     let (data, ground) = self.data_and_ground(now.mono);
                     data.dial(&ground, transfer, side, from, to);
                 }
-                Output::StartRelay { transfer, direction } => {
+                Output::StartRelay {
+                    transfer,
+                    direction,
+                } => {
                     let (data, ground) = self.data_and_ground(now.mono);
                     data.start(&ground, transfer, direction);
                 }
@@ -360,17 +368,18 @@ impl Driver {
         let Some(control) = &mut self.controls[side] else {
             return false;
         };
-        let outputs = BUFFER.with_borrow_mut(|buffer| {
-            match control.poll_read(cx, buffer) {
-                Poll::Pending => None,
-                Poll::Ready(Ok(read)) if read > 0 => {
-                    let bytes = buffer.get(..read).unwrap_or_default();
-                    Some(self.session.handle(now, Input::Received { from: side, bytes }))
-                }
-                Poll::Ready(Ok(_) | Err(_)) => {
-                    control.end();
-                    Some(self.session.handle(now, Input::Closed { by: side }))
-                }
+        let outputs = BUFFER.with_borrow_mut(|buffer| match control.poll_read(cx, buffer) {
+            Poll::Pending => None,
+            Poll::Ready(Ok(read)) if read > 0 => {
+                let bytes = buffer.get(..read).unwrap_or_default();
+                Some(
+                    self.session
+                        .handle(now, Input::Received { from: side, bytes }),
+                )
+            }
+            Poll::Ready(Ok(_) | Err(_)) => {
+                control.end();
+                Some(self.session.handle(now, Input::Closed { by: side }))
             }
         });
         let Some(outputs) = outputs else {
@@ -467,7 +476,12 @@ impl Driver {
     /// Shows what the session is doing.
     pub(super) fn report(&self) -> SessionReport {
         let summary = self.session.summary();
-        let age = self.worker.shared().clock.mono().saturating_sub(self.began.mono);
+        let age = self
+            .worker
+            .shared()
+            .clock
+            .mono()
+            .saturating_sub(self.began.mono);
         let state = match (&self.controls.upstream, summary.transfer, summary.logged_in) {
             _ if self.session.is_over() => "closing",
             (_, Some(_), _) => "transferring",

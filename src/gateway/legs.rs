@@ -83,11 +83,7 @@ impl DataLegs {
     }
 
     /// Opens what was set aside.
-    pub(super) fn open(
-        &mut self,
-        ground: &Ground<'_>,
-        id: PinholeId,
-    ) -> Result<(), RefusalReason> {
+    pub(super) fn open(&mut self, ground: &Ground<'_>, id: PinholeId) -> Result<(), RefusalReason> {
         let Some((transfer, side)) = self.of_pinhole(id) else {
             return Err(RefusalReason::Resources);
         };
@@ -182,7 +178,11 @@ impl DataLegs {
     }
 
     /// Goes on with everything; answers with the next fact.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, ground: &Ground<'_>) -> Option<Input<'static>> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        ground: &Ground<'_>,
+    ) -> Option<Input<'static>> {
         for position in 0..self.transfers.len() {
             let Some(transfer) = self.transfers.get_mut(position) else {
                 break;
@@ -206,7 +206,10 @@ impl DataLegs {
             if let Some(usage) = finished {
                 let id = transfer.id;
                 self.remove(position);
-                return Some(Input::DataFinished { transfer: id, usage });
+                return Some(Input::DataFinished {
+                    transfer: id,
+                    usage,
+                });
             }
         }
         None
@@ -266,7 +269,10 @@ impl DataLegs {
     fn forget_idle(&mut self) {
         self.transfers.retain(|one| {
             one.direction.is_some()
-                || !matches!((&one.legs.client, &one.legs.upstream), (Leg::Absent, Leg::Absent))
+                || !matches!(
+                    (&one.legs.client, &one.legs.upstream),
+                    (Leg::Absent, Leg::Absent)
+                )
         });
         if self.transfers.is_empty() {
             self.transfers = Vec::new();
@@ -285,7 +291,10 @@ impl Transfer {
             upstream: std::mem::replace(&mut self.legs.upstream, Leg::Relayed),
         };
         match both {
-            Legs { client: Leg::Up(client), upstream: Leg::Up(upstream) } => {
+            Legs {
+                client: Leg::Up(client),
+                upstream: Leg::Up(upstream),
+            } => {
                 let mut relay = Relay::start(Legs { client, upstream }, direction, ground.limits);
                 if self.lingers_until.take().is_some() {
                     relay.end(Manner::Linger);
@@ -329,7 +338,11 @@ impl Transfer {
                     }
                     Err(why) => {
                         self.legs[side] = Leg::Absent;
-                        Some(Input::DataDialFailed { transfer, side, why })
+                        Some(Input::DataDialFailed {
+                            transfer,
+                            side,
+                            why,
+                        })
                     }
                 }
             }

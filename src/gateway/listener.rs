@@ -31,7 +31,9 @@ const EXHAUSTED_QUIET: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Somebody else listens there.
-    #[error("listener {name}: {at} is in use by another program; stop it, or choose another address with --listen or listeners.{name}.listen")]
+    #[error(
+        "listener {name}: {at} is in use by another program; stop it, or choose another address with --listen or listeners.{name}.listen"
+    )]
     InUse {
         /// The listener's name.
         name: String,
@@ -68,7 +70,9 @@ pub enum ListenError {
         source: io::Error,
     },
     /// The service manager handed over a socket whose name is no listener.
-    #[error("socket activation: {name:?} is the name of no listener; set FileDescriptorName= to one of: {known}")]
+    #[error(
+        "socket activation: {name:?} is the name of no listener; set FileDescriptorName= to one of: {known}"
+    )]
     UnknownName {
         /// What the socket is called.
         name: String,
@@ -96,14 +100,18 @@ pub(super) fn bind_all(
         let name = name.to_string();
         if let Some(given) = inherited.remove(&name) {
             for socket in given {
-                let at = socket.local_addr().map_err(|error| failed(&name, unknown(), error))?;
+                let at = socket
+                    .local_addr()
+                    .map_err(|error| failed(&name, unknown(), error))?;
                 bound.push(adopt(&name, at, socket, config)?);
             }
             continue;
         }
         for address in &listener.listen {
             for socket in bind(&name, *address, sockets)? {
-                let at = socket.local_addr().map_err(|error| failed(&name, unknown(), error))?;
+                let at = socket
+                    .local_addr()
+                    .map_err(|error| failed(&name, unknown(), error))?;
                 bound.push(adopt(&name, at, socket, config)?);
             }
         }
@@ -111,7 +119,10 @@ pub(super) fn bind_all(
     match inherited.into_keys().next() {
         Some(name) => {
             let known: Vec<_> = config.listeners.keys().map(ToString::to_string).collect();
-            Err(ListenError::UnknownName { name, known: known.join(", ") })
+            Err(ListenError::UnknownName {
+                name,
+                known: known.join(", "),
+            })
         }
         None => Ok(bound),
     }
@@ -134,8 +145,7 @@ fn bind(
             Ok(socket) => made.push(socket),
             // `*` on a machine without IPv6.
             Err(error)
-                if !made.is_empty()
-                    && Errno::from_io_error(&error) == Some(Errno::AFNOSUPPORT) =>
+                if !made.is_empty() && Errno::from_io_error(&error) == Some(Errno::AFNOSUPPORT) =>
             {
                 tracing::info!(listener = name, %at, "this machine has no IPv6; listening on IPv4 alone");
             }
@@ -169,7 +179,11 @@ fn failed(name: &str, at: SocketAddr, error: io::Error) -> ListenError {
         Some(Errno::ADDRINUSE) => ListenError::InUse { name, at },
         Some(Errno::ACCESS | Errno::PERM) => ListenError::NoPermission { name, at },
         Some(Errno::ADDRNOTAVAIL) => ListenError::NotOurs { name, at },
-        _ => ListenError::Kernel { name, at, source: error },
+        _ => ListenError::Kernel {
+            name,
+            at,
+            source: error,
+        },
     }
 }
 
@@ -249,5 +263,7 @@ fn exhaustion_is_news(now: Duration) -> bool {
     let told = TOLD.load(Ordering::Relaxed);
     let quiet = u64::try_from(EXHAUSTED_QUIET.as_millis()).unwrap_or(u64::MAX);
     (told == 0 || now.saturating_sub(told) >= quiet)
-        && TOLD.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        && TOLD
+            .compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
 }

@@ -281,7 +281,11 @@ mod tests {
             .collect();
         assert_eq!(made.len(), 100_000);
         for id in made.iter().take(100) {
-            assert!(id.as_str().bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b)));
+            assert!(
+                id.as_str()
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b))
+            );
             assert_eq!(id.as_str().len(), 12);
         }
     }
@@ -293,12 +297,17 @@ mod tests {
         assert!(Arc::ptr_eq(&before["old"], &same["old"]));
         let text = "version: 1\nlisteners:\n  main:\n    listen: [\"127.0.0.1:0\"]\nupstreams:\n  old:\n    addresses: [\"10.0.0.6:21\"]\n";
         let other = Config::parse(text, "test").expect("a good config").config;
-        assert!(!Arc::ptr_eq(&before["old"], &upstreams(&other, &before)["old"]));
+        assert!(!Arc::ptr_eq(
+            &before["old"],
+            &upstreams(&other, &before)["old"]
+        ));
     }
 
     #[test]
     fn settings_carry_what_the_config_says() {
-        let config = config("limits: {line: 8KiB, commands: 120/min}\ntimeouts: {idle: 1m}\nrules: {default: deny}\n");
+        let config = config(
+            "limits: {line: 8KiB, commands: 120/min}\ntimeouts: {idle: 1m}\nrules: {default: deny}\n",
+        );
         let upstreams = upstreams(&config, &BTreeMap::new());
         let made = policies(&config, &upstreams);
         let settings = &made[0].1.settings;
@@ -317,7 +326,11 @@ mod tests {
         let place = Place::new(&name, policy);
         let facts = |client: &str| {
             let client = SocketAddr::new(client.parse().expect("an address"), 4000);
-            place.policy.load().facts(SessionId(*b"aaaaaaaaaaaa"), client, "10.0.0.1:21".parse().expect("an address"))
+            place.policy.load().facts(
+                SessionId(*b"aaaaaaaaaaaa"),
+                client,
+                "10.0.0.1:21".parse().expect("an address"),
+            )
         };
         assert!(!place.is_first_misled(&facts("10.0.0.9")));
         assert!(place.is_first_misled(&facts("198.51.100.7")));
@@ -327,6 +340,9 @@ mod tests {
     #[test]
     fn a_digest_tells_configs_apart() {
         assert_eq!(digest(&config("")), digest(&config("")));
-        assert_ne!(digest(&config("")), digest(&config("timeouts: {idle: 1m}\n")));
+        assert_ne!(
+            digest(&config("")),
+            digest(&config("timeouts: {idle: 1m}\n"))
+        );
     }
 }

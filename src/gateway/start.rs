@@ -82,7 +82,9 @@ impl Gateway {
     /// When an address, the journal, the control socket or a thread cannot be had; nothing is left behind then.
     pub fn start(config: Config, overrides: Overrides) -> Result<Running, StartError> {
         descriptors::prepare(&config);
-        let sockets = overrides.sockets.unwrap_or_else(|| Arc::new(OwnSockets::new()));
+        let sockets = overrides
+            .sockets
+            .unwrap_or_else(|| Arc::new(OwnSockets::new()));
         let bound = listener::bind_all(&config, &*sockets, overrides.inherited)?;
         let control = control_socket(&config)?;
         let journal = open_journal(&config)?;
@@ -104,7 +106,9 @@ impl Gateway {
         let addresses: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.at)).collect();
         let (alive, all_gone) = mpsc::channel(1);
         let mut workers = Vec::new();
-        let count = overrides.workers.or(std::thread::available_parallelism().ok());
+        let count = overrides
+            .workers
+            .or(std::thread::available_parallelism().ok());
         for number in 0..count.map_or(1, NonZeroUsize::get) {
             let entrances = entrances(&bound, &places)?;
             let (messages, received) = mpsc::unbounded_channel();
@@ -278,7 +282,9 @@ fn control_socket(config: &Config) -> Result<Option<ControlSocket>, StartError> 
     match ControlSocket::bind(path) {
         Ok(socket) => Ok(Some(socket)),
         Err(error @ ControlError::Kernel { .. }) => {
-            tracing::warn!("{error}; `portcullis ctl` will not work: set control.socket to a path that can be written, or to none");
+            tracing::warn!(
+                "{error}; `portcullis ctl` will not work: set control.socket to a path that can be written, or to none"
+            );
             Ok(None)
         }
         Err(error @ (ControlError::InUse(_) | ControlError::NotASocket(_))) => Err(error.into()),
@@ -313,11 +319,7 @@ pub(super) fn journal_settings(config: &Config) -> JournalSettings {
     }
 }
 
-fn pinholes(
-    config: &Config,
-    sockets: &Arc<dyn Sockets>,
-    journal: &Arc<Journal>,
-) -> Arc<Pinholes> {
+fn pinholes(config: &Config, sockets: &Arc<dyn Sockets>, journal: &Arc<Journal>) -> Arc<Pinholes> {
     let journal = Arc::clone(journal);
     let on_intruder = move |intruder: Intruder| {
         // No effect waits for it; the journal itself counts what it lost.
@@ -341,7 +343,10 @@ fn pinholes(
 
 fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)]) {
     for (name, at) in addresses {
-        let upstream = config.listeners.iter().find(|(known, _)| known.as_str() == name);
+        let upstream = config
+            .listeners
+            .iter()
+            .find(|(known, _)| known.as_str() == name);
         let upstream = upstream.map_or("", |(_, listener)| listener.upstream.as_str());
         tracing::info!("listener {name} on {at}, to upstream {upstream}");
     }
@@ -350,7 +355,10 @@ fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)
             "the kernel refuses socket filters: strangers who dial a pinhole are accepted and reset instead of ignored"
         );
     }
-    steward::record(shared, Event::GatewayStarted {
-        version: env!("CARGO_PKG_VERSION"),
-    });
+    steward::record(
+        shared,
+        Event::GatewayStarted {
+            version: env!("CARGO_PKG_VERSION"),
+        },
+    );
 }

@@ -187,9 +187,18 @@ mod tests {
 
     #[test]
     fn requests_are_small_json_objects() {
-        let kill: Request = serde_json::from_str(r#"{"ask":"kill","session":"abc"}"#).expect("a request");
-        assert_eq!(kill, Request::Kill { session: "abc".to_owned() });
-        assert_eq!(serde_json::to_string(&Request::Status).expect("text"), r#"{"ask":"status"}"#);
+        let kill: Request =
+            serde_json::from_str(r#"{"ask":"kill","session":"abc"}"#).expect("a request");
+        assert_eq!(
+            kill,
+            Request::Kill {
+                session: "abc".to_owned()
+            }
+        );
+        assert_eq!(
+            serde_json::to_string(&Request::Status).expect("text"),
+            r#"{"ask":"status"}"#
+        );
         assert!(serde_json::from_str::<Request>(r#"{"ask":"explode"}"#).is_err());
     }
 }

@@ -138,7 +138,8 @@ impl Steward {
             }
             Request::Reload => reply(
                 answer,
-                self.reload().map_or_else(Response::Error, Response::Reloaded),
+                self.reload()
+                    .map_or_else(Response::Error, Response::Reloaded),
             ),
             // These wait for the workers, and the steward must not.
             Request::Sessions => {
@@ -148,7 +149,8 @@ impl Steward {
                     for answered in asked {
                         sessions.extend(answered.await.unwrap_or_default());
                     }
-                    sessions.sort_by(|a, b| b.age_seconds.cmp(&a.age_seconds).then(a.id.cmp(&b.id)));
+                    sessions
+                        .sort_by(|a, b| b.age_seconds.cmp(&a.age_seconds).then(a.id.cmp(&b.id)));
                     reply(answer, Response::Sessions(sessions));
                 });
             }
@@ -160,7 +162,14 @@ impl Steward {
                         found |= answered.await.unwrap_or(false);
                     }
                     let none = || Response::Error(format!("no session {session:?} runs here"));
-                    reply(answer, if found { Response::Killed(session.clone()) } else { none() });
+                    reply(
+                        answer,
+                        if found {
+                            Response::Killed(session.clone())
+                        } else {
+                            none()
+                        },
+                    );
                 });
             }
         }
@@ -211,19 +220,24 @@ impl Steward {
         let outcome = self.replace_config();
         tell_service_manager(&[sd_notify::NotifyState::Ready]);
         match &outcome {
-            Ok(report) if report.needs_restart.is_empty() => tracing::info!("the config was reloaded"),
+            Ok(report) if report.needs_restart.is_empty() => {
+                tracing::info!("the config was reloaded")
+            }
             Ok(report) => tracing::warn!(
                 "the config was reloaded; these changes wait for a restart: {}",
                 report.needs_restart.join(", "),
             ),
-            Err(why) => tracing::error!("the config was not reloaded, the old one stays in force:\n{why}"),
+            Err(why) => {
+                tracing::error!("the config was not reloaded, the old one stays in force:\n{why}")
+            }
         }
         outcome
     }
 
     fn replace_config(&mut self) -> Result<ReloadReport, String> {
         let loader = self.loader.as_ref();
-        let loader = loader.ok_or("this gateway was started without a config that could be read again")?;
+        let loader =
+            loader.ok_or("this gateway was started without a config that could be read again")?;
         let mut new = loader()?;
         let needs_restart = keep_what_needs_a_restart(&self.config, &mut new);
         let journal = self.shared.journal.replace_settings(journal_settings(&new));
@@ -239,8 +253,16 @@ impl Steward {
         self.config = new;
         self.tell_all(|| Message::Reload);
         let config = settings::digest(&self.config);
-        record(&self.shared, Event::GatewayReloaded { config: config.clone() });
-        Ok(ReloadReport { config, needs_restart })
+        record(
+            &self.shared,
+            Event::GatewayReloaded {
+                config: config.clone(),
+            },
+        );
+        Ok(ReloadReport {
+            config,
+            needs_restart,
+        })
     }
 }
 
@@ -258,7 +280,11 @@ fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<String> {
             None => waiting.push(format!("listeners.{name}")),
         }
     }
-    for name in new.listeners.keys().filter(|name| !old.listeners.contains_key(*name)) {
+    for name in new
+        .listeners
+        .keys()
+        .filter(|name| !old.listeners.contains_key(*name))
+    {
         waiting.push(format!("listeners.{name}"));
     }
     if new.control.socket != old.control.socket {
@@ -294,7 +320,9 @@ pub(super) fn tell_service_manager(state: &[sd_notify::NotifyState<'_>]) {
 /// RELOADING=1 needs the time with it.
 fn reloading() -> Vec<sd_notify::NotifyState<'static>> {
     let time = sd_notify::NotifyState::monotonic_usec_now().ok();
-    std::iter::once(sd_notify::NotifyState::Reloading).chain(time).collect()
+    std::iter::once(sd_notify::NotifyState::Reloading)
+        .chain(time)
+        .collect()
 }
 
 fn reply(answer: oneshot::Sender<Response>, response: Response) {
@@ -309,7 +337,9 @@ mod tests {
     #[test]
     fn a_reload_says_what_needs_a_restart_and_keeps_it_as_it_was() {
         let text = |listen: &str, more: &str| {
-            format!("version: 1\nlisteners:\n  main:\n    listen: [\"{listen}\"]\nupstreams:\n  old:\n    addresses: [\"10.0.0.5:21\"]\n{more}")
+            format!(
+                "version: 1\nlisteners:\n  main:\n    listen: [\"{listen}\"]\nupstreams:\n  old:\n    addresses: [\"10.0.0.5:21\"]\n{more}"
+            )
         };
         let config = |text: String| Config::parse(&text, "test").expect("a good config").config;
         let old = config(text("127.0.0.1:2121", ""));
@@ -318,8 +348,14 @@ mod tests {
             "pinholes: {ttl: 5s}\ncontrol: {socket: /tmp/other.sock}\ntimeouts: {idle: 1m}\n",
         ));
         let waiting = keep_what_needs_a_restart(&old, &mut new);
-        assert_eq!(waiting, ["listeners.main.listen", "control.socket", "pinholes"]);
-        assert_eq!((&new.listeners, &new.pinholes, &new.control), (&old.listeners, &old.pinholes, &old.control));
+        assert_eq!(
+            waiting,
+            ["listeners.main.listen", "control.socket", "pinholes"]
+        );
+        assert_eq!(
+            (&new.listeners, &new.pinholes, &new.control),
+            (&old.listeners, &old.pinholes, &old.control)
+        );
         assert_ne!(new.timeouts, old.timeouts);
         assert!(keep_what_needs_a_restart(&old.clone(), &mut old.clone()).is_empty());
     }

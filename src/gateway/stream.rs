@@ -124,9 +124,11 @@ fn is_urgent(socket: &AsyncFd<std::net::TcpStream>) -> bool {
 }
 
 fn forget_urgent(socket: &AsyncFd<std::net::TcpStream>) {
-    let nothing: io::Result<()> = socket.try_io(Interest::PRIORITY, |_| {
-        Err(io::ErrorKind::WouldBlock.into())
-    });
+    let nothing: io::Result<()> =
+        socket.try_io(
+            Interest::PRIORITY,
+            |_| Err(io::ErrorKind::WouldBlock.into()),
+        );
     drop(nothing);
 }
 

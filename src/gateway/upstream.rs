@@ -95,7 +95,12 @@ impl Upstream {
     /// Tells whether the upstream can be reached, and warns if not: once, at start.
     pub(super) async fn probe(&self, shared: &Shared) {
         if let Err(why) = self.connect(shared).await {
-            let addresses: Vec<_> = self.config.addresses.iter().map(ToString::to_string).collect();
+            let addresses: Vec<_> = self
+                .config
+                .addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             tracing::warn!(
                 "upstream {} ({}) cannot be reached: {why}; clients get 421 until it is back",
                 self.name,
@@ -106,9 +111,11 @@ impl Upstream {
 
     fn take_seat(&self) -> Option<Seat> {
         let most = self.config.max_sessions.map_or(u32::MAX, |most| most.get());
-        let taken = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sessions| {
-            (sessions < most).then_some(sessions + 1)
-        });
+        let taken = self
+            .sessions
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sessions| {
+                (sessions < most).then_some(sessions + 1)
+            });
         taken.ok().map(|_| Seat {
             sessions: Arc::clone(&self.sessions),
         })
@@ -193,7 +200,9 @@ mod tests {
     use super::*;
 
     fn upstream(addresses: &[&str], max_sessions: Option<u32>) -> Upstream {
-        let addresses = addresses.iter().map(|text| UpstreamAddress::parse(text).expect("an address"));
+        let addresses = addresses
+            .iter()
+            .map(|text| UpstreamAddress::parse(text).expect("an address"));
         let mut config = config::Upstream::new(addresses.collect());
         config.max_sessions = max_sessions.and_then(std::num::NonZeroU32::new);
         Upstream::new("test", &config)
@@ -212,7 +221,10 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_failed_lately_is_tried_last() {
         let upstream = upstream(&["127.0.0.1:1", "127.0.0.2:1", "127.0.0.1:1"], None);
-        let (first, second) = ("127.0.0.1:1".parse().expect("one"), "127.0.0.2:1".parse().expect("two"));
+        let (first, second) = (
+            "127.0.0.1:1".parse().expect("one"),
+            "127.0.0.2:1".parse().expect("two"),
+        );
         assert_eq!(upstream.addresses().await, [first, second]);
         upstream.died(first);
         assert_eq!(upstream.addresses().await, [second, first]);

@@ -173,12 +173,18 @@ impl Worker {
             tracing::warn!(
                 "listener {}: {} came over the internet and is told the private address {} for PASV, which it cannot reach; \
                  set listeners.{}.advertise to the public address, for example [{{to: any, address: 203.0.113.10}}]",
-                place.name, client.ip(), facts.advertised, place.name,
+                place.name,
+                client.ip(),
+                facts.advertised,
+                place.name,
             );
-            self.record(client, Event::AddressMisleading {
-                announced: facts.advertised,
-                listener: Arc::clone(&place.name),
-            });
+            self.record(
+                client,
+                Event::AddressMisleading {
+                    announced: facts.advertised,
+                    listener: Arc::clone(&place.name),
+                },
+            );
         }
         let id = facts.id;
         let driver = Driver::new(
@@ -205,7 +211,12 @@ impl Worker {
         let _ = stream.shutdown(std::net::Shutdown::Write);
         if away.news {
             tracing::warn!(client = %client.ip(), limit = away.bound.key(), "a client was turned away");
-            self.record(client, Event::LimitReached { limit: away.bound.key() });
+            self.record(
+                client,
+                Event::LimitReached {
+                    limit: away.bound.key(),
+                },
+            );
         }
     }
 
@@ -245,7 +256,10 @@ impl Worker {
 
     fn reports(&self) -> Vec<SessionReport> {
         let drivers = self.drivers();
-        drivers.iter().map(|driver| driver.borrow().report()).collect()
+        drivers
+            .iter()
+            .map(|driver| driver.borrow().report())
+            .collect()
     }
 
     fn kill(&self, id: &str) -> bool {
