@@ -20,12 +20,15 @@ pub(super) fn quote(buffer: &mut Vec<u8>, text: &str) {
     buffer.push(b'"');
 }
 
-/// Tells whether a character must not stand as it is.
 fn needs_escape(character: char) -> bool {
+    matches!(character, '"' | '\\') || misleads(character)
+}
+
+/// Tells whether a terminal would obey a character, or a reader would be misled by it.
+pub fn misleads(character: char) -> bool {
     matches!(
         character,
-        '"' | '\\'
-            | '\0'..='\x1f'
+        '\0'..='\x1f'
             | '\x7f'..='\u{9f}'
             | '\u{ad}'
             | '\u{61c}'
