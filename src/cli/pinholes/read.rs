@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn lines_come_whole_however_they_are_read() {
-        let parts = ["c", "\n\nb", "b", "aa\n"].map(|part| part.as_bytes().to_vec());
+        let parts = ["c", "b\n\n", "b", "aa\n"].map(|part| part.as_bytes().to_vec());
         let mut lines = Lines::new(Parts(parts.to_vec()));
         for expected in ["aa", "bb", ""] {
             let line = lines.next().expect("read").expect("a line");

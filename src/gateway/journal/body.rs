@@ -286,22 +286,21 @@ impl Body<'_> {
 
     fn number(&mut self, name: &'static str, number: u64) {
         self.name(name);
-        let _ = write!(self.buffer, "{number}");
+        text::number(self.buffer, number);
     }
 
     fn seconds(&mut self, name: &'static str, micros: u64) {
         self.name(name);
-        let _ = write!(
-            self.buffer,
-            "{}.{:06}",
-            micros / 1_000_000,
-            micros % 1_000_000
-        );
+        text::number(self.buffer, micros / 1_000_000);
+        self.buffer.push(b'.');
+        text::padded(self.buffer, micros % 1_000_000, 6);
     }
 
     fn time(&mut self, name: &'static str, time: Wall) {
         self.name(name);
-        let _ = write!(self.buffer, "\"{time}\"");
+        self.buffer.push(b'"');
+        text::time(self.buffer, time);
+        self.buffer.push(b'"');
     }
 
     /// Writes `session.n`, which names a pinhole for ever.
