@@ -87,7 +87,7 @@ impl<'a> Body<'a> {
             }
             Event::CommandRefused { command, why, code } => {
                 self.command(command);
-                self.word("why", why);
+                self.fixed("why", why.word());
                 self.number("code", u64::from(*code));
             }
             Event::AddressBounce { address, command } => {
@@ -102,7 +102,7 @@ impl<'a> Body<'a> {
             Event::ProtocolForeign { protocol } => self.text("protocol", protocol),
             Event::ProtocolViolation { side, what } => {
                 self.word("side", side);
-                self.word("what", what);
+                self.fixed("what", what.word());
             }
             Event::PinholeOpened {
                 pinhole,
@@ -168,7 +168,7 @@ impl<'a> Body<'a> {
                 self.seconds("seconds", record.at.0.saturating_sub(opened.0));
                 self.number("bytes_up", *bytes_up);
                 self.number("bytes_down", *bytes_down);
-                self.word("reason", reason);
+                self.fixed("reason", reason.word());
                 self.word("carried", carried);
             }
             Event::PinholeIntruder { from, at } => {
@@ -234,7 +234,7 @@ impl<'a> Body<'a> {
                 transfers,
                 pinholes,
             } => {
-                self.word("reason", reason);
+                self.fixed("reason", reason.word());
                 self.seconds("seconds", *micros);
                 self.number("commands", *commands);
                 self.number("transfers", u64::from(*transfers));
@@ -355,12 +355,10 @@ impl Body<'_> {
     }
 
     fn refusal(&mut self, why: RefusalReason) {
+        self.fixed("why", why.word());
         match why {
-            RefusalReason::NoPort { in_use } => {
-                self.fixed("why", "no_port");
-                self.number("in_use", u64::from(in_use));
-            }
-            RefusalReason::Kernel | RefusalReason::Resources => self.word("why", &why),
+            RefusalReason::NoPort { in_use } => self.number("in_use", u64::from(in_use)),
+            RefusalReason::Kernel | RefusalReason::Resources => {}
         }
     }
 

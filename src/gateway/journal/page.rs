@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::engine::Record;
-use crate::engine::catalogue::{CATALOGUE, Entry, FIELDS};
+use crate::engine::catalogue::{CATALOGUE, Entry, FIELDS, WORDS};
 
 use super::Addresses;
 use super::line::{Line, Privacy};
@@ -24,7 +24,7 @@ full disk or a crash can tear a line; the next one begins on a line of its own).
   of `seq`. A number that is missing belongs to a record that was lost or torn.
 - `pinhole.opened`, `data.dialled` and `session.opened` are written before their effect happens; if they can't be, it does not.
 - A pinhole is named `session.n`, unique over restarts. `pinhole.closed` alone tells the whole of its life.
-- Text from peers is escaped: no line holds a control character, and no password is ever written.
+- Text from peers is escaped: no line holds a control character, and no password is ever written (`email` is the one exception, by choice).
 - With `journal.addresses: prefix`, addresses of the client's side are networks (`198.51.100.0/24`), without ports.
 ";
 
@@ -55,6 +55,15 @@ fn page() -> String {
         add(format_args!(
             "| `{}` | {} | {}{everywhere} |\n",
             field.name, field.form, field.meaning
+        ));
+    }
+    add(format_args!(
+        "\n## Words\n\n| Event and field | Word | Meaning |\n|---|---|---|\n"
+    ));
+    for word in WORDS {
+        add(format_args!(
+            "| `{}` | `{}` | {} |\n",
+            word.place, word.word, word.meaning
         ));
     }
     add(format_args!(
@@ -169,6 +178,23 @@ fn lines_have_the_fields_of_the_catalogue_in_its_order() {
                 "{}: {optional} is always there",
                 entry.id
             );
+        }
+    }
+}
+
+/// Every word that an event serialises to by itself is the one that lines have.
+#[test]
+fn words_are_those_that_events_serialise_to() {
+    for record in samples::records() {
+        let line: serde_json::Value = serde_json::from_str(&line(&record, 1, OPEN)).expect("JSON");
+        let derived = serde_json::to_value(&record.event).expect("JSON");
+        for name in ["reason", "what", "why"] {
+            let derived = match &derived[name] {
+                // A word with a number.
+                serde_json::Value::Object(map) => map.keys().next().map(String::as_str),
+                other => other.as_str(),
+            };
+            assert_eq!(line[name].as_str(), derived, "{line}");
         }
     }
 }
