@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::pinholes::{PinholeQuery, Source, ago, pinholes};
 use super::{Exit, Failure};
 use crate::config::{Refusal, quantity};
 
@@ -62,13 +63,27 @@ impl Args {
     /// Shows what was asked for.
     ///
     /// # Errors
-    /// Always, until the table stands here.
+    /// When a journal can't be read.
     pub fn execute(self) -> Result<Exit, Failure> {
-        let View::Pinholes(_) = self.view;
-        Err(Failure::new(
-            Exit::Failed,
-            "this build can't read journals yet",
-        ))
+        let View::Pinholes(args) = self.view;
+        let query = PinholeQuery {
+            since: args.since.map(ago),
+            client: args.client,
+            open: args.open,
+            follow: args.follow,
+        };
+        let mut sources: Vec<Source> = args
+            .files
+            .iter()
+            .map(|file| Source::from_argument(file))
+            .collect();
+        if sources.is_empty() {
+            sources.push(Source::Stdin);
+        }
+        let (mut out, mut notes) = (std::io::stdout().lock(), std::io::stderr().lock());
+        pinholes(&query, &sources, &mut out, &mut notes)
+            .map_err(|error| Failure::new(Exit::Unreadable, format!("{error:#}")))?;
+        Ok(Exit::Done)
     }
 }
 
