@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   portcullis run --listen 127.0.0.1:2121 --upstream 10.0.0.5:21
       Without a file, without root; the journal goes to standard output.
-  portcullis run --listen '*:21' --upstream ftp.example.com --advertise 203.0.113.10 --journal ftp.jsonl
+  portcullis run --listen '*:21' --upstream ftp.example.com --advertise 203.0.113.10
       Behind a NAT whose outer address is 203.0.113.10. Let ports 21 and 21000-21015 in.
   portcullis run --config portcullis.yaml
       With a file; /etc/portcullis/portcullis.yaml is read when nothing is said.

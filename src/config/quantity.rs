@@ -45,6 +45,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, Refusal> {
             "write `{number}s`: a duration needs a unit (ms, s, m, h or d)"
         )));
     }
+    if unit.starts_with(['.', ',']) {
+        return Err(refusal().help("write a whole number with a smaller unit: `1500ms`, `90s`"));
+    }
     let Some((_, factor)) = TIMES.iter().find(|(known, _)| *known == unit) else {
         let likely = match unit.to_ascii_lowercase().as_str() {
             "min" | "mins" | "minute" | "minutes" => "m",
@@ -90,6 +93,9 @@ pub fn parse_size(text: &str) -> Result<u64, Refusal> {
             "write `{number}B`: a size needs a unit (B, KiB, MiB, GiB or TiB)"
         )));
     }
+    if unit.starts_with(['.', ',']) {
+        return Err(refusal().help("write a whole number with a smaller unit: `1536KiB`"));
+    }
     let Some((_, factor)) = SIZES.iter().find(|(known, _)| *known == unit) else {
         let likely = match unit.to_ascii_lowercase().bytes().next() {
             Some(b'k') => "KiB",
@@ -107,7 +113,8 @@ pub fn parse_size(text: &str) -> Result<u64, Refusal> {
             Err(Refusal::new(format!("`{text}` is nothing at all")).help("write a size above zero"))
         }
         Some(bytes) => Ok(bytes),
-        None => Err(Refusal::new(format!("`{text}` is too large"))),
+        None => Err(Refusal::new(format!("`{text}` is too large"))
+            .help("write a smaller size, such as `1GiB`")),
     }
 }
 
