@@ -35,8 +35,13 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Where clients arrive: '*:21' (IPv4 and IPv6), 192.0.2.1:21, '[2001:db8::1]:21'; may be repeated
-    #[arg(short, long, value_name = "ADDR")]
+    /// Where clients arrive; may be repeated
+    #[arg(
+        short,
+        long,
+        value_name = "ADDR",
+        help = "Where clients arrive: '*:21' (IPv4 and IPv6), 192.0.2.1:21, '[2001:db8::1]:21'; may be repeated"
+    )]
     pub listen: Vec<String>,
 
     /// The FTP server behind: 10.0.0.5:21, ftp.example.com; others, for when it fails, by repeating

@@ -183,3 +183,24 @@ fn listen_may_be_repeated() {
     );
     assert_eq!(config.upstreams["server"].addresses.len(), 2);
 }
+
+#[test]
+fn run_without_anything_teaches() {
+    if Path::new(portcullis::cli::run::DEFAULT_CONFIG).exists() {
+        // On a machine with an installed gateway it would be that one.
+        return;
+    }
+    let ran = portcullis(&["run"]);
+    assert_eq!(
+        (ran.code, ran.stderr.lines().count()),
+        (78, 1),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr
+            .contains("portcullis run --listen 127.0.0.1:2121 --upstream 10.0.0.5:21"),
+        "{}",
+        ran.stderr
+    );
+}

@@ -5,5 +5,6 @@ mod deploy;
 mod flags;
 mod good_files;
 mod help;
+mod mutations;
 mod program;
 mod schema;
