@@ -8,10 +8,22 @@
 //!
 //! This module must not know sockets, files, clocks, threads, randomness or a runtime.
 
+mod abort;
 pub mod catalogue;
+mod command;
+mod dialogue;
+mod ending;
+mod fault;
+mod lane;
+mod legs;
+mod negotiation;
 mod pinhole;
 mod record;
+mod reply;
+mod session;
 mod settings;
+mod timer;
+mod transfer;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -22,6 +34,7 @@ use serde::{Serialize, Serializer};
 
 pub use pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
 pub use record::{Carried, Event, Record, Refusal, SessionEnd, Violation};
+pub use session::{Session, Summary};
 pub use settings::{
     DataMode, ForeignAddress, PeerMatch, SessionFacts, Settings, SourcePort, Timeouts,
 };
@@ -227,7 +240,10 @@ pub enum Input<'a> {
         /// What was carried, and how it ended.
         usage: Usage,
     },
-    /// The first gating record of the last list of outputs was not accepted; the rest of that list was dropped.
+    /// The gating record of the last list of outputs was accepted; told in its place among the facts of that list,
+    /// before those of the effects that waited for it.
+    RecordAccepted,
+    /// The gating record of the last list of outputs was not accepted; the rest of that list was dropped.
     RecordRefused,
     /// Time passed; a deadline of `next_wake` may be over.
     TimePassed,
@@ -290,14 +306,16 @@ pub enum Output {
         /// The direction.
         direction: Direction,
     },
-    /// End a transfer's legs, whether the relay runs or not; if one was started, `DataFinished` answers.
+    /// End a transfer's legs. If `StartRelay` was asked for and `DataFinished` was not told yet, `Abort` and `Drop` are
+    /// answered with `DataFinished` at once, also when the relay never began; otherwise nothing answers.
     EndData {
         /// The data connection.
         transfer: TransferId,
         /// How.
         manner: Manner,
     },
-    /// Write a record; if it gates an effect and is not accepted, drop the rest and hand in `RecordRefused`.
+    /// Write a record. If it gates an effect ([`Record::gates_effect`]) answer with `RecordAccepted` and go on, or
+    /// drop the rest of the list and answer with `RecordRefused`.
     Write(Box<Record>),
     /// Close a control connection after what waits for it was sent.
     Close {
@@ -331,6 +349,8 @@ impl Direction {
 pub enum Manner {
     /// Reset both legs now: nothing that was cut off may look complete.
     Abort,
+    /// Close both legs quietly: nothing was under way.
+    Drop,
     /// Deliver what still comes; when nothing moves for `timeouts.linger`, end as [`Outcome::LingerOver`].
     Linger,
 }

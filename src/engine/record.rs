@@ -96,8 +96,8 @@ pub enum Event {
     /// The server accepted the user.
     #[serde(rename = "login.succeeded")]
     LoginSucceeded {
-        /// What an anonymous user gave as password, escaped; the journal drops it unless it is told to keep it.
-        email: Option<Arc<str>>,
+        /// The e-mail address that an anonymous user gave as password (escaped), if the config wants it.
+        email: Option<String>,
     },
     /// The server refused the user.
     #[serde(rename = "login.failed")]
@@ -381,8 +381,6 @@ pub enum Refusal {
     NothingNegotiated,
     /// The address family or form can't be used on this control connection.
     Family,
-    /// More commands than the rate allows.
-    Rate,
 }
 
 /// How a peer broke the protocol.
@@ -405,8 +403,6 @@ pub enum Violation {
     MissingReply,
     /// Payload against the direction of the transfer, dropped.
     WrongDirection,
-    /// More commands in flight than the limit.
-    PipelineTooLong,
 }
 
 /// Why a session ended.

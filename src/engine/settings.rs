@@ -49,6 +49,8 @@ pub struct Settings {
     pub pipeline: usize,
     /// Commands per second, as a token bucket of one second's worth.
     pub commands_per_second: u32,
+    /// Whether the e-mail address that anonymous users give as password is journalled.
+    pub anonymous_email: bool,
     /// Deadlines.
     pub timeouts: Timeouts,
     /// What is allowed.

@@ -61,7 +61,6 @@ words! {
         EpsvAll "epsv_all" "A data command after EPSV ALL (RFC 2428 section 4)."
         NothingNegotiated "nothing_negotiated" "A transfer command without a negotiated data connection."
         Family "family" "The address family or form can't be used on this control connection."
-        Rate "rate" "More commands than `limits.commands` allows."
     }
     Violation "protocol.violation: what" {
         LineTooLong "line_too_long" "A line longer than `limits.line`."
@@ -72,7 +71,6 @@ words! {
         SurplusReply "surplus_reply" "A surplus reply after ABOR, dropped."
         MissingReply "missing_reply" "A reply that was missing after ABOR, made up for."
         WrongDirection "wrong_direction" "Payload against the direction of the transfer, dropped."
-        PipelineTooLong "pipeline_too_long" "More commands in flight than `limits.pipeline`."
     }
     SessionEnd "session.closed: reason" {
         Quit "quit" "QUIT, answered."

@@ -1,0 +1,377 @@
+//! Reads typed values out of the tree and collects what is wrong, each with its place.
+//!
+//! A value that can't be read is reported and replaced by its default, so that one run finds everything. The result is
+//! only used when nothing was reported.
+
+use super::choice::Choice;
+use super::problem::{Excerpt, Problem, Refusal, Severity};
+use super::section::Section;
+use super::source::{Node, Place, Value};
+use super::suggest::nearest;
+use super::syntax::no_colon;
+use super::wording::{one_of, shorten, show_key};
+
+/// How many problems are kept.
+const MOST_PROBLEMS: usize = 50;
+
+/// Collects problems of one file.
+pub(super) struct Reader<'t> {
+    file: &'t str,
+    lines: Vec<&'t str>,
+    problems: Vec<Problem>,
+}
+
+/// A node and the path of keys that leads to it.
+pub(super) struct Item<'n> {
+    pub(super) node: &'n Node,
+    pub(super) key: String,
+    /// Where the last key of the path stands.
+    pub(super) at: Place,
+}
+
+impl<'t> Reader<'t> {
+    pub(super) fn new(file: &'t str, text: &'t str) -> Self {
+        Self {
+            file,
+            lines: text.lines().collect(),
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn error(&mut self, at: Place, key: &str, refusal: Refusal) {
+        self.report(Severity::Error, at, key, refusal);
+    }
+
+    pub(super) fn warn(&mut self, at: Place, key: &str, refusal: Refusal) {
+        self.report(Severity::Warning, at, key, refusal);
+    }
+
+    fn report(
+        &mut self,
+        severity: Severity,
+        at: Place,
+        key: &str,
+        Refusal { message, help }: Refusal,
+    ) {
+        let (file, line, column, excerpt) = match at {
+            Place::File {
+                line,
+                column,
+                width,
+            } => (
+                self.file,
+                Some(line),
+                Some(column),
+                self.excerpt(line, column, width),
+            ),
+            Place::Flag(flag) => (flag, None, None, None),
+            Place::Whole => (self.file, None, None, None),
+        };
+        let file = file.to_owned();
+        let key = key.to_owned();
+        self.problems.push(Problem {
+            severity,
+            file,
+            line,
+            column,
+            key,
+            message,
+            help,
+            excerpt,
+        });
+    }
+
+    fn excerpt(&self, line: usize, column: usize, width: usize) -> Option<Excerpt> {
+        let line = self.lines.get(line.checked_sub(1)?)?;
+        Some(Excerpt::of(line, column, width))
+    }
+
+    /// Tells whether nothing was reported at `key` or below it.
+    pub(super) fn clean(&self, key: &str) -> bool {
+        !self.problems.iter().any(|problem| {
+            problem.severity == Severity::Error
+                && problem
+                    .key
+                    .strip_prefix(key)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
+    /// Returns the problems in the order of the file, errors and warnings, and how many were left out.
+    pub(super) fn finish(mut self) -> (Vec<Problem>, usize) {
+        self.problems
+            .sort_by_key(|problem| (problem.line, problem.column));
+        let more = self.problems.len().saturating_sub(MOST_PROBLEMS);
+        self.problems.truncate(MOST_PROBLEMS);
+        (self.problems, more)
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.problems
+            .iter()
+            .any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// Reads `item`, or takes the default where it is absent or wrong.
+    pub(super) fn or<T>(
+        &mut self,
+        item: Option<Item<'_>>,
+        default: T,
+        read: impl FnOnce(&mut Self, &Item<'_>) -> Option<T>,
+    ) -> T {
+        item.and_then(|item| read(self, &item)).unwrap_or(default)
+    }
+
+    /// Opens a map.
+    pub(super) fn section<'n>(&mut self, item: &Item<'n>) -> Option<Section<'n>> {
+        match &item.node.value {
+            Value::Map(entries) => Some(Section::new(entries, item)),
+            Value::List(_) => {
+                let refusal = Refusal::new(format!(
+                    "{} is a list here, and keys with values are needed",
+                    show_key(&item.key)
+                ));
+                self.fail(
+                    item,
+                    refusal.help("write `key: value` lines without `-` before them"),
+                )
+            }
+            Value::Scalar { .. } if item.node.is_null() => {
+                self.no_value(item, "its keys below it, indented")
+            }
+            Value::Scalar { text, .. } => {
+                let refusal = Refusal::new(format!(
+                    "`{}` stands where {} has keys with values",
+                    shorten(text),
+                    show_key(&item.key)
+                ));
+                self.fail(
+                    item,
+                    Refusal {
+                        help: no_colon(text.lines().next().unwrap_or_default()).help,
+                        ..refusal
+                    },
+                )
+            }
+        }
+    }
+
+    /// Reads a list; equal entries are refused, and with `example` none at all too.
+    pub(super) fn list<T: PartialEq>(
+        &mut self,
+        item: &Item<'_>,
+        example: &str,
+        needs_one: bool,
+        mut each: impl FnMut(&mut Self, &Item<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let nodes = match &item.node.value {
+            Value::List(nodes) => nodes,
+            Value::Scalar { .. } if item.node.is_null() => {
+                return self.no_value(item, &format!("a list: `{example}`"));
+            }
+            Value::Scalar { text, .. } => {
+                let refusal = Refusal::new(format!("{} is a list", show_key(&item.key)));
+                self.error(
+                    item.node.at,
+                    &item.key,
+                    refusal.help(format!("write it in brackets: `[\"{}\"]`", shorten(text))),
+                );
+                return None;
+            }
+            Value::Map(_) => {
+                let refusal = Refusal::new(format!(
+                    "{} is a list, and keys stand here",
+                    show_key(&item.key)
+                ));
+                self.error(
+                    item.node.at,
+                    &item.key,
+                    refusal.help(format!("write `{example}`")),
+                );
+                return None;
+            }
+        };
+        if needs_one && nodes.is_empty() {
+            self.error(
+                item.node.at,
+                &item.key,
+                Refusal::new(format!("{} is empty", show_key(&item.key)))
+                    .help(format!("write `{example}`")),
+            );
+        }
+        let mut values = Vec::new();
+        for (number, node) in nodes.iter().enumerate() {
+            let entry = Item {
+                node,
+                key: format!("{}[{number}]", item.key),
+                at: node.at,
+            };
+            match each(self, &entry) {
+                Some(value) if values.contains(&value) => {
+                    self.error(
+                        node.at,
+                        &entry.key,
+                        Refusal::new(format!(
+                            "this entry stands twice in {}",
+                            show_key(&item.key)
+                        ))
+                        .help("leave one of them away"),
+                    );
+                }
+                Some(value) => values.push(value),
+                None => {}
+            }
+        }
+        Some(values)
+    }
+
+    /// Reads one word with `parse`; `wanted` is what should stand here, in words.
+    pub(super) fn text<T>(
+        &mut self,
+        item: &Item<'_>,
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        let (text, _) = self.scalar(item, wanted)?;
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(refusal) if is_yes_or_no(text) => {
+                let refusal = Refusal {
+                    message: format!("`{text}` is not a value here"),
+                    ..refusal
+                };
+                self.fail(item, refusal)
+            }
+            Err(refusal) => self.fail(item, refusal),
+        }
+    }
+
+    /// Reads one word in quotes with `parse`.
+    pub(super) fn quoted_text<T>(
+        &mut self,
+        item: &Item<'_>,
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        let (text, plain) = self.scalar(item, wanted)?;
+        match parse(text) {
+            Ok(_) if plain => self.fail(
+                item,
+                Refusal::new(format!(
+                    "`{text}` stands without quotes, and YAML takes it for another number"
+                ))
+                .help(format!("write `\"{text}\"`")),
+            ),
+            Ok(value) => Some(value),
+            Err(refusal) => self.fail(item, refusal),
+        }
+    }
+
+    /// Reads one of a few words; `later` are those that this version does not have yet.
+    pub(super) fn choice<C: Choice>(&mut self, item: &Item<'_>, later: &[&str]) -> Option<C> {
+        let words: Vec<&str> = C::WORDS.iter().map(|(word, _)| *word).collect();
+        let list = one_of(&words);
+        let (text, _) = self.scalar(item, &list)?;
+        if let Some(value) = C::from_word(text) {
+            return Some(value);
+        }
+        let refusal = if later.contains(&text) {
+            Refusal::new(format!(
+                "this version of Portcullis does not have `{text}` for {}",
+                show_key(&item.key)
+            ))
+            .help(format!("write {list}"))
+        } else {
+            let refusal = Refusal::new(format!(
+                "`{}` is not a value of {}",
+                shorten(text),
+                show_key(&item.key)
+            ));
+            match nearest(text, words.iter().copied()) {
+                Some(word) => refusal.help(format!("did you mean `{word}`?")),
+                None => refusal.help(format!("write {list}")),
+            }
+        };
+        self.fail(item, refusal)
+    }
+
+    /// Reads a whole number.
+    pub(super) fn count(&mut self, item: &Item<'_>, least: u32, most: u32) -> Option<u32> {
+        let wanted = format!("a number from {least} to {most}");
+        let (text, plain) = self.scalar(item, &wanted)?;
+        match text.parse::<u32>() {
+            Ok(number) if !plain => self.fail(
+                item,
+                Refusal::new(format!(
+                    "{} is a number and not a text",
+                    show_key(&item.key)
+                ))
+                .help(format!("write `{number}` without quotes")),
+            ),
+            Ok(number) if (least..=most).contains(&number) => Some(number),
+            _ if is_yes_or_no(text) => self.fail(
+                item,
+                Refusal::new(format!("`{text}` is not a value here"))
+                    .help(format!("write {wanted}")),
+            ),
+            _ => self.fail(
+                item,
+                Refusal::new(format!("`{}` is not {wanted}", shorten(text)))
+                    .help(format!("write {wanted}")),
+            ),
+        }
+    }
+
+    /// Reads `true` or `false`.
+    pub(super) fn flag(&mut self, item: &Item<'_>) -> Option<bool> {
+        match self.scalar(item, "`true` or `false`")? {
+            ("true", true) => Some(true),
+            ("false", true) => Some(false),
+            (text, _) => self.fail(
+                item,
+                Refusal::new(format!(
+                    "`{}` is not a value of {}",
+                    shorten(text),
+                    show_key(&item.key)
+                ))
+                .help("write `true` or `false`"),
+            ),
+        }
+    }
+
+    fn scalar<'n>(&mut self, item: &Item<'n>, wanted: &str) -> Option<(&'n str, bool)> {
+        match &item.node.value {
+            Value::Scalar { .. } if item.node.is_null() => self.no_value(item, wanted),
+            Value::Scalar { text, plain } => Some((text, *plain)),
+            Value::List(_) => self.wrong_shape(item, "a list", wanted),
+            Value::Map(_) => self.wrong_shape(item, "a map", wanted),
+        }
+    }
+
+    fn no_value<T>(&mut self, item: &Item<'_>, wanted: &str) -> Option<T> {
+        self.fail(
+            item,
+            Refusal::new(format!("{} has no value", show_key(&item.key)))
+                .help(format!("write {wanted}, or leave the key away")),
+        )
+    }
+
+    fn wrong_shape<T>(&mut self, item: &Item<'_>, is: &str, wanted: &str) -> Option<T> {
+        let refusal = Refusal::new(format!(
+            "{} is {is} here, and one value is needed",
+            show_key(&item.key)
+        ));
+        self.fail(item, refusal.help(format!("write {wanted}")))
+    }
+
+    pub(super) fn fail<T>(&mut self, item: &Item<'_>, refusal: Refusal) -> Option<T> {
+        self.error(item.node.at, &item.key, refusal);
+        None
+    }
+}
+
+/// Words that YAML 1.1 takes for true and false: never values of this format but for `true` and `false`.
+fn is_yes_or_no(text: &str) -> bool {
+    ["yes", "no", "on", "off", "true", "false", "y", "n"]
+        .contains(&text.to_ascii_lowercase().as_str())
+}

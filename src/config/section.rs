@@ -1,0 +1,104 @@
+//! Maps of the file: which keys they have, and what to say about others.
+
+use super::problem::Refusal;
+use super::reader::{Item, Reader};
+use super::schema;
+use super::source::{Entry, Place};
+use super::suggest::nearest;
+use super::wording::{join, quoted, shorten, show_key};
+
+/// A map whose keys are known; what was not asked for when it ends is reported.
+pub(super) struct Section<'n> {
+    entries: &'n [Entry],
+    at: Place,
+    key: String,
+    known: Vec<&'static str>,
+    later: &'static [&'static str],
+}
+
+impl<'n> Section<'n> {
+    pub(super) fn new(entries: &'n [Entry], item: &Item<'n>) -> Self {
+        Self {
+            entries,
+            at: item.at,
+            key: item.key.clone(),
+            known: Vec::new(),
+            later: &[],
+        }
+    }
+
+    /// Returns what stands at `key`.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'n>> {
+        self.known.push(key);
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        Some(Item {
+            node: &entry.node,
+            key: join(&self.key, key),
+            at: entry.key_at,
+        })
+    }
+
+    /// Returns every key with its node, for maps whose keys are names.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'n Entry, Item<'n>)> + use<'n, '_> {
+        self.entries.iter().map(|entry| {
+            (
+                entry,
+                Item {
+                    node: &entry.node,
+                    key: join(&self.key, &entry.key),
+                    at: entry.key_at,
+                },
+            )
+        })
+    }
+
+    /// Reports that `key` is not there, unless it was misspelt and will be reported as that.
+    pub(super) fn missing(&self, reader: &mut Reader<'_>, key: &str, refusal: Refusal) {
+        let misspelt = |entry: &Entry| nearest(&entry.key, [key]).is_some();
+        if !self.entries.iter().any(misspelt) {
+            reader.error(self.at, &join(&self.key, key), refusal);
+        }
+    }
+
+    /// Names keys that a later version has.
+    pub(super) fn later(&mut self, keys: &'static [&'static str]) {
+        self.later = keys;
+    }
+
+    /// Reports every key that nobody asked for.
+    pub(super) fn finish(self, reader: &mut Reader<'_>) {
+        for entry in self.entries {
+            let key = entry.key.as_str();
+            if self.known.contains(&key) {
+                continue;
+            }
+            let owner = if self.key.is_empty() {
+                "a configuration".to_owned()
+            } else {
+                show_key(&self.key)
+            };
+            let refusal = if self.later.contains(&key) {
+                Refusal::new(format!("this version of Portcullis does not have `{key}`"))
+                    .help("leave the key away")
+            } else {
+                let refusal = Refusal::new(format!("`{}` is not a key of {owner}", shorten(key)));
+                let homes = schema::homes(key);
+                if let Some(meant) = nearest(
+                    key,
+                    self.known.iter().copied().filter(|known| !self.has(known)),
+                ) {
+                    refusal.help(format!("did you mean `{meant}`?"))
+                } else if homes.is_empty() {
+                    refusal.help(format!("its keys are {}", quoted(&self.known).join(", ")))
+                } else {
+                    refusal.help(format!("it belongs at `{}`", homes.join("` or `")))
+                }
+            };
+            reader.error(entry.key_at, &join(&self.key, key), refusal);
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key)
+    }
+}

@@ -1,0 +1,264 @@
+//! YAML text as a tree in which every key and value knows its line and column.
+//!
+//! Only what a configuration needs: one document of maps, lists and scalars. Anchors, aliases and tags are refused (an
+//! alias is how a small file becomes a large one), and so are duplicate keys, deep nesting and long files. A scalar keeps
+//! its text: what it means is for the reader to say, so that `yes` or `0640` never turn into something else.
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+
+use super::problem::Refusal;
+use super::syntax;
+
+/// The longest file, in bytes.
+pub(super) const LONGEST_FILE: u64 = 1 << 20;
+/// The deepest nesting; the format itself needs five.
+const DEEPEST: usize = 16;
+
+/// Where a key or value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the file: line and column from 1, and how many characters it takes on that line.
+    File {
+        line: usize,
+        column: usize,
+        width: usize,
+    },
+    /// On the command line.
+    Flag(&'static str),
+    /// Nowhere: it concerns the file as a whole.
+    Whole,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) at: Place,
+    pub(super) value: Value,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    /// `plain` = not in quotes.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_at: Place,
+    pub(super) node: Node,
+}
+
+impl Node {
+    /// Returns the node of `key` in a map.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Map(entries) => entries
+                .iter()
+                .find(|entry| entry.key == key)
+                .map(|entry| &entry.node),
+            Value::Scalar { .. } | Value::List(_) => None,
+        }
+    }
+
+    /// Returns where the key or entry at `path` (`listeners.main.listen[0]`) stands: an entry's or value's place.
+    pub(super) fn locate(&self, path: &str) -> Option<Place> {
+        let mut node = self;
+        for step in path.split('.') {
+            let (key, numbers) = step.split_once('[').unwrap_or((step, ""));
+            node = node.get(key)?;
+            for number in numbers
+                .split(['[', ']'])
+                .filter(|number| !number.is_empty())
+            {
+                node = match &node.value {
+                    Value::List(nodes) => nodes.get(number.parse::<usize>().ok()?)?,
+                    Value::Scalar { .. } | Value::Map(_) => return None,
+                };
+            }
+        }
+        Some(node.at)
+    }
+
+    /// Tells whether it is an empty value: nothing, `~` or `null`.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+}
+
+/// A complaint with its place.
+pub(super) type Complaint = (Place, Refusal);
+
+/// Builds the tree; the second part is what is wrong with the text. Without a tree nothing more can be said.
+pub(super) fn parse(text: &str) -> (Option<Node>, Vec<Complaint>) {
+    for complaints in [syntax::control_characters(text), syntax::tabs(text)] {
+        if !complaints.is_empty() {
+            return (None, complaints);
+        }
+    }
+    let mut builder = Builder::default();
+    for event in Parser::new_from_str(text) {
+        let step = match event {
+            Ok((event, span)) => builder.take(event, span),
+            Err(error) => Err(syntax_error(text, &error)),
+        };
+        if let Err(complaint) = step {
+            builder.complaints.push(complaint);
+            return (None, builder.complaints);
+        }
+    }
+    // A file without content has no document.
+    let nothing = Value::Scalar {
+        text: String::new(),
+        plain: true,
+    };
+    let root = builder.root.unwrap_or(Node {
+        at: Place::Whole,
+        value: nothing,
+    });
+    (Some(root), builder.complaints)
+}
+
+fn syntax_error(text: &str, error: &ScanError) -> Complaint {
+    let mark = error.marker();
+    syntax::explain(text, error.info(), mark.line().max(1), mark.col() + 1)
+}
+
+/// Turns events into nodes without recursion.
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    root: Option<Node>,
+    documents: usize,
+    complaints: Vec<Complaint>,
+}
+
+/// A map or list whose end has not come.
+enum Open {
+    List {
+        at: Place,
+        items: Vec<Node>,
+    },
+    Map {
+        at: Place,
+        entries: Vec<Entry>,
+        key: Option<(String, Place)>,
+    },
+}
+
+impl Builder {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Complaint> {
+        let at = place(span);
+        let (anchor, tag) = match &event {
+            Event::Scalar(_, _, anchor, tag) => (*anchor, tag.is_some()),
+            Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
+                (*anchor, tag.is_some())
+            }
+            _ => (0, false),
+        };
+        if anchor != 0 {
+            return Err((at, Refusal::new("anchors (`&name`) have no meaning here").help("write the value out where it is needed; a value that begins with `&` stands in quotes")));
+        }
+        if tag {
+            return Err((
+                at,
+                Refusal::new("tags (`!name`) have no meaning here")
+                    .help("leave the tag away; a value that begins with `!` stands in quotes"),
+            ));
+        }
+        match event {
+            Event::Scalar(text, style, ..) => {
+                let plain = style == ScalarStyle::Plain;
+                self.add(Node { at, value: Value::Scalar { text: text.into_owned(), plain } })
+            }
+            Event::SequenceStart(..) => self.open(Open::List { at, items: Vec::new() }),
+            Event::MappingStart(..) => self.open(Open::Map { at, entries: Vec::new(), key: None }),
+            Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
+                Some(Open::List { at, items }) => self.add(Node { at, value: Value::List(items) }),
+                Some(Open::Map { at, entries, .. }) => self.add(Node { at, value: Value::Map(entries) }),
+                None => Ok(()),
+            },
+            Event::Alias(_) => Err((at, Refusal::new("references (`*name`) have no meaning here").help("write the value out where it is needed; a value that begins with `*` stands in quotes"))),
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return Err((at, Refusal::new("a second document begins here").help("one file holds one configuration: leave `---` away")));
+                }
+                Ok(())
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+        }
+    }
+
+    fn open(&mut self, open: Open) -> Result<(), Complaint> {
+        let at = match open {
+            Open::List { at, .. } | Open::Map { at, .. } => at,
+        };
+        if let Some(Open::Map { key: None, .. }) = self.open.last() {
+            return Err((
+                at,
+                Refusal::new("a list or map can't be a key")
+                    .help("a key is a word: `listen: [\"*:21\"]`"),
+            ));
+        }
+        if self.open.len() >= DEEPEST {
+            return Err((
+                at,
+                Refusal::new(format!("nested more than {DEEPEST} deep"))
+                    .help("no key of this format lies that deep"),
+            ));
+        }
+        self.open.push(open);
+        Ok(())
+    }
+
+    fn add(&mut self, node: Node) -> Result<(), Complaint> {
+        match self.open.last_mut() {
+            None => self.root = Some(node),
+            Some(Open::List { items, .. }) => items.push(node),
+            Some(Open::Map { entries, key, .. }) => match (key.take(), node.value) {
+                (Some((key, key_at)), value) => entries.push(Entry {
+                    key,
+                    key_at,
+                    node: Node { at: node.at, value },
+                }),
+                (None, Value::Scalar { text, .. }) => {
+                    if let Some(first) = entries.iter().find(|entry| entry.key == text) {
+                        let first_line = match first.key_at {
+                            Place::File { line, .. } => format!(", first at line {line}"),
+                            Place::Flag(_) | Place::Whole => String::new(),
+                        };
+                        let refusal = Refusal::new(format!(
+                            "the key `{}` stands twice{first_line}",
+                            text.escape_debug()
+                        ));
+                        self.complaints
+                            .push((node.at, refusal.help("leave one of them away")));
+                    }
+                    *key = Some((text, node.at));
+                }
+                (None, Value::List(_) | Value::Map(_)) => {
+                    return Err((node.at, Refusal::new("a list or map can't be a key")));
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+fn place(span: Span) -> Place {
+    let width = if span.start.line() == span.end.line() {
+        span.end.col().saturating_sub(span.start.col())
+    } else {
+        1
+    };
+    Place::File {
+        line: span.start.line().max(1),
+        column: span.start.col() + 1,
+        width: width.max(1),
+    }
+}

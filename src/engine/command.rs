@@ -1,0 +1,358 @@
+//! A client command arrives: judged, answered by us, or passed on.
+
+use std::sync::Arc;
+
+use super::dialogue::Pending;
+use super::fault::ClientFault;
+use super::legs::Stage;
+use super::session::{Phase, Session, Step, burst};
+use super::{CloseReason, Event, Refusal, Side, Violation};
+use crate::ftp::{
+    BareLf, Command, CommandFault, EpsvArgument, FrameFault, Line, Reply, Verb, escaped, masked_to,
+};
+use crate::policy::{Request, Verdict};
+
+/// Tokens that a completed transfer gives back: the commands that belong to it.
+pub(super) const TRANSFER_REFUND: f32 = 8.0;
+
+impl Session {
+    /// Tells whether no line of the client may be taken at all.
+    pub(super) fn client_held(&self) -> bool {
+        if self.phase != Phase::Talking
+            || self.gate.is_some()
+            || self.quitting
+            || self.abort.is_some()
+        {
+            return true;
+        }
+        if self.dialogue.has_fence() || self.dialogue.len() >= self.settings.pipeline {
+            return true;
+        }
+        match self.transfer.as_deref().map(|transfer| &transfer.stage) {
+            None | Some(Stage::Offered | Stage::Running) => false,
+            Some(Stage::Asked | Stage::Opening(_) | Stage::Resuming(_)) => true,
+        }
+    }
+
+    /// Takes the client's next command if it may; tells whether anything moved.
+    pub(super) fn client_step(&mut self, step: &mut Step) -> bool {
+        if self.client_held() {
+            return false;
+        }
+        let command = match self.stash.take() {
+            Some(command) => *command,
+            None => match self.client.next_line() {
+                None => return false,
+                Some(line) => match self.parse(step, line) {
+                    None => return true,
+                    Some(command) => command,
+                },
+            },
+        };
+        let overtakes = matches!(
+            command.verb,
+            Verb::Abor | Verb::Stat | Verb::Noop | Verb::Quit
+        );
+        if (self.in_transfer() && !overtakes) || !self.take_token(step) {
+            self.stash = Some(Box::new(command));
+            return false;
+        }
+        self.client_command(step, command);
+        true
+    }
+
+    fn take_token(&mut self, step: &Step) -> bool {
+        let rate = self.settings.commands_per_second as f32;
+        let gained = step.now.mono.saturating_sub(self.tokens_at).as_secs_f32() * rate;
+        self.tokens = (self.tokens + gained).min(burst(&self.settings));
+        self.tokens_at = step.now.mono;
+        if self.tokens < 1.0 {
+            return false;
+        }
+        self.tokens -= 1.0;
+        true
+    }
+
+    fn parse(&mut self, step: &mut Step, line: Result<Line, FrameFault>) -> Option<Command> {
+        let line = match line {
+            Ok(line) => line,
+            Err(FrameFault::TooLong) => {
+                self.violation(
+                    step,
+                    Side::Client,
+                    Violation::LineTooLong,
+                    Some(ClientFault::LineTooLong.reply()),
+                );
+                return None;
+            }
+        };
+        self.commands += 1;
+        self.last_activity = step.now.mono;
+        if looks_like_reply(&line.bytes) {
+            self.violation(step, Side::Client, Violation::ReplyFromClient, None);
+            return None;
+        }
+        let shown = masked_to(&line.bytes, 200).to_string();
+        let bare_lf = if self.settings.accept_bare_lf {
+            BareLf::Accept
+        } else {
+            BareLf::Refuse
+        };
+        let (fault, why) = match Command::parse(line, bare_lf) {
+            Ok(command) => return Some(command),
+            Err(CommandFault::Foreign(protocol)) => {
+                self.foreign(step, protocol.name());
+                return None;
+            }
+            Err(CommandFault::Empty) => (ClientFault::Empty, Refusal::Malformed),
+            Err(CommandFault::LeadingSpace) => (ClientFault::LeadingSpace, Refusal::Malformed),
+            Err(CommandFault::Malformed) => (ClientFault::NotAVerb, Refusal::Malformed),
+            Err(CommandFault::StrayControl) => (ClientFault::StrayControl, Refusal::StrayControl),
+            Err(CommandFault::BareLf) => (ClientFault::BareLf, Refusal::StrayControl),
+        };
+        self.refuse(step, shown, why, fault);
+        None
+    }
+
+    fn client_command(&mut self, step: &mut Step, command: Command) {
+        if let Some((why, fault)) = self.objection(&command) {
+            self.spoil_rest(command.verb);
+            self.refuse(step, command.to_string(), why, fault);
+            return;
+        }
+        if !self.allowed(step, &command) {
+            self.spoil_rest(command.verb);
+            return;
+        }
+        match command.verb {
+            Verb::Pasv | Verb::Epsv | Verb::Port | Verb::Eprt => {
+                self.client_negotiates(step, command)
+            }
+            Verb::Abor if self.in_transfer() => self.abort_transfer(step, command),
+            verb if verb.is_transfer() => self.client_transfers(step, command),
+            verb => {
+                self.note(step, &command);
+                self.ask(step, command.into_emitted(), Pending::Client(verb));
+            }
+        }
+    }
+
+    /// Says why the engine itself does not let a command pass.
+    fn objection(&self, command: &Command) -> Option<(Refusal, ClientFault)> {
+        let argument = command.argument().unwrap_or_default().trim_ascii();
+        let bad = Some((Refusal::Malformed, ClientFault::BadArgument));
+        if command.verb.is_refused_alias() {
+            return Some((Refusal::HiddenVerb, ClientFault::HiddenVerb));
+        }
+        match command.verb {
+            Verb::Auth => {
+                let known = ["TLS", "TLS-C", "TLS-P", "SSL"]
+                    .iter()
+                    .any(|name| argument.eq_ignore_ascii_case(name.as_bytes()));
+                Some((
+                    Refusal::Security,
+                    if known {
+                        ClientFault::NoTls
+                    } else {
+                        ClientFault::UnknownMechanism
+                    },
+                ))
+            }
+            Verb::Adat | Verb::Mic | Verb::Conf | Verb::Enc => {
+                Some((Refusal::Security, ClientFault::NoSecurityLayer))
+            }
+            Verb::Pbsz | Verb::Prot => Some((Refusal::Security, ClientFault::ProtBeforePbsz)),
+            Verb::Ccc => Some((Refusal::Security, ClientFault::CccInClear)),
+            Verb::Algs => Some((Refusal::HiddenVerb, ClientFault::Algs)),
+            Verb::Pasv | Verb::Port | Verb::Eprt if self.epsv_all => {
+                Some((Refusal::EpsvAll, ClientFault::EpsvAll))
+            }
+            Verb::Mode => match argument {
+                b"S" | b"s" | b"Z" | b"z" => None,
+                b"B" | b"b" | b"C" | b"c" => Some((Refusal::Mode, ClientFault::HiddenMode)),
+                _ => bad,
+            },
+            Verb::Stru if !matches!(argument, b"F" | b"f" | b"R" | b"r" | b"P" | b"p") => bad,
+            Verb::Type if !is_type(argument) => bad,
+            Verb::Rest if number(argument).is_none() => bad,
+            Verb::Allo if !is_allocation(argument) => bad,
+            _ => None,
+        }
+    }
+
+    /// Asks the rules; a denied command is answered here and never seen by the upstream.
+    fn allowed(&mut self, step: &mut Step, command: &Command) -> bool {
+        let decision = self.settings.rules.decide(&Request {
+            verb: command.verb,
+            spelled: command.verb_text(),
+            argument: command.argument(),
+        });
+        match decision.verdict {
+            Verdict::Allow => true,
+            Verdict::Deny(reply) => {
+                self.report(
+                    step,
+                    Event::CommandDenied {
+                        command: command.to_string(),
+                        rule: Arc::clone(&decision.rule),
+                        code: reply.code().get(),
+                    },
+                );
+                self.say_in_turn(step, reply);
+                false
+            }
+        }
+    }
+
+    /// Answers a command that never reaches the upstream.
+    pub(super) fn refuse(
+        &mut self,
+        step: &mut Step,
+        command: String,
+        why: Refusal,
+        fault: ClientFault,
+    ) {
+        let reply = fault.reply();
+        self.report(
+            step,
+            Event::CommandRefused {
+                command,
+                why,
+                code: reply.code().get(),
+            },
+        );
+        self.say_in_turn(step, reply);
+    }
+
+    /// Remembers what a passing command changes.
+    fn note(&mut self, step: &mut Step, command: &Command) {
+        self.renaming = command.verb == Verb::Rnfr;
+        match command.verb {
+            Verb::User => {
+                let name = command.argument().unwrap_or_default();
+                self.asked_user = Some(Arc::from(escaped(name).to_string()));
+                self.email = None;
+            }
+            Verb::Pass if self.settings.anonymous_email && self.is_anonymous() => {
+                let email = escaped(command.argument().unwrap_or_default()).to_string();
+                self.email = Some(email.into_boxed_str());
+            }
+            Verb::Rest => {
+                self.rest = number(command.argument().unwrap_or_default().trim_ascii());
+                self.rest_stale = false;
+            }
+            Verb::Rein | Verb::Host => self.spend(step, CloseReason::Reset),
+            Verb::Quit => self.quitting = true,
+            _ => {}
+        }
+    }
+
+    fn is_anonymous(&self) -> bool {
+        let user = self.asked_user.as_deref().unwrap_or_default();
+        user.eq_ignore_ascii_case("anonymous") || user.eq_ignore_ascii_case("ftp")
+    }
+
+    /// Notes that the upstream still holds a REST whose transfer command it will never see.
+    pub(super) fn spoil_rest(&mut self, verb: Verb) {
+        if verb.is_transfer() && self.rest.is_some() {
+            self.rest = Some(0);
+            self.rest_stale = true;
+        }
+    }
+
+    /// Handles PASV, EPSV, PORT and EPRT up to the question to the upstream.
+    fn client_negotiates(&mut self, step: &mut Step, command: Command) {
+        let fault = match command.verb {
+            Verb::Epsv => match EpsvArgument::parse(command.argument()) {
+                Ok(EpsvArgument::All) => {
+                    self.epsv_all = true;
+                    self.say_in_turn(step, Reply::new(200, "EPSV ALL: only EPSV from now on."));
+                    return;
+                }
+                Ok(EpsvArgument::None) => return self.negotiate(step, Verb::Epsv, None),
+                Ok(EpsvArgument::Family(family))
+                    if (family == 2) == self.facts.target.is_ipv6() =>
+                {
+                    return self.negotiate(step, Verb::Epsv, None);
+                }
+                Ok(EpsvArgument::Family(_)) => self.wrong_family(),
+                Err(_) => (Refusal::Malformed, ClientFault::BadArgument),
+            },
+            Verb::Pasv if !self.facts.advertised.is_ipv4() => {
+                (Refusal::Family, ClientFault::PasvNeedsIpv4)
+            }
+            Verb::Pasv => return self.negotiate(step, Verb::Pasv, None),
+            verb => match self.client_address(step, verb, command.argument().unwrap_or_default()) {
+                Ok(to) => return self.negotiate(step, verb, Some(to)),
+                Err(fault) => fault,
+            },
+        };
+        self.refuse(step, command.to_string(), fault.0, fault.1);
+    }
+
+    pub(super) fn wrong_family(&self) -> (Refusal, ClientFault) {
+        (
+            Refusal::Family,
+            ClientFault::FamilyUnsupported {
+                client_is_ipv6: self.facts.target.is_ipv6(),
+            },
+        )
+    }
+
+    /// Tells the upstream that the session is left, when it is.
+    pub(super) fn running_verb(&self) -> Option<Verb> {
+        self.transfer
+            .as_deref()?
+            .command
+            .as_ref()
+            .map(|command| command.verb)
+    }
+}
+
+fn looks_like_reply(line: &[u8]) -> bool {
+    matches!(line, [a, b, c, d, ..] if [a, b, c].iter().all(|byte| byte.is_ascii_digit()) && matches!(d, b' ' | b'-'))
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// RFC 959 section 5.3.2: A or E with an optional form, I, L with a byte size.
+fn is_type(argument: &[u8]) -> bool {
+    let mut words = argument
+        .split(|byte| *byte == b' ')
+        .filter(|word| !word.is_empty());
+    let (code, form, rest) = (words.next(), words.next(), words.next());
+    if rest.is_some() {
+        return false;
+    }
+    match code.map(<[u8]>::to_ascii_uppercase).as_deref() {
+        Some(b"A" | b"E") => {
+            form.is_none_or(|form| matches!(form, b"N" | b"n" | b"T" | b"t" | b"C" | b"c"))
+        }
+        Some(b"I") => form.is_none(),
+        Some(b"L") => {
+            form.is_some_and(|size| number(size).is_some_and(|bits| (1..=255).contains(&bits)))
+        }
+        Some([b'L', size @ ..]) => {
+            form.is_none() && number(size).is_some_and(|bits| (1..=255).contains(&bits))
+        }
+        _ => false,
+    }
+}
+
+/// RFC 959 section 5.3.1: `ALLO <decimal> [R <decimal>]`.
+fn is_allocation(argument: &[u8]) -> bool {
+    let words: Vec<&[u8]> = argument
+        .split(|byte| *byte == b' ')
+        .filter(|word| !word.is_empty())
+        .collect();
+    match words.as_slice() {
+        [size] => number(size).is_some(),
+        [size, b"R" | b"r", record] => number(size).is_some() && number(record).is_some(),
+        _ => false,
+    }
+}

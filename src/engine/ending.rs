@@ -1,0 +1,309 @@
+//! A transfer ends: which of data and reply is believed, what the client is told, what is closed and recorded.
+
+use super::command::TRANSFER_REFUND;
+use super::fault::UpstreamFault;
+use super::legs::{Ended, Leg, Relay};
+use super::pinhole::{CloseReason, TransferId};
+use super::session::{Phase, Session, Step, burst, micros_between};
+use super::{Carried, Direction, Event, Legs, Manner, Outcome, Output, Side, Usage, Violation};
+use crate::ftp::Reply;
+
+impl Session {
+    /// Answers the client for a transfer that fails on our side; what the upstream still says of it is swallowed.
+    pub(super) fn give_up(
+        &mut self,
+        step: &mut Step,
+        reply: Reply,
+        reason: CloseReason,
+        why: String,
+    ) {
+        let Some(transfer) = self.transfer.as_deref_mut() else {
+            return;
+        };
+        if transfer.ended.is_some() {
+            return;
+        }
+        transfer.ended = Some(Ended {
+            reason,
+            code: reply.code().get(),
+            why,
+        });
+        transfer.preliminary = None;
+        if transfer.success.take().is_none() {
+            self.dialogue.swallow_transfer();
+        }
+        self.say(step, reply);
+        self.end_data(step, Manner::Drop);
+    }
+
+    /// Ends the legs; without a relay nothing will answer, so the transfer is over at once.
+    pub(super) fn end_data(&mut self, step: &mut Step, manner: Manner) {
+        let Some(transfer) = self.transfer.as_deref() else {
+            return;
+        };
+        if transfer.relay == Relay::Asked {
+            step.out.push(Output::EndData {
+                transfer: transfer.id,
+                manner,
+            });
+        } else if transfer.ended.is_some() {
+            self.close_transfer(step);
+        }
+    }
+
+    /// Lets a running relay deliver what it has, within the linger time.
+    pub(super) fn linger(&mut self, step: &mut Step) {
+        self.end_data(step, Manner::Linger);
+    }
+
+    /// Handles the upstream's final reply to the transfer command.
+    pub(super) fn transfer_answered(&mut self, step: &mut Step, reply: Reply) {
+        let Some(transfer) = self.transfer.as_deref_mut() else {
+            return;
+        };
+        let code = reply.code().get();
+        if !reply.is_success() {
+            let marked = transfer
+                .command
+                .as_ref()
+                .is_some_and(|command| command.marked.is_some());
+            let (reason, manner) = match marked {
+                true => (CloseReason::TransferFailed, Manner::Abort),
+                false => (CloseReason::TransferRefused, Manner::Drop),
+            };
+            transfer.preliminary = None;
+            transfer.ended = Some(Ended {
+                reason,
+                code,
+                why: "the server said so".to_owned(),
+            });
+            self.say(step, reply);
+            self.end_data(step, manner);
+            return;
+        }
+        match transfer.relay {
+            Relay::Finished { .. } => self.confirm(step, reply),
+            Relay::Asked | Relay::NotAsked => {
+                transfer.success = Some(reply);
+                self.linger(step);
+                // Some servers say 226 without a 1xx; an active client is dialled all the same.
+                self.dial_client(step);
+            }
+        }
+    }
+
+    /// Both the data and the upstream's 2xx are there: says which of them is to be believed.
+    fn confirm(&mut self, step: &mut Step, reply: Reply) {
+        let Some(transfer) = self.transfer.as_deref_mut() else {
+            return;
+        };
+        let complete = transfer.is_complete();
+        let (reply, ended) = if complete {
+            let code = reply.code().get();
+            (
+                reply,
+                Ended {
+                    reason: CloseReason::Completed,
+                    code,
+                    why: String::new(),
+                },
+            )
+        } else {
+            let why = transfer
+                .usage()
+                .map_or("the data connection broke", |usage| {
+                    outcome_words(usage.outcome)
+                })
+                .to_owned();
+            let reply = UpstreamFault::Unconfirmed.reply();
+            let code = reply.code().get();
+            (
+                reply,
+                Ended {
+                    reason: CloseReason::TransferFailed,
+                    code,
+                    why,
+                },
+            )
+        };
+        transfer.ended = Some(ended);
+        if complete {
+            self.transfers += 1;
+            self.tokens = (self.tokens + TRANSFER_REFUND).min(burst(&self.settings));
+        }
+        self.say(step, reply);
+        self.close_transfer(step);
+    }
+
+    pub(super) fn data_finished(&mut self, step: &mut Step, id: TransferId, usage: Usage) {
+        let now = step.now.mono;
+        let Some(transfer) = self
+            .transfer
+            .as_deref_mut()
+            .filter(|transfer| transfer.id == id)
+        else {
+            return;
+        };
+        transfer.relay = Relay::Finished { usage, at: now };
+        let source = transfer.direction().map(Direction::source);
+        let ended = transfer.ended.is_some();
+        let success = transfer.success.take();
+        self.reply_since = now;
+        if usage.wrong_direction > 0
+            && let Some(source) = source
+        {
+            self.report(
+                step,
+                Event::ProtocolViolation {
+                    side: !source,
+                    what: Violation::WrongDirection,
+                },
+            );
+        }
+        if let Phase::Ending(_) = self.phase {
+            self.conclude(step);
+        } else if ended {
+            self.close_transfer(step);
+        } else if let Some(reply) = success {
+            self.confirm(step, reply);
+        }
+        if let Some(farewell) = self.farewell.take() {
+            let (words, reason) = *farewell;
+            self.finish(step, Some(words), reason);
+        }
+    }
+
+    /// Uses up what was negotiated, without a transfer.
+    pub(super) fn spend(&mut self, step: &mut Step, reason: CloseReason) {
+        let Some(transfer) = self.transfer.as_deref_mut() else {
+            return;
+        };
+        transfer.ended = Some(Ended {
+            reason,
+            code: 0,
+            why: String::new(),
+        });
+        self.close_transfer(step);
+    }
+
+    /// Begins the end of what runs when the session ends; tells whether a `DataFinished` will still come.
+    pub(super) fn tear_down(&mut self, step: &mut Step) -> bool {
+        let Some(transfer) = self.transfer.as_deref_mut() else {
+            return false;
+        };
+        transfer.success = None;
+        transfer.preliminary = None;
+        if transfer.ended.is_none() {
+            let why = "the session ended".to_owned();
+            transfer.ended = Some(Ended {
+                reason: CloseReason::SessionClosed,
+                code: 0,
+                why,
+            });
+        }
+        let carrying = transfer.relay == Relay::Asked;
+        if carrying {
+            step.out.push(Output::EndData {
+                transfer: transfer.id,
+                manner: Manner::Abort,
+            });
+        }
+        carrying
+    }
+
+    /// Closes the holes, writes what there is to record, and forgets the transfer.
+    pub(super) fn close_transfer(&mut self, step: &mut Step) {
+        let Some(transfer) = self.transfer.take() else {
+            return;
+        };
+        let usage = transfer.usage();
+        let (up, down) = usage.map_or((0, 0), |usage| (usage.bytes_up, usage.bytes_down));
+        let (reason, code, why) = match transfer.ended {
+            Some(ended) => (ended.reason, ended.code, ended.why),
+            None => (
+                CloseReason::SessionClosed,
+                0,
+                "the session ended".to_owned(),
+            ),
+        };
+        if let Some(command) = &transfer.command {
+            let micros = micros_between(command.began, step.now.mono);
+            let (id, command, path) = (
+                transfer.id,
+                command.verb.name(),
+                String::from(command.path.clone()),
+            );
+            let event = if reason == CloseReason::Completed {
+                let unacknowledged = usage.map_or(0, |usage| usage.unacknowledged);
+                Event::TransferCompleted {
+                    transfer: id,
+                    command,
+                    path,
+                    bytes_up: up,
+                    bytes_down: down,
+                    micros,
+                    unacknowledged,
+                }
+            } else {
+                let code = (code != 0).then_some(code);
+                Event::TransferFailed {
+                    transfer: id,
+                    command,
+                    path,
+                    bytes_up: up,
+                    bytes_down: down,
+                    micros,
+                    code,
+                    why,
+                }
+            };
+            self.report(step, event);
+        }
+        let Legs { client, upstream } = transfer.legs;
+        for (side, leg) in [(Side::Client, client), (Side::Upstream, upstream)] {
+            let Leg::Awaits(Some(hole)) = leg else {
+                continue;
+            };
+            step.out.push(Output::ClosePinhole {
+                id: hole.id,
+                reason,
+            });
+            let (Some(opened), Some(at)) = (hole.opened, hole.at) else {
+                continue;
+            };
+            self.report(
+                step,
+                Event::PinholeClosed {
+                    pinhole: hole.id,
+                    transfer: transfer.id,
+                    side,
+                    from: hole.from,
+                    at,
+                    leads_to: hole.leads_to,
+                    command: transfer.ask.name(),
+                    opened: opened.wall,
+                    used: hole.used.map(|used| used.wall),
+                    bytes_up: up,
+                    bytes_down: down,
+                    reason,
+                    carried: Carried::Relayed,
+                },
+            );
+        }
+        self.last_activity = step.now.mono;
+    }
+}
+
+/// Says how a relay ended.
+pub(super) fn outcome_words(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Complete => "complete",
+        Outcome::Broken { side: Side::Client } => "the client's data connection broke",
+        Outcome::Broken {
+            side: Side::Upstream,
+        } => "the server's data connection broke",
+        Outcome::Stalled => "no byte moved for too long",
+        Outcome::LingerOver => "the end of the data never came",
+        Outcome::Aborted => "it was aborted",
+    }
+}

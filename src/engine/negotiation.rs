@@ -1,0 +1,416 @@
+//! Setting up a data connection: each leg on its own, the upstream's first, the hole before its announcement.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::dialogue::{Pending, Purpose};
+use super::fault::{ClientFault, OwnFault, UpstreamFault};
+use super::legs::{Dial, Hole, Leg, Relay, Stage, Transfer};
+use super::pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
+use super::session::{EpsvSupport, Gate, Session, Step};
+use super::{DataMode, Event, ForeignAddress, Legs, Output, PeerMatch, Refusal, Side};
+use crate::ftp::address::{
+    AddressFault, eprt_argument, parse_227, parse_229, parse_eprt, parse_port, port_argument,
+    reply_227, reply_229,
+};
+use crate::ftp::{Command, Reply, Verb, escaped_to};
+
+/// Lowest data port that is dialled (RFC 2577 section 3).
+const LOWEST_PORT: u16 = 1024;
+
+impl Session {
+    /// Judges the address in a client's PORT or EPRT; trusts its port only.
+    pub(super) fn client_address(
+        &mut self,
+        step: &mut Step,
+        verb: Verb,
+        argument: &[u8],
+    ) -> Result<SocketAddr, (Refusal, ClientFault)> {
+        let peer = self.facts.client.ip();
+        let parsed = match verb {
+            Verb::Port => parse_port(argument).map(SocketAddr::from),
+            _ => parse_eprt(argument),
+        };
+        let address = match parsed {
+            Ok(address) => address,
+            Err(AddressFault::Malformed) => {
+                return Err((Refusal::Malformed, ClientFault::BadAddress));
+            }
+            Err(AddressFault::UnsupportedFamily) => return Err(self.wrong_family()),
+        };
+        if verb == Verb::Eprt && address.is_ipv4() != peer.is_ipv4() {
+            return Err(self.wrong_family());
+        }
+        let foreign = address.ip() != peer;
+        let host = match &self.settings.client_foreign_address {
+            _ if !foreign => peer,
+            ForeignAddress::Ignore => peer,
+            ForeignAddress::Allow(networks) if within(networks, address.ip()) => address.ip(),
+            ForeignAddress::Refuse | ForeignAddress::Allow(_) => {
+                self.report(
+                    step,
+                    Event::AddressBounce {
+                        address,
+                        command: verb.name(),
+                    },
+                );
+                return Err((Refusal::Malformed, ClientFault::Bounce));
+            }
+        };
+        if address.port() < LOWEST_PORT {
+            self.report(
+                step,
+                Event::AddressBounce {
+                    address,
+                    command: verb.name(),
+                },
+            );
+            return Err((Refusal::Malformed, ClientFault::LowPort));
+        }
+        Ok(SocketAddr::new(host, address.port()))
+    }
+
+    /// Begins a data connection for this client's PASV, EPSV, PORT or EPRT; an earlier one is spent first.
+    pub(super) fn negotiate(&mut self, step: &mut Step, ask: Verb, client_at: Option<SocketAddr>) {
+        self.spend(step, CloseReason::Replaced);
+        let dials = |to| Leg::Dials {
+            to,
+            dial: Dial::Idle,
+        };
+        let client = match client_at {
+            Some(to) => dials(Some(to)),
+            None => Leg::Awaits(None),
+        };
+        let upstream = match self.settings.data_mode {
+            DataMode::Passive => dials(None),
+            DataMode::Active => Leg::Awaits(None),
+            DataMode::AsClient if client_at.is_none() => dials(None),
+            DataMode::AsClient => Leg::Awaits(None),
+        };
+        let id = TransferId(self.next_transfer);
+        self.next_transfer += 1;
+        let awaits_upstream = matches!(upstream, Leg::Awaits(_));
+        self.transfer = Some(Box::new(Transfer {
+            id,
+            ask,
+            stage: Stage::Asked,
+            legs: Legs { client, upstream },
+            command: None,
+            relay: Relay::NotAsked,
+            preliminary: None,
+            success: None,
+            ended: None,
+        }));
+        if awaits_upstream {
+            self.reserve(step, Side::Upstream);
+        } else {
+            self.ask_for_port(step, ask);
+        }
+        self.renaming = false;
+    }
+
+    /// Asks the upstream where it awaits us: in the client's own form where the upstream's abilities are not known.
+    fn ask_for_port(&mut self, step: &mut Step, ask: Verb) {
+        let careful = self.rest.is_some() || self.renaming;
+        let extended = self.upstream.is_ipv6()
+            || match self.epsv {
+                EpsvSupport::Missing => false,
+                EpsvSupport::Known => ask != Verb::Pasv,
+                // Nothing is tried out between REST or RNFR and what belongs to it.
+                EpsvSupport::Unknown => ask != Verb::Pasv && !careful,
+            };
+        let (verb, purpose) = if extended {
+            (Verb::Epsv, Purpose::Epsv)
+        } else {
+            (Verb::Pasv, Purpose::Pasv)
+        };
+        self.ask_ours(step, Command::new(verb, None), purpose);
+    }
+
+    fn ask_ours(&mut self, step: &mut Step, command: Command, purpose: Purpose) {
+        self.rest_stale |= self.rest.is_some();
+        self.ask(step, command.into_emitted(), Pending::Ours(purpose));
+    }
+
+    /// Handles the upstream's answer to our EPSV or PASV: only its final line counts, and of that only the port.
+    pub(super) fn port_announced(&mut self, step: &mut Step, purpose: Purpose, reply: Reply) {
+        let code = reply.code().get();
+        let text = reply.final_text();
+        let can_fall_back = purpose == Purpose::Epsv && self.upstream.is_ipv4();
+        let announced = match code {
+            227 => parse_227(text).map(SocketAddr::from),
+            229 => parse_229(text).map(|port| SocketAddr::new(self.upstream.ip(), port)),
+            200..=299 => Err(AddressFault::Malformed),
+            500..=504 | 522 if can_fall_back => {
+                self.epsv = EpsvSupport::Missing;
+                return self.ask_ours(step, Command::new(Verb::Pasv, None), Purpose::Pasv);
+            }
+            _ => return self.upstream_declines(step, reply, true),
+        };
+        let address = match announced {
+            Ok(address) => address,
+            Err(_) if code == 229 && can_fall_back => {
+                self.epsv = EpsvSupport::Missing;
+                return self.ask_ours(step, Command::new(Verb::Pasv, None), Purpose::Pasv);
+            }
+            Err(_) => {
+                let shown = escaped_to(reply.final_line(), 200).to_string();
+                self.report(step, Event::AddressMalformed { reply: shown });
+                return self.fail_negotiation(step, UpstreamFault::BadAnnouncement.reply());
+            }
+        };
+        if code == 229 && self.epsv == EpsvSupport::Unknown {
+            self.epsv = EpsvSupport::Known;
+        }
+        match self.upstream_address(step, address) {
+            Ok(to) => {
+                if let Some(transfer) = self.transfer.as_deref_mut() {
+                    transfer.legs.upstream = Leg::Dials {
+                        to: Some(to),
+                        dial: Dial::Idle,
+                    };
+                }
+                self.upstream_leg_ready(step, None);
+            }
+            Err(fault) => self.fail_negotiation(step, fault.reply()),
+        }
+    }
+
+    /// Judges the address that an upstream announced; trusts its port only.
+    fn upstream_address(
+        &mut self,
+        step: &mut Step,
+        address: SocketAddr,
+    ) -> Result<SocketAddr, UpstreamFault> {
+        let peer = self.upstream.ip();
+        let foreign = address.ip() != peer;
+        let host = match &self.settings.upstream_foreign_address {
+            _ if !foreign => Ok(peer),
+            ForeignAddress::Ignore => Ok(peer),
+            ForeignAddress::Allow(networks) if within(networks, address.ip()) => Ok(address.ip()),
+            ForeignAddress::Refuse | ForeignAddress::Allow(_) => Err(UpstreamFault::ForeignRefused),
+        };
+        let judged = match host {
+            Ok(_) if address.port() < LOWEST_PORT => Err(UpstreamFault::LowPort),
+            Ok(host) => Ok(SocketAddr::new(host, address.port())),
+            Err(fault) => Err(fault),
+        };
+        if foreign || judged.is_err() {
+            self.report(
+                step,
+                Event::AddressForeign {
+                    address,
+                    refused: judged.is_err(),
+                },
+            );
+        }
+        judged
+    }
+
+    /// Handles the upstream's answer to our PORT or EPRT.
+    pub(super) fn port_accepted(&mut self, step: &mut Step, reply: Reply) {
+        if reply.is_success() {
+            self.upstream_leg_ready(step, Some(reply));
+        } else {
+            self.upstream_declines(step, reply, false);
+        }
+    }
+
+    /// The upstream won't: its own words pass where they answer what the client asked for.
+    fn upstream_declines(&mut self, step: &mut Step, reply: Reply, passive: bool) {
+        let asked_passive = self
+            .transfer
+            .as_deref()
+            .is_some_and(|transfer| matches!(transfer.ask, Verb::Pasv | Verb::Epsv));
+        let code = reply.code().get();
+        let own_words =
+            (asked_passive == passive && code >= 400) || (400..500).contains(&code) || code == 530;
+        let reply = if own_words {
+            reply
+        } else {
+            UpstreamFault::NoDataMode.reply()
+        };
+        self.fail_negotiation(step, reply);
+    }
+
+    /// The upstream's leg is settled: now the client's.
+    fn upstream_leg_ready(&mut self, step: &mut Step, reply: Option<Reply>) {
+        let Some(transfer) = self.transfer.as_deref() else {
+            return;
+        };
+        match (&transfer.legs.client, reply) {
+            (Leg::Awaits(_), _) => self.reserve(step, Side::Client),
+            // The upstream's own words to the client's own question.
+            (Leg::Dials { .. }, Some(reply)) => self.offer(step, reply),
+            (Leg::Dials { .. }, None) => self.offer(step, Reply::new(200, "Data port noted.")),
+        }
+    }
+
+    fn offer(&mut self, step: &mut Step, reply: Reply) {
+        if let Some(transfer) = self.transfer.as_deref_mut() {
+            transfer.stage = Stage::Offered;
+        }
+        self.say(step, reply);
+    }
+
+    fn fail_negotiation(&mut self, step: &mut Step, reply: Reply) {
+        self.spend(step, CloseReason::NegotiationFailed);
+        self.say_in_turn(step, reply);
+    }
+
+    /// Asks the shell for a port; the record needs it before anything opens.
+    fn reserve(&mut self, step: &mut Step, side: Side) {
+        let id = PinholeId(self.next_pinhole);
+        self.next_pinhole += 1;
+        let (peer, at) = match side {
+            Side::Client => (self.facts.client.ip(), self.facts.target.ip()),
+            Side::Upstream => (self.upstream.ip(), self.gateway.ip()),
+        };
+        let from = match (side, self.settings.peer) {
+            (Side::Client, PeerMatch::Prefix) => prefix(peer),
+            (Side::Client, PeerMatch::Exact) | (Side::Upstream, _) => IpNet::from(peer),
+        };
+        let Some(transfer) = self.transfer.as_deref_mut() else {
+            return;
+        };
+        let leads_to = match &transfer.legs[!side] {
+            Leg::Dials { to, .. } => *to,
+            Leg::Awaits(_) => None,
+        };
+        transfer.stage = Stage::Opening(side);
+        transfer.legs[side] = Leg::Awaits(Some(Hole {
+            id,
+            from,
+            at: None,
+            leads_to,
+            opened: None,
+            used: None,
+        }));
+        let pinhole = Pinhole {
+            transfer: transfer.id,
+            side,
+            from,
+            at,
+            leads_to,
+        };
+        step.out.push(Output::ReservePinhole { id, pinhole });
+    }
+
+    fn opening(&mut self, id: PinholeId) -> Option<(Side, &mut Transfer)> {
+        let transfer = self.transfer.as_deref_mut()?;
+        let Stage::Opening(side) = transfer.stage else {
+            return None;
+        };
+        (transfer.hole(side)?.id == id).then_some((side, transfer))
+    }
+
+    pub(super) fn pinhole_reserved(&mut self, step: &mut Step, id: PinholeId, at: SocketAddr) {
+        let ttl = self.settings.timeouts.ttl.as_secs();
+        let Some((side, transfer)) = self.opening(id) else {
+            return;
+        };
+        let (transfer_id, command) = (transfer.id, transfer.ask.name());
+        let Some(hole) = transfer.hole_mut(side) else {
+            return;
+        };
+        hole.at = Some(at);
+        let (from, leads_to) = (hole.from, hole.leads_to);
+        self.gate(
+            step,
+            Gate::Pinhole(side),
+            Event::PinholeOpened {
+                pinhole: id,
+                transfer: transfer_id,
+                side,
+                from,
+                at,
+                leads_to,
+                command,
+                ttl,
+            },
+        );
+        step.out.push(Output::OpenPinhole { id });
+    }
+
+    pub(super) fn pinhole_recorded(&mut self, step: &mut Step, side: Side) {
+        self.pinholes += 1;
+        let now = step.now;
+        if let Some(hole) = self
+            .transfer
+            .as_deref_mut()
+            .and_then(|transfer| transfer.hole_mut(side))
+        {
+            hole.opened = Some(now);
+        }
+    }
+
+    pub(super) fn pinhole_unrecorded(&mut self, step: &mut Step, _side: Side) {
+        self.spend(step, CloseReason::RecordRefused);
+        self.say_in_turn(step, OwnFault::JournalDown.reply());
+    }
+
+    pub(super) fn pinhole_opened(&mut self, step: &mut Step, id: PinholeId) {
+        let Some((side, transfer)) = self.opening(id) else {
+            return;
+        };
+        let (ask, at) = (transfer.ask, transfer.hole(side).and_then(|hole| hole.at));
+        let Some(at) = at else { return };
+        match side {
+            Side::Upstream => {
+                transfer.stage = Stage::Asked;
+                let at = SocketAddr::new(self.gateway.ip(), at.port());
+                let command = match at {
+                    SocketAddr::V4(at) => {
+                        Command::new(Verb::Port, Some(port_argument(at).as_bytes()))
+                    }
+                    SocketAddr::V6(_) => {
+                        Command::new(Verb::Eprt, Some(eprt_argument(at).as_bytes()))
+                    }
+                };
+                self.ask_ours(step, command, Purpose::Port);
+            }
+            Side::Client => {
+                let reply = match (ask, self.facts.advertised) {
+                    (Verb::Pasv, IpAddr::V4(advertised)) => {
+                        reply_227(std::net::SocketAddrV4::new(advertised, at.port()))
+                    }
+                    (_, _) => reply_229(at.port()),
+                };
+                self.offer(step, reply);
+            }
+        }
+    }
+
+    pub(super) fn pinhole_refused(&mut self, step: &mut Step, id: PinholeId, why: RefusalReason) {
+        let Some((side, transfer)) = self.opening(id) else {
+            return;
+        };
+        let Some(hole) = transfer.hole(side) else {
+            return;
+        };
+        let from = hole.from;
+        let recorded = hole.opened.is_some();
+        self.report(step, Event::PinholeRefused { side, from, why });
+        if recorded {
+            // Its record says that it opened; another must say that it did not.
+            self.spend(step, CloseReason::OpenRefused);
+        } else {
+            if let Some(transfer) = self.transfer.as_deref_mut() {
+                transfer.legs[side] = Leg::Awaits(None);
+            }
+            self.spend(step, CloseReason::NegotiationFailed);
+        }
+        self.say_in_turn(step, OwnFault::NoPinhole(why).reply());
+    }
+}
+
+fn within(networks: &[IpNet], address: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&address))
+}
+
+/// The /24 or /64 that holds an address.
+fn prefix(address: IpAddr) -> IpNet {
+    let length = if address.is_ipv4() { 24 } else { 64 };
+    IpNet::new(address, length).map_or_else(|_| IpNet::from(address), |network| network.trunc())
+}

@@ -1,0 +1,182 @@
+//! An upstream reply arrives: matched to what it answers, learnt from, passed on.
+
+use super::dialogue::{Pending, Purpose};
+use super::fault::UpstreamFault;
+use super::legs::Stage;
+use super::session::{Phase, Session, Step};
+use super::{Event, SessionEnd, Side, Violation};
+use crate::ftp::feature::{feature_verb, filter_feat};
+use crate::ftp::{FrameFault, Line, Reply, ReplyFault, Verb};
+
+impl Session {
+    /// Tells whether no line of the upstream may be taken: a pinhole opens, or the client's port is dialled.
+    pub(super) fn upstream_held(&self) -> bool {
+        self.gate.is_some()
+            || self.transfer.as_deref().is_some_and(|transfer| {
+                matches!(transfer.stage, Stage::Opening(_)) || transfer.preliminary.is_some()
+            })
+    }
+
+    /// Handles one line of the upstream.
+    pub(super) fn upstream_line(&mut self, step: &mut Step, line: Result<Line, FrameFault>) {
+        let words = || Some(UpstreamFault::Violation.reply());
+        let line = match line {
+            Ok(line) => line,
+            Err(FrameFault::TooLong) => {
+                return self.violation(step, Side::Upstream, Violation::LineTooLong, words());
+            }
+        };
+        match self.assembler.push(line) {
+            Ok(None) => {}
+            Ok(Some(reply)) => self.upstream_reply(step, reply),
+            Err(ReplyFault::TooLong) => {
+                self.violation(step, Side::Upstream, Violation::ReplyTooLong, words())
+            }
+            Err(ReplyFault::NotAReply) => {
+                self.violation(step, Side::Upstream, Violation::NotAReply, words())
+            }
+        }
+    }
+
+    fn upstream_reply(&mut self, step: &mut Step, reply: Reply) {
+        self.reply_since = step.now.mono;
+        if reply.code().get() == 421 {
+            return self.leave(step, reply, SessionEnd::UpstreamClosed);
+        }
+        if self.phase == Phase::Greeting {
+            return self.greeting(step, reply);
+        }
+        if reply.is_preliminary() {
+            return self.preliminary(step, reply);
+        }
+        if self.surplus_after_abort(step, &reply) {
+            return;
+        }
+        let marked = self.transfer.as_deref().is_some_and(|transfer| {
+            transfer
+                .command
+                .as_ref()
+                .is_some_and(|command| command.marked.is_some())
+        });
+        match self.dialogue.take_answered(&reply, marked) {
+            None => {
+                let words = UpstreamFault::Violation.reply();
+                return self.violation(step, Side::Upstream, Violation::UnaskedReply, Some(words));
+            }
+            Some(Pending::Client(verb)) => self.client_answered(step, verb, reply),
+            Some(Pending::Transfer) if self.abort.is_some() => {
+                self.aborted_transfer_answered(step, reply)
+            }
+            Some(Pending::Transfer) => self.transfer_answered(step, reply),
+            Some(Pending::Abort) => self.abort_answered(step, reply),
+            Some(Pending::Ours(purpose)) => match purpose {
+                Purpose::Epsv | Purpose::Pasv => self.port_announced(step, purpose, reply),
+                Purpose::Port => self.port_accepted(step, reply),
+                Purpose::Rest => self.rest_answered(step, reply),
+                Purpose::Fence => self.fence_answered(step),
+                Purpose::Swallow => {}
+            },
+            // `take_answered` passes over replies of our own.
+            Some(Pending::Ready(bytes)) => self.dialogue.push(Pending::Ready(bytes)),
+        }
+        self.flush_ready(step);
+    }
+
+    fn greeting(&mut self, step: &mut Step, reply: Reply) {
+        match reply.code().get() {
+            120 => self.say(step, reply),
+            220 => {
+                self.phase = Phase::Talking;
+                self.say(step, reply);
+            }
+            400..=599 => self.finish(step, Some(reply), SessionEnd::UpstreamClosed),
+            _ => {
+                let words = UpstreamFault::Violation.reply();
+                self.violation(step, Side::Upstream, Violation::UnaskedReply, Some(words));
+            }
+        }
+    }
+
+    fn preliminary(&mut self, step: &mut Step, reply: Reply) {
+        match self.dialogue.front() {
+            Some(Pending::Transfer) => self.transfer_marked(step, reply),
+            Some(Pending::Client(_)) => self.say(step, reply),
+            // Nobody waits for a 1xx to these; what counts is the final reply behind it.
+            Some(Pending::Ours(_) | Pending::Abort) => {}
+            Some(Pending::Ready(_)) | None => {
+                let words = UpstreamFault::Violation.reply();
+                self.violation(step, Side::Upstream, Violation::UnaskedReply, Some(words));
+            }
+        }
+    }
+
+    /// Learns from the reply to a client's command, and passes it.
+    fn client_answered(&mut self, step: &mut Step, verb: Verb, reply: Reply) {
+        let code = reply.code().get();
+        match verb {
+            Verb::User => self.user_answered(step, code),
+            Verb::Pass | Verb::Acct => self.login_answered(step, code),
+            Verb::Rein if reply.is_success() => {
+                self.user = None;
+                self.logged_in = false;
+                self.login_since = step.now.mono;
+                self.rest = None;
+            }
+            Verb::Rest if code != 350 => self.rest = None,
+            Verb::Feat => {
+                let filtered = filter_feat(&reply, |feature| self.offers(feature_verb(feature)));
+                return self.say(step, filtered);
+            }
+            Verb::Quit => return self.finish(step, Some(reply), SessionEnd::Quit),
+            _ => {}
+        }
+        self.say(step, reply);
+    }
+
+    fn user_answered(&mut self, step: &mut Step, code: u16) {
+        let asked = self.asked_user.take();
+        let accepted = (200..400).contains(&code);
+        if accepted || !self.logged_in {
+            self.user = asked.clone();
+        }
+        self.asked_user = asked;
+        match code {
+            230 | 232 => self.login(step),
+            200..400 => self.logged_in = false,
+            _ if !self.logged_in => self.report(step, Event::LoginFailed { code }),
+            _ => {}
+        }
+    }
+
+    fn login_answered(&mut self, step: &mut Step, code: u16) {
+        match code {
+            200..300 if !self.logged_in => self.login(step),
+            400..600 if !self.logged_in => self.report(step, Event::LoginFailed { code }),
+            _ => {}
+        }
+    }
+
+    fn login(&mut self, step: &mut Step) {
+        self.logged_in = true;
+        let email = self.email.take().map(String::from);
+        self.report(step, Event::LoginSucceeded { email });
+    }
+
+    /// Tells whether a feature's verb would pass: FEAT offers no more than that.
+    fn offers(&self, verb: Verb) -> bool {
+        let security = matches!(
+            verb,
+            Verb::Auth
+                | Verb::Adat
+                | Verb::Prot
+                | Verb::Pbsz
+                | Verb::Ccc
+                | Verb::Mic
+                | Verb::Conf
+                | Verb::Enc
+        );
+        // Features such as UTF8 and TVFS name no command, so an unknown word says nothing of what would pass.
+        let denied = verb != Verb::Unknown && self.settings.rules.denies_always(verb);
+        !(security || verb.is_refused_alias() || verb == Verb::Algs || denied)
+    }
+}

@@ -1,0 +1,565 @@
+//! The session itself: its state, the dispatch of facts, and the pump that moves both lanes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::abort::Abort;
+use super::dialogue::{Dialogue, Pending};
+use super::fault::{OwnFault, UpstreamFault};
+use super::lane::Lane;
+use super::legs::Transfer;
+use super::{
+    Event, Input, Output, Record, SessionEnd, SessionFacts, Settings, Side, Time, Violation,
+};
+use crate::ftp::command::is_tls_client_hello;
+use crate::ftp::{Command, Reply, ReplyAssembler, Verb};
+
+/// Most lines of one reply.
+const MOST_REPLY_LINES: usize = 20_000;
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Made, not told of its client yet.
+    New,
+    /// The upstream is being dialled.
+    Dialling,
+    /// The upstream is connected and owes its greeting.
+    Greeting,
+    /// Commands and replies pass.
+    Talking,
+    /// Everything was said; a relay is still being torn down.
+    Ending(SessionEnd),
+    /// Nothing is left to do.
+    Over,
+}
+
+/// What a gating record, written and not yet accepted, holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// The dial of the upstream.
+    Session,
+    /// The opening of this side's pinhole.
+    Pinhole(Side),
+    /// The transfer command and the dial of the upstream's data port.
+    Launch,
+    /// The dial of the client's data port.
+    ClientDial,
+}
+
+/// What is known of the upstream's EPSV.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EpsvSupport {
+    Unknown,
+    Known,
+    Missing,
+}
+
+/// One client's session, as a value.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) facts: SessionFacts,
+    pub(super) settings: Arc<Settings>,
+    pub(super) phase: Phase,
+    pub(super) arrived: Time,
+    /// Our own and the upstream's address on the upstream's control connection.
+    pub(super) gateway: SocketAddr,
+    pub(super) upstream: SocketAddr,
+    pub(super) user: Option<Arc<str>>,
+    pub(super) asked_user: Option<Arc<str>>,
+    pub(super) email: Option<Box<str>>,
+    pub(super) logged_in: bool,
+    /// Since when a login is awaited.
+    pub(super) login_since: Duration,
+    pub(super) epsv_all: bool,
+    pub(super) epsv: EpsvSupport,
+    /// What the client's last REST said, while no transfer command has used it.
+    pub(super) rest: Option<u64>,
+    /// Something went to the upstream, or was kept from it, since that REST: it must be said again.
+    pub(super) rest_stale: bool,
+    /// RNFR was the last command that passed.
+    pub(super) renaming: bool,
+    pub(super) quitting: bool,
+    pub(super) draining: bool,
+    /// The upstream's last words, or ours in its place, to be said when the running transfer is over.
+    pub(super) farewell: Option<Box<(Reply, SessionEnd)>>,
+    pub(super) client: Lane,
+    pub(super) server: Lane,
+    pub(super) assembler: ReplyAssembler,
+    pub(super) dialogue: Dialogue,
+    /// The client's next command, read but not yet allowed to go on.
+    pub(super) stash: Option<Box<Command>>,
+    pub(super) transfer: Option<Box<Transfer>>,
+    pub(super) abort: Option<Abort>,
+    pub(super) gate: Option<Gate>,
+    /// Since when the upstream owes what it owes.
+    pub(super) reply_since: Duration,
+    pub(super) last_activity: Duration,
+    pub(super) tokens: f32,
+    pub(super) tokens_at: Duration,
+    pub(super) next_pinhole: u32,
+    pub(super) next_transfer: u32,
+    pub(super) commands: u64,
+    pub(super) transfers: u32,
+    pub(super) pinholes: u32,
+}
+
+/// What `ctl sessions` shows of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The user name as the client gave it (escaped), once it did.
+    pub user: Option<Arc<str>>,
+    /// Whether the upstream accepted the user.
+    pub logged_in: bool,
+    /// The transfer command that runs.
+    pub transfer: Option<&'static str>,
+    /// Commands that the client sent.
+    pub commands: u64,
+    /// Transfers that ended well.
+    pub transfers: u32,
+}
+
+/// One call of `handle`: the time it was told, and the outputs so far.
+pub(super) struct Step {
+    pub(super) now: Time,
+    pub(super) out: Vec<Output>,
+}
+
+impl Session {
+    /// Makes a session; its first input is [`Input::ClientArrived`].
+    pub fn new(facts: SessionFacts, settings: Arc<Settings>) -> Session {
+        let unset = facts.target;
+        Session {
+            client: Lane::new(settings.line),
+            server: Lane::new(settings.reply),
+            assembler: ReplyAssembler::new(settings.reply, MOST_REPLY_LINES),
+            tokens: burst(&settings),
+            facts,
+            settings,
+            phase: Phase::New,
+            arrived: Time::default(),
+            gateway: unset,
+            upstream: unset,
+            user: None,
+            asked_user: None,
+            email: None,
+            logged_in: false,
+            login_since: Duration::ZERO,
+            epsv_all: false,
+            epsv: EpsvSupport::Unknown,
+            rest: None,
+            rest_stale: false,
+            renaming: false,
+            quitting: false,
+            draining: false,
+            farewell: None,
+            dialogue: Dialogue::default(),
+            stash: None,
+            transfer: None,
+            abort: None,
+            gate: None,
+            reply_since: Duration::ZERO,
+            last_activity: Duration::ZERO,
+            tokens_at: Duration::ZERO,
+            next_pinhole: 1,
+            next_transfer: 1,
+            commands: 0,
+            transfers: 0,
+            pinholes: 0,
+        }
+    }
+
+    /// Takes a fact and returns what is to be done, in order.
+    pub fn handle(&mut self, now: Time, input: Input<'_>) -> Vec<Output> {
+        let mut step = Step {
+            now,
+            out: Vec::new(),
+        };
+        if self.phase == Phase::Over {
+            return step.out;
+        }
+        self.take(&mut step, input);
+        self.pump(&mut step);
+        step.out
+    }
+
+    /// Tells whether bytes from a side are wanted now; if not, stop reading from it.
+    pub fn accepts(&self, from: Side) -> bool {
+        match self.phase {
+            Phase::New | Phase::Ending(_) | Phase::Over => false,
+            Phase::Dialling => from == Side::Client && self.client.accepts(),
+            Phase::Greeting | Phase::Talking => self.lane(from).accepts(),
+        }
+    }
+
+    /// Tells whether the session is over: nothing is left to be done for it.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// Puts new settings in force from the next command on.
+    pub fn replace_settings(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
+    }
+
+    /// Shows what an operator wants to know.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            user: self.user.clone(),
+            logged_in: self.logged_in,
+            transfer: self.running_verb().map(Verb::name),
+            commands: self.commands,
+            transfers: self.transfers,
+        }
+    }
+
+    fn lane(&self, side: Side) -> &Lane {
+        match side {
+            Side::Client => &self.client,
+            Side::Upstream => &self.server,
+        }
+    }
+
+    fn lane_mut(&mut self, side: Side) -> &mut Lane {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Upstream => &mut self.server,
+        }
+    }
+
+    fn take(&mut self, step: &mut Step, input: Input<'_>) {
+        match input {
+            Input::ClientArrived => self.arrive(step),
+            Input::UpstreamConnected { gateway, upstream } => {
+                self.upstream_connected(step, gateway, upstream)
+            }
+            Input::UpstreamUnreachable { why } => {
+                self.report(
+                    step,
+                    Event::UpstreamUnreachable {
+                        why: why.to_string(),
+                    },
+                );
+                self.finish(
+                    step,
+                    Some(UpstreamFault::Unreachable.reply()),
+                    SessionEnd::UpstreamUnreachable,
+                );
+            }
+            Input::Received { from, bytes } => self.received(step, from, bytes),
+            Input::Closed { by } => self.closed(step, by),
+            Input::SendStalled { to: _ } => self.finish(step, None, SessionEnd::SendStalled),
+            Input::PinholeReserved { id, at } => self.pinhole_reserved(step, id, at),
+            Input::PinholeOpened { id } => self.pinhole_opened(step, id),
+            Input::PinholeRefused { id, why } => self.pinhole_refused(step, id, why),
+            Input::PinholeUsed { id, peer } => self.pinhole_used(step, id, peer),
+            Input::DataDialled { transfer, side } => self.data_dialled(step, transfer, side),
+            Input::DataDialFailed {
+                transfer,
+                side,
+                why,
+            } => self.data_dial_failed(step, transfer, side, why),
+            Input::DataFinished { transfer, usage } => self.data_finished(step, transfer, usage),
+            Input::RecordAccepted => self.record_accepted(step),
+            Input::RecordRefused => self.record_refused(step),
+            Input::TimePassed => self.time_passed(step),
+            Input::ShutdownRequested => self.draining = true,
+            Input::KillRequested { reason } => {
+                let reply = match reason {
+                    SessionEnd::Shutdown => OwnFault::Shutdown.reply(),
+                    _ => OwnFault::Killed.reply(),
+                };
+                self.finish(step, Some(reply), reason);
+            }
+        }
+    }
+
+    fn arrive(&mut self, step: &mut Step) {
+        if self.phase != Phase::New {
+            return;
+        }
+        self.arrived = step.now;
+        self.login_since = step.now.mono;
+        self.reply_since = step.now.mono;
+        self.last_activity = step.now.mono;
+        self.tokens_at = step.now.mono;
+        self.phase = Phase::Dialling;
+        self.gate(
+            step,
+            Gate::Session,
+            Event::SessionOpened {
+                from: self.facts.client,
+                target: self.facts.target,
+                listener: Arc::clone(&self.settings.listener),
+                upstream: Arc::clone(&self.settings.upstream),
+            },
+        );
+        step.out.push(Output::DialUpstream);
+    }
+
+    fn upstream_connected(&mut self, step: &mut Step, gateway: SocketAddr, upstream: SocketAddr) {
+        if self.phase != Phase::Dialling {
+            return;
+        }
+        self.gateway = gateway;
+        self.upstream = upstream;
+        self.phase = Phase::Greeting;
+        self.reply_since = step.now.mono;
+        self.report(step, Event::UpstreamConnected { upstream, gateway });
+    }
+
+    fn received(&mut self, step: &mut Step, from: Side, bytes: &[u8]) {
+        if matches!(self.phase, Phase::Ending(_)) {
+            return;
+        }
+        // A ClientHello may hold no LF at all, so it is told by the first byte of the session.
+        if from == Side::Client
+            && self.commands == 0
+            && self.client.is_fresh()
+            && bytes.first().copied().is_some_and(is_tls_client_hello)
+        {
+            self.foreign(step, "tls");
+            return;
+        }
+        self.lane_mut(from).push(bytes);
+    }
+
+    fn closed(&mut self, step: &mut Step, by: Side) {
+        if self.lane(by).is_closed() {
+            // Told a second time: even writing fails, nobody is there for the rest.
+            self.finish(step, None, closed_by(by));
+        }
+        self.lane_mut(by).close();
+    }
+
+    /// Moves both lanes until neither can go on.
+    fn pump(&mut self, step: &mut Step) {
+        while self.is_talkative() && self.gate.is_none() {
+            if !self.upstream_held()
+                && let Some(line) = self.server.next_line()
+            {
+                self.upstream_line(step, line);
+                continue;
+            }
+            if !self.client_step(step) {
+                break;
+            }
+        }
+        if self.is_talkative() && self.gate.is_none() {
+            if self.stash.is_none() && !self.client_held() {
+                self.client.drained(step.now.mono);
+            }
+            self.settle(step);
+        }
+    }
+
+    fn is_talkative(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Dialling | Phase::Greeting | Phase::Talking
+        )
+    }
+
+    /// Ends the session when nothing keeps it any more.
+    fn settle(&mut self, step: &mut Step) {
+        let carrying = self.is_carrying();
+        if self.server.is_closed() && !self.upstream_held() && self.farewell.is_none() {
+            let (fault, reason) = match (self.quitting, carrying) {
+                (true, _) => (Reply::new(221, "Goodbye."), SessionEnd::Quit),
+                (false, true) => (
+                    UpstreamFault::GoneInTransfer.reply(),
+                    SessionEnd::UpstreamClosed,
+                ),
+                (false, false) => (UpstreamFault::Gone.reply(), SessionEnd::UpstreamClosed),
+            };
+            self.leave(step, fault, reason);
+        } else if self.client.is_closed()
+            && self.stash.is_none()
+            && !self.client_held()
+            && !self.dialogue.awaits_upstream()
+            && !carrying
+        {
+            self.finish(
+                step,
+                None,
+                if self.quitting {
+                    SessionEnd::Quit
+                } else {
+                    SessionEnd::ClientClosed
+                },
+            );
+        } else if self.draining && !self.in_transfer() {
+            self.finish(step, Some(OwnFault::Shutdown.reply()), SessionEnd::Shutdown);
+        }
+    }
+
+    /// Ends the session with these words, but lets a running relay deliver what it has first.
+    pub(super) fn leave(&mut self, step: &mut Step, words: Reply, reason: SessionEnd) {
+        if self.is_carrying() {
+            self.farewell = Some(Box::new((words, reason)));
+            self.linger(step);
+        } else {
+            self.finish(step, Some(words), reason);
+        }
+    }
+
+    /// Ends the session now: last words, then everything is shut and recorded.
+    pub(super) fn finish(&mut self, step: &mut Step, words: Option<Reply>, reason: SessionEnd) {
+        if !self.is_talkative() {
+            return;
+        }
+        if let Some(words) = words {
+            self.say(step, words);
+        }
+        self.phase = Phase::Ending(reason);
+        self.dialogue.clear();
+        self.stash = None;
+        self.abort = None;
+        self.gate = None;
+        self.client.clear();
+        self.server.clear();
+        if !self.tear_down(step) {
+            self.conclude(step);
+        }
+    }
+
+    /// Closes what is left and writes the last record.
+    pub(super) fn conclude(&mut self, step: &mut Step) {
+        let Phase::Ending(reason) = self.phase else {
+            return;
+        };
+        self.close_transfer(step);
+        step.out.push(Output::Close {
+            side: Side::Upstream,
+        });
+        step.out.push(Output::Close { side: Side::Client });
+        let micros = micros_between(self.arrived.mono, step.now.mono);
+        self.report(
+            step,
+            Event::SessionClosed {
+                reason,
+                micros,
+                commands: self.commands,
+                transfers: self.transfers,
+                pinholes: self.pinholes,
+            },
+        );
+        self.phase = Phase::Over;
+    }
+
+    /// Ends the session because a peer broke the protocol.
+    pub(super) fn violation(
+        &mut self,
+        step: &mut Step,
+        side: Side,
+        what: Violation,
+        words: Option<Reply>,
+    ) {
+        self.report(step, Event::ProtocolViolation { side, what });
+        self.finish(step, words, SessionEnd::Violation);
+    }
+
+    /// Ends the session because the client speaks another protocol: without a word that could be mistaken for its own.
+    pub(super) fn foreign(&mut self, step: &mut Step, protocol: &'static str) {
+        self.report(step, Event::ProtocolForeign { protocol });
+        self.finish(step, None, SessionEnd::ForeignProtocol);
+    }
+
+    /// Sends a reply to the client now.
+    pub(super) fn say(&mut self, step: &mut Step, reply: Reply) {
+        step.out.push(Output::Send {
+            to: Side::Client,
+            bytes: reply.into_emitted(),
+        });
+    }
+
+    /// Sends a reply of our own in its turn among the replies that are still awaited.
+    pub(super) fn say_in_turn(&mut self, step: &mut Step, reply: Reply) {
+        if self.dialogue.is_empty() {
+            self.say(step, reply);
+        } else {
+            self.dialogue.push(Pending::Ready(reply.into_emitted()));
+        }
+    }
+
+    /// Sends the replies whose turn has come.
+    pub(super) fn flush_ready(&mut self, step: &mut Step) {
+        while let Some(bytes) = self.dialogue.take_ready() {
+            step.out.push(Output::Send {
+                to: Side::Client,
+                bytes,
+            });
+        }
+    }
+
+    /// Sends a command to the upstream and remembers who is owed its reply.
+    pub(super) fn ask(&mut self, step: &mut Step, bytes: Vec<u8>, pending: Pending) {
+        if !self.dialogue.awaits_upstream() {
+            self.reply_since = step.now.mono;
+        }
+        self.dialogue.push(pending);
+        step.out.push(Output::Send {
+            to: Side::Upstream,
+            bytes,
+        });
+    }
+
+    /// Writes a record that holds nothing back.
+    pub(super) fn report(&mut self, step: &mut Step, event: Event) {
+        let record = Box::new(Record {
+            at: step.now.wall,
+            session: Some(self.facts.id),
+            client: Some(self.facts.client.ip()),
+            user: self.user.clone(),
+            event,
+        });
+        step.out.push(Output::Write(record));
+    }
+
+    /// Writes a record that the following outputs wait for; nothing else may follow it in this step.
+    pub(super) fn gate(&mut self, step: &mut Step, gate: Gate, event: Event) {
+        self.gate = Some(gate);
+        self.report(step, event);
+    }
+
+    fn record_accepted(&mut self, step: &mut Step) {
+        match self.gate.take() {
+            Some(Gate::Pinhole(side)) => self.pinhole_recorded(step, side),
+            Some(Gate::Session | Gate::Launch | Gate::ClientDial) | None => {}
+        }
+    }
+
+    fn record_refused(&mut self, step: &mut Step) {
+        match self.gate.take() {
+            Some(Gate::Session) => {
+                self.finish(
+                    step,
+                    Some(OwnFault::JournalDownAtStart.reply()),
+                    SessionEnd::RecordRefused,
+                );
+            }
+            Some(Gate::Pinhole(side)) => self.pinhole_unrecorded(step, side),
+            Some(Gate::Launch) => self.launch_unrecorded(step),
+            Some(Gate::ClientDial) => self.client_dial_unrecorded(step),
+            None => {}
+        }
+    }
+}
+
+/// Says how many commands may come at once: four seconds' worth.
+pub(super) fn burst(settings: &Settings) -> f32 {
+    settings.commands_per_second as f32 * 4.0
+}
+
+/// Counts microseconds from one monotonic reading to a later one.
+pub(super) fn micros_between(from: Duration, to: Duration) -> u64 {
+    u64::try_from(to.saturating_sub(from).as_micros()).unwrap_or(u64::MAX)
+}
+
+fn closed_by(side: Side) -> SessionEnd {
+    match side {
+        Side::Client => SessionEnd::ClientClosed,
+        Side::Upstream => SessionEnd::UpstreamClosed,
+    }
+}

@@ -1,0 +1,257 @@
+//! Every deadline in one table: what it waits for, when it is over, what happens then.
+//!
+//! Deadlines are computed from the state and never stored, so none can be forgotten or outlive its cause.
+
+use std::time::Duration;
+
+use super::abort::SECOND_FINAL;
+use super::fault::{ClientFault, OwnFault, UpstreamFault};
+use super::legs::{Dial, Leg, Relay, Stage, Transfer};
+use super::pinhole::CloseReason;
+use super::session::{Phase, Session, Step};
+use super::{Event, Outcome, SessionEnd, Side, Wake};
+
+/// What a deadline waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deadline {
+    Login,
+    Idle,
+    Line,
+    Reply,
+    Rate,
+    /// Nobody dialled this side's pinhole.
+    Unused(Side),
+    /// The pinhole was used, and no transfer command came.
+    NoCommand,
+    /// The upstream's port could not be dialled; its own words may still come.
+    UpstreamWords,
+    /// The data broke; the upstream's final may still come.
+    AfterBreak,
+    /// The second final after ABOR.
+    Abort,
+}
+
+impl Deadline {
+    fn why(self) -> &'static str {
+        match self {
+            Deadline::Login => "login",
+            Deadline::Idle => "idle",
+            Deadline::Line => "line",
+            Deadline::Reply => "reply",
+            Deadline::Rate => "rate",
+            Deadline::Unused(_) => "unused pinhole",
+            Deadline::NoCommand => "no transfer command",
+            Deadline::UpstreamWords => "upstream's refusal",
+            Deadline::AfterBreak => "upstream's final after a break",
+            Deadline::Abort => "second final after ABOR",
+        }
+    }
+}
+
+impl Session {
+    /// Tells when the session next wants to know that time passed, and why.
+    pub fn next_wake(&self) -> Option<Wake> {
+        let mut next: Option<Wake> = None;
+        self.deadlines(|at, deadline| {
+            if next.is_none_or(|wake| at < wake.at) {
+                next = Some(Wake {
+                    at,
+                    why: deadline.why(),
+                });
+            }
+        });
+        next
+    }
+
+    pub(super) fn time_passed(&mut self, step: &mut Step) {
+        let mut due = None;
+        let now = step.now.mono;
+        self.deadlines(|at, deadline| {
+            if at <= now && due.is_none_or(|(earliest, _)| at < earliest) {
+                due = Some((at, deadline));
+            }
+        });
+        if let Some((_, deadline)) = due {
+            self.expire(step, deadline);
+        }
+    }
+
+    /// The table. A deadline stands here as long as its cause does.
+    fn deadlines(&self, mut say: impl FnMut(Duration, Deadline)) {
+        if !matches!(
+            self.phase,
+            Phase::Dialling | Phase::Greeting | Phase::Talking
+        ) || self.gate.is_some()
+        {
+            return;
+        }
+        let timeouts = &self.settings.timeouts;
+        if !self.logged_in {
+            say(self.login_since + timeouts.login, Deadline::Login);
+        } else if self.dialogue.is_empty() && !self.in_transfer() {
+            say(self.last_activity + timeouts.idle, Deadline::Idle);
+        }
+        if let Some(begun) = self.client.begun() {
+            say(begun + timeouts.command, Deadline::Line);
+        }
+        if self.stash.is_some() && !self.client_held() && !self.in_transfer() {
+            say(self.next_token_at(), Deadline::Rate);
+        }
+        if let Some(abort) = &self.abort
+            && let Some(first) = abort.first
+            && !abort.fenced
+        {
+            say(first + SECOND_FINAL, Deadline::Abort);
+        }
+        let transfer = self.transfer.as_deref();
+        if let Some(transfer) = transfer {
+            self.transfer_deadlines(transfer, &mut say);
+        }
+        let data_runs = transfer.is_some_and(|transfer| {
+            let marked = transfer
+                .command
+                .as_ref()
+                .is_some_and(|command| command.marked.is_some());
+            transfer.relay == Relay::Asked && (marked || transfer.success.is_some())
+        });
+        if self.dialogue.awaits_upstream() && !data_runs {
+            say(self.reply_since + timeouts.final_reply, Deadline::Reply);
+        }
+    }
+
+    fn transfer_deadlines(&self, transfer: &Transfer, say: &mut impl FnMut(Duration, Deadline)) {
+        let timeouts = &self.settings.timeouts;
+        if transfer.ended.is_some() || self.abort.is_some() {
+            return;
+        }
+        match &transfer.command {
+            None if matches!(transfer.stage, Stage::Offered) => {
+                for side in [Side::Client, Side::Upstream] {
+                    let Some(opened) = transfer.hole(side).and_then(|hole| hole.opened) else {
+                        continue;
+                    };
+                    match transfer.hole(side).and_then(|hole| hole.used) {
+                        None => say(opened.mono + timeouts.ttl, Deadline::Unused(side)),
+                        Some(used) => say(used.mono + timeouts.command, Deadline::NoCommand),
+                    }
+                }
+            }
+            None => {}
+            Some(command) => {
+                let unused = |side| {
+                    transfer
+                        .hole(side)
+                        .is_some_and(|hole| hole.opened.is_some() && hole.used.is_none())
+                };
+                // Some clients dial only after the 1xx, which may be long in coming (tapes): until then the reply's deadline holds.
+                if unused(Side::Client)
+                    && let Some(marked) = command.marked
+                {
+                    say(marked + timeouts.ttl, Deadline::Unused(Side::Client));
+                }
+                if unused(Side::Client) && command.marked.is_none() && transfer.success.is_some() {
+                    say(command.began + timeouts.ttl, Deadline::Unused(Side::Client));
+                }
+                if unused(Side::Upstream) {
+                    say(
+                        command.began + timeouts.upstream_dial,
+                        Deadline::Unused(Side::Upstream),
+                    );
+                }
+            }
+        }
+        if let Leg::Dials {
+            dial: Dial::Failed { at, .. },
+            ..
+        } = transfer.legs.upstream
+        {
+            say(at + timeouts.linger, Deadline::UpstreamWords);
+        }
+        if let Relay::Finished { usage, at } = transfer.relay
+            && usage.outcome != Outcome::Complete
+        {
+            say(at + timeouts.linger, Deadline::AfterBreak);
+        }
+    }
+
+    fn next_token_at(&self) -> Duration {
+        let rate = self.settings.commands_per_second.max(1) as f32;
+        // A millisecond more than needed, so that rounding never makes us wake for nothing.
+        self.tokens_at
+            + Duration::from_secs_f32((1.0 - self.tokens).max(0.0) / rate)
+            + Duration::from_millis(1)
+    }
+
+    fn expire(&mut self, step: &mut Step, deadline: Deadline) {
+        match deadline {
+            Deadline::Login => self.finish(
+                step,
+                Some(OwnFault::LoginTimeout.reply()),
+                SessionEnd::LoginTimeout,
+            ),
+            Deadline::Idle => self.finish(
+                step,
+                Some(OwnFault::IdleTimeout.reply()),
+                SessionEnd::IdleTimeout,
+            ),
+            Deadline::Line => self.finish(
+                step,
+                Some(OwnFault::CommandTimeout.reply()),
+                SessionEnd::CommandTimeout,
+            ),
+            Deadline::Reply => self.abort_unanswered(step),
+            // The pump takes the stashed command by itself now.
+            Deadline::Rate => {}
+            Deadline::Abort => self.fence(step),
+            Deadline::NoCommand => self.spend(step, CloseReason::NoCommand),
+            Deadline::Unused(side) => self.nobody_dialled(step, side),
+            Deadline::UpstreamWords => {
+                let why = match self
+                    .transfer
+                    .as_deref()
+                    .map(|transfer| &transfer.legs.upstream)
+                {
+                    Some(Leg::Dials {
+                        dial: Dial::Failed { why, .. },
+                        ..
+                    }) => *why,
+                    _ => return,
+                };
+                let reply = UpstreamFault::DialFailed(why).reply();
+                self.give_up(step, reply, CloseReason::TransferFailed, why.to_string());
+            }
+            Deadline::AfterBreak => {
+                let reply = UpstreamFault::SilentAfterData.reply();
+                self.give_up(
+                    step,
+                    reply,
+                    CloseReason::TransferFailed,
+                    "the data connection broke".to_owned(),
+                );
+            }
+        }
+    }
+
+    fn nobody_dialled(&mut self, step: &mut Step, side: Side) {
+        if !self.in_transfer() {
+            return self.spend(step, CloseReason::NeverUsed);
+        }
+        let why = "nobody dialled in time";
+        let reply = match side {
+            Side::Client => ClientFault::NobodyDialled.reply(),
+            Side::Upstream => UpstreamFault::NobodyDialled.reply(),
+        };
+        if let Some(transfer) = self.transfer.as_deref() {
+            let id = transfer.id;
+            self.report(
+                step,
+                Event::DataFailed {
+                    transfer: id,
+                    side,
+                    why: why.to_owned(),
+                },
+            );
+        }
+        self.give_up(step, reply, CloseReason::NeverUsed, why.to_owned());
+    }
+}

@@ -1,0 +1,199 @@
+//! The bytes of a relay on their way: fetched from one leg, in hand, sent to the other; and those that came
+//! against the direction.
+//!
+//! Invariant: nothing is held while nothing is in hand, and nothing is fetched before all in hand is sent.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::buffer::Buffer;
+use super::splice::Pipe;
+
+/// From so many bytes on, a transfer is worth a pipe.
+const SPLICE_AFTER: u64 = 256 * 1024;
+/// Most bytes against the direction that are read before the kernel's window stops their sender.
+const AGAINST_AT_MOST: u64 = 1024 * 1024;
+/// How long a misbehaving receiver is listened to after the end, so that what was sent to it is not lost.
+const LINGERING_CLOSE: Duration = Duration::from_secs(5);
+
+/// What was fetched and is not sent yet.
+#[derive(Debug, Default)]
+pub(super) enum InHand {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// `buffer[start..end]`.
+    Copied {
+        buffer: Buffer,
+        start: usize,
+        end: usize,
+    },
+    /// All that is in the pipe.
+    Piped(Pipe),
+}
+
+impl InHand {
+    /// Tells whether everything was sent.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, InHand::Nothing)
+    }
+
+    /// Fetches what the source has; 0 at its end. Nothing may be in hand.
+    pub(super) fn poll_fetch(
+        &mut self,
+        source: &TcpStream,
+        carried: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(source.poll_read_ready(cx))?;
+            let fetched = match (carried >= SPLICE_AFTER).then(Pipe::take).flatten() {
+                Some(mut pipe) => {
+                    let fetched = source.try_io(Interest::READABLE, || pipe.fill(source));
+                    if matches!(fetched, Ok(1..)) {
+                        *self = InHand::Piped(pipe);
+                    }
+                    fetched
+                }
+                None => self.copy_from(source),
+            };
+            match fetched {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                fetched => return Poll::Ready(fetched),
+            }
+        }
+    }
+
+    fn copy_from(&mut self, source: &TcpStream) -> io::Result<usize> {
+        let mut buffer = Buffer::take();
+        let mut partial = None;
+        let fetched = source.try_io(Interest::READABLE, || {
+            let (_, end) = recv(source, &mut *buffer, RecvFlags::empty())?;
+            if (1..buffer.len()).contains(&end) {
+                // The queue is empty now, so the next byte is a new event: say so, to save the call that finds out.
+                partial = Some(end);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(end)
+        });
+        let end = match partial {
+            Some(end) => end,
+            None => fetched?,
+        };
+        if end > 0 {
+            *self = InHand::Copied {
+                buffer,
+                start: 0,
+                end,
+            };
+        }
+        Ok(end)
+    }
+
+    /// Sends of what is in hand as much as the receiver takes.
+    pub(super) fn poll_send(
+        &mut self,
+        receiver: &TcpStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(receiver.poll_write_ready(cx))?;
+            let sent = receiver.try_io(Interest::WRITABLE, || match self {
+                InHand::Nothing => Ok(0),
+                InHand::Copied { buffer, start, end } => {
+                    let bytes = buffer.get(*start..*end).unwrap_or_default();
+                    let sent = send(receiver, bytes, SendFlags::NOSIGNAL)?;
+                    *start += sent;
+                    Ok(sent)
+                }
+                InHand::Piped(pipe) => pipe.drain(receiver),
+            });
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                sent => {
+                    self.let_go_when_empty();
+                    return Poll::Ready(sent);
+                }
+            }
+        }
+    }
+
+    fn let_go_when_empty(&mut self) {
+        let empty = match self {
+            InHand::Nothing => true,
+            InHand::Copied { start, end, .. } => start >= end,
+            InHand::Piped(pipe) => pipe.filled() == 0,
+        };
+        if empty {
+            *self = InHand::Nothing;
+        }
+    }
+}
+
+/// What the receiver sent, against the direction: read, counted and dropped.
+#[derive(Debug, Default)]
+pub(super) struct Against {
+    dropped: u64,
+    ended: bool,
+}
+
+impl Against {
+    /// Tells how many bytes were dropped.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Drops what came, up to a bound; its end of file means nothing.
+    pub(super) fn poll_drop(
+        &mut self,
+        receiver: &TcpStream,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        while !self.ended && self.dropped < AGAINST_AT_MOST {
+            match receiver.poll_read_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => break,
+            }
+            let mut buffer = Buffer::take();
+            let got = receiver.try_io(Interest::READABLE, || {
+                // With TRUNC the kernel does not even copy them (tcp(7)).
+                let (_, got) = recv(receiver, &mut *buffer, RecvFlags::TRUNC)?;
+                Ok(got)
+            });
+            match got {
+                Ok(0) => self.ended = true,
+                Ok(got) => self.dropped += got as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes a receiver that got everything.
+    ///
+    /// Closing while unread bytes wait, or before more come, is a reset that destroys what it has not read
+    /// yet: one that sent against the direction is listened to a little longer.
+    pub(super) fn part(&mut self, receiver: TcpStream) {
+        if self.dropped == 0 || self.ended {
+            return;
+        }
+        let mut rest = std::mem::take(self);
+        self.dropped = rest.dropped;
+        tokio::spawn(async move {
+            let drained = std::future::poll_fn(|cx| match rest.poll_drop(&receiver, cx) {
+                Ok(()) if !rest.ended && rest.dropped < AGAINST_AT_MOST => Poll::Pending,
+                Ok(()) | Err(_) => Poll::Ready(()),
+            });
+            let _over = tokio::time::timeout(LINGERING_CLOSE, drained).await;
+        });
+    }
+}

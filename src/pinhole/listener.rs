@@ -1,0 +1,299 @@
+//! The listener on one port of a window, shared by all holes there.
+//!
+//! It exists only while some hole awaits. Each hole polls it from its own runtime; whoever accepts hands
+//! the connection to the hole that awaits its sender, and wakes it. Every removal of a hole swaps the filter
+//! first and empties the accept queue then: handshakes that finished under the old filter go to those who
+//! are still awaited, or are reset without a byte.
+//!
+//! Invariant: the filter never lets in a peer whom no hole awaits; a hole admits one connection. This module
+//! must not know which ports there are.
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{SockRef, Socket};
+
+use super::guard::Guard;
+use super::sockets::Sockets;
+
+/// How many connections of awaited peers may wait to be accepted.
+const BACKLOG: i32 = 128;
+/// Most connections that one sweep accepts before others get their turn.
+const SWEEP: usize = 256;
+
+/// One port at one address of ours, while at least one hole is there.
+#[derive(Debug)]
+pub(super) struct Listener {
+    at: SocketAddr,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    socket: Option<Arc<Socket>>,
+    listening: bool,
+    /// Whether more than one hole polls this socket: then closing a descriptor is not enough to shut it.
+    shared: bool,
+    holes: Vec<Hole>,
+    born: u64,
+}
+
+#[derive(Debug)]
+struct Hole {
+    number: u64,
+    from: IpNet,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Reserved,
+    Awaiting { waker: Option<Waker> },
+    Admitted { socket: OwnedFd, peer: SocketAddr },
+}
+
+/// What a sweep through the accept queue did.
+#[derive(Debug, Default)]
+pub(super) struct Swept {
+    /// Who was turned away.
+    pub(super) intruders: Vec<SocketAddr>,
+    /// Whether the queue was empty at the end.
+    pub(super) emptied: bool,
+}
+
+/// A descriptor of the listening socket to wait on: one socket may be in one epoll set only once per descriptor.
+#[derive(Debug)]
+pub(super) enum Watched {
+    Own(Arc<Socket>),
+    Copy(OwnedFd),
+}
+
+impl AsRawFd for Watched {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Watched::Own(socket) => socket.as_raw_fd(),
+            Watched::Copy(fd) => fd.as_raw_fd(),
+        }
+    }
+}
+
+impl AsFd for Watched {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Watched::Own(socket) => socket.as_fd(),
+            Watched::Copy(fd) => fd.as_fd(),
+        }
+    }
+}
+
+impl Listener {
+    /// Makes the port's place; nothing is bound yet.
+    pub(super) fn new(at: SocketAddr) -> Listener {
+        Listener {
+            at,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Tells its address and port.
+    pub(super) fn at(&self) -> SocketAddr {
+        self.at
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reserves a hole for a peer: the port is bound, nothing listens for it. Returns the hole's number.
+    pub(super) fn reserve(&self, from: IpNet, sockets: &dyn Sockets) -> io::Result<u64> {
+        let mut state = self.state();
+        if state.socket.is_none() {
+            state.socket = Some(Arc::new(sockets.pinhole(self.at)?));
+            state.listening = false;
+            state.shared = false;
+        }
+        state.born += 1;
+        let number = state.born;
+        state.holes.push(Hole {
+            number,
+            from,
+            stage: Stage::Reserved,
+        });
+        Ok(number)
+    }
+
+    /// Opens a reserved hole: filter first, then listen, so that no stranger fits in between.
+    pub(super) fn open(&self, number: u64, guard: &Guard) -> io::Result<Watched> {
+        let mut state = self.state();
+        let socket = state.socket.clone().ok_or(io::ErrorKind::NotConnected)?;
+        let watched = if state.listening {
+            state.shared = true;
+            Watched::Copy(socket.as_fd().try_clone_to_owned()?)
+        } else {
+            Watched::Own(socket.clone())
+        };
+        if let Some(hole) = state.holes.iter_mut().find(|hole| hole.number == number) {
+            hole.stage = Stage::Awaiting { waker: None };
+        }
+        guard.admit_only(&socket, state.awaited());
+        if !state.listening {
+            socket.listen(BACKLOG)?;
+            state.listening = true;
+        }
+        Ok(watched)
+    }
+
+    /// Looks for the hole's connection, and leaves a waker for when another hole accepts it.
+    ///
+    /// With the connection the hole is gone from here.
+    pub(super) fn look(&self, number: u64, waker: &Waker) -> Option<(OwnedFd, SocketAddr)> {
+        let mut state = self.state();
+        let place = state.place(number)?;
+        let hole = state.holes.get_mut(place)?;
+        match &mut hole.stage {
+            Stage::Reserved => None,
+            Stage::Awaiting { waker: kept } => {
+                match kept {
+                    Some(kept) => kept.clone_from(waker),
+                    None => *kept = Some(waker.clone()),
+                }
+                None
+            }
+            Stage::Admitted { .. } => match state.holes.swap_remove(place).stage {
+                Stage::Admitted { socket, peer } => Some((socket, peer)),
+                Stage::Reserved | Stage::Awaiting { .. } => None,
+            },
+        }
+    }
+
+    /// Accepts what waits for `number`, who calls, and for others: each connection goes to its hole or is reset.
+    ///
+    /// # Errors
+    /// The kernel's, when it can't accept, for instance for want of descriptors.
+    pub(super) fn sweep(&self, number: u64, guard: &Guard) -> io::Result<Swept> {
+        self.state().sweep(Some(number), guard)
+    }
+
+    /// Takes a hole away, whatever its stage; the caller has let go of what it watched.
+    pub(super) fn leave(&self, number: u64, guard: &Guard) -> Vec<SocketAddr> {
+        let mut state = self.state();
+        let Some(place) = state.place(number) else {
+            return Vec::new();
+        };
+        match state.holes.swap_remove(place).stage {
+            // Who was admitted and is not wanted any more is hung up on.
+            Stage::Admitted { .. } => return Vec::new(),
+            Stage::Reserved if state.holes.is_empty() => state.socket = None,
+            Stage::Reserved => return Vec::new(),
+            Stage::Awaiting { .. } => {}
+        }
+        state.narrow(guard);
+        state
+            .sweep(None, guard)
+            .map(|swept| swept.intruders)
+            .unwrap_or_default()
+    }
+}
+
+impl State {
+    fn place(&self, number: u64) -> Option<usize> {
+        self.holes.iter().position(|hole| hole.number == number)
+    }
+
+    fn awaited(&self) -> impl Iterator<Item = IpNet> {
+        let awaits = |hole: &&Hole| matches!(hole.stage, Stage::Awaiting { .. });
+        self.holes.iter().filter(awaits).map(|hole| hole.from)
+    }
+
+    fn who_awaits(&mut self, peer: IpAddr) -> Option<&mut Hole> {
+        self.holes
+            .iter_mut()
+            .find(|hole| matches!(hole.stage, Stage::Awaiting { .. }) && hole.from.contains(&peer))
+    }
+
+    /// Shuts out those who are awaited no more: with a smaller filter, or by ending the listener.
+    fn narrow(&mut self, guard: &Guard) {
+        let Some(socket) = &self.socket else { return };
+        if self.awaited().next().is_some() {
+            guard.admit_only(socket, self.awaited());
+            return;
+        }
+        let reserved = self
+            .holes
+            .iter()
+            .any(|hole| matches!(hole.stage, Stage::Reserved));
+        if self.listening && (self.shared || reserved) {
+            // On a listening socket this ends listening and resets what waits, for every descriptor of it;
+            // the port stays bound.
+            if let Err(error) = socket.shutdown(Shutdown::Both) {
+                tracing::error!(%error, "a listener could not be shut");
+            }
+            self.shared = true;
+        }
+        self.listening = false;
+        if !reserved {
+            self.socket = None;
+        }
+    }
+
+    fn sweep(&mut self, caller: Option<u64>, guard: &Guard) -> io::Result<Swept> {
+        let mut swept = Swept::default();
+        for _ in 0..SWEEP {
+            let Some(socket) = self.socket.as_ref().filter(|_| self.listening) else {
+                swept.emptied = true;
+                break;
+            };
+            match acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                Ok((socket, peer)) => {
+                    if let Some(peer) = peer.and_then(|peer| SocketAddr::try_from(peer).ok()) {
+                        self.judge(socket, peer, caller, guard, &mut swept.intruders);
+                    }
+                }
+                Err(Errno::AGAIN) => {
+                    swept.emptied = true;
+                    break;
+                }
+                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                    return Err(error.into());
+                }
+                // What broke was the connection, not the listener (accept(2), "Error handling").
+                Err(_) => {}
+            }
+        }
+        Ok(swept)
+    }
+
+    fn judge(
+        &mut self,
+        socket: OwnedFd,
+        peer: SocketAddr,
+        caller: Option<u64>,
+        guard: &Guard,
+        intruders: &mut Vec<SocketAddr>,
+    ) {
+        let Some(hole) = self.who_awaits(peer.ip()) else {
+            // Closing with a linger of zero is a reset: not a byte, and no FIN that looks like an empty file.
+            if let Err(error) = SockRef::from(&socket).set_linger(Some(Duration::ZERO)) {
+                tracing::debug!(%error, "no reset");
+            }
+            intruders.push(peer);
+            return;
+        };
+        let mine = caller == Some(hole.number);
+        let before = mem::replace(&mut hole.stage, Stage::Admitted { socket, peer });
+        if let Stage::Awaiting { waker: Some(waker) } = before
+            && !mine
+        {
+            waker.wake();
+        }
+        self.narrow(guard);
+    }
+}

@@ -1,0 +1,4 @@
+//! The session engine, driven with nothing: transcripts, properties, simulation.
+
+mod stage;
+mod transcripts;

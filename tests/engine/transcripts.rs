@@ -1,0 +1,463 @@
+//! Runs the transcripts: what peers send, what they get, and what is done in between, line by line.
+//!
+//! `C>` from the client, `>U` to the upstream, `U>` from it, `>C` to the client, `!` effects and facts, `@` time and
+//! settings. `C>>` and `U>>` send bytes without an added CR LF. Escapes: `\r \n \t \0 \\ \xNN`. Every effect must be
+//! expected, in order; records only where `!record` asks for them.
+
+use crate::stage;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::stage::Stage;
+use portcullis::engine::{
+    DataMode, DialError, Direction, ForeignAddress, Input, Manner, Outcome, Output, PeerMatch,
+    PinholeId, RefusalReason, SessionEnd, Settings, Side, SourcePort,
+};
+use portcullis::policy::{Default as DefaultVerdict, RuleSet};
+
+#[test]
+fn transcripts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogue");
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .expect("the folder of this test")
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    files.sort();
+    let (mut passed, mut failures) = (0, Vec::new());
+    for file in &files {
+        let text = std::fs::read_to_string(file).expect("readable");
+        let name = file
+            .file_name()
+            .expect("a file")
+            .to_string_lossy()
+            .into_owned();
+        for (title, first, lines) in transcripts_of(&text) {
+            match run(&lines, first) {
+                Ok(()) => passed += 1,
+                Err(why) => failures.push(format!("{name}: {title}\n    {why}")),
+            }
+        }
+    }
+    println!("{passed} transcripts passed");
+    assert!(
+        failures.is_empty(),
+        "{} transcripts failed:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+    assert!(passed >= 50, "only {passed} transcripts were found");
+}
+
+/// Cuts a file into its transcripts: title, number of the first line, lines.
+fn transcripts_of(text: &str) -> Vec<(String, usize, Vec<String>)> {
+    let mut all: Vec<(String, usize, Vec<String>)> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        if let Some(title) = line.strip_prefix("=== ") {
+            all.push((title.to_owned(), number + 2, Vec::new()));
+        } else if let Some((_, _, lines)) = all.last_mut() {
+            lines.push(line.to_owned());
+        }
+    }
+    all
+}
+
+struct Player {
+    settings: Settings,
+    client: SocketAddr,
+    target: SocketAddr,
+    advertised: Option<std::net::IpAddr>,
+    upstream_is_ipv6: bool,
+    greeted: bool,
+    stage: Option<Stage>,
+    /// Effects as lines, not yet expected.
+    shown: std::collections::VecDeque<String>,
+    /// Records already looked at.
+    seen: usize,
+}
+
+fn run(lines: &[String], first: usize) -> Result<(), String> {
+    let mut player = Player {
+        settings: stage::settings(),
+        client: stage::CLIENT.parse().expect("constant"),
+        target: stage::TARGET.parse().expect("constant"),
+        advertised: None,
+        upstream_is_ipv6: false,
+        greeted: true,
+        stage: None,
+        shown: std::collections::VecDeque::new(),
+        seen: 0,
+    };
+    for (offset, line) in lines.iter().enumerate() {
+        let line = line.trim_end();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        player
+            .line(line)
+            .map_err(|why| format!("line {}: `{line}`: {why}", first + offset))?;
+    }
+    player
+        .nothing_left()
+        .map_err(|why| format!("at the end: {why}"))
+}
+
+impl Player {
+    fn stage(&mut self) -> &mut Stage {
+        if self.stage.is_none() {
+            let mut facts = stage::facts(self.client, self.target);
+            facts.advertised = self.advertised.unwrap_or(facts.advertised);
+            let mut made = Stage::new(facts, self.settings.clone());
+            made.upstream_is_ipv6 = self.upstream_is_ipv6;
+            if self.greeted {
+                made.greet();
+            }
+            self.stage = Some(made);
+        }
+        self.stage.as_mut().expect("just made")
+    }
+
+    fn line(&mut self, line: &str) -> Result<(), String> {
+        if let Some(setting) = line.strip_prefix("@set ") {
+            return self.set(setting);
+        }
+        if line.starts_with(">U") || line.starts_with(">C") || is_expectation(line) {
+            return self.expect(line);
+        }
+        if let Some(event) = line.strip_prefix("!record ") {
+            return self.expect_record(event);
+        }
+        self.nothing_left()?;
+        self.stage();
+        self.seen = self.stage().records.len();
+        self.stimulus(line)?;
+        let effects: Vec<Output> = self.stage().effects.drain(..).collect();
+        for effect in effects {
+            self.shown.extend(show(effect));
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, setting: &str) -> Result<(), String> {
+        let (key, value) = setting.split_once(' ').ok_or("@set KEY VALUE")?;
+        let settings = &mut self.settings;
+        match (key, value) {
+            ("data_mode", "active") => settings.data_mode = DataMode::Active,
+            ("data_mode", "passive") => settings.data_mode = DataMode::Passive,
+            ("data_source_port", "random") => settings.data_source_port = SourcePort::Random,
+            ("peer", "prefix") => settings.peer = PeerMatch::Prefix,
+            ("bare_lf", "accept") => settings.accept_bare_lf = true,
+            ("anonymous_email", "true") => settings.anonymous_email = true,
+            ("rules", "open") => {
+                settings.rules = Arc::new(RuleSet::new(DefaultVerdict::Allow, false))
+            }
+            ("rules", "deny") => {
+                settings.rules = Arc::new(RuleSet::new(DefaultVerdict::Deny, false))
+            }
+            ("pipeline", number) => settings.pipeline = number.parse().map_err(|_| "a number")?,
+            ("line", number) => settings.line = number.parse().map_err(|_| "a number")?,
+            ("reply", number) => settings.reply = number.parse().map_err(|_| "a number")?,
+            ("commands", number) => {
+                settings.commands_per_second = number.parse().map_err(|_| "a number")?
+            }
+            ("client_foreign", value) => settings.client_foreign_address = foreign(value)?,
+            ("upstream_foreign", value) => settings.upstream_foreign_address = foreign(value)?,
+            ("client", address) => self.client = address.parse().map_err(|_| "an address")?,
+            ("target", address) => self.target = address.parse().map_err(|_| "an address")?,
+            ("advertised", address) => {
+                self.advertised = Some(address.parse().map_err(|_| "an address")?)
+            }
+            ("upstream", "ipv6") => self.upstream_is_ipv6 = true,
+            ("greeted", "false") => self.greeted = false,
+            _ => return Err(format!("no such setting: {setting}")),
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, line: &str) -> Result<(), String> {
+        match self.shown.pop_front() {
+            Some(shown) if shown == line => Ok(()),
+            Some(shown) => Err(format!(
+                "there is `{shown}` instead; behind it {:?}",
+                self.shown
+            )),
+            None => Err("there is nothing".to_owned()),
+        }
+    }
+
+    fn expect_record(&mut self, wanted: &str) -> Result<(), String> {
+        let seen = self.seen;
+        let stage = self.stage();
+        let texts: Vec<String> = stage
+            .records
+            .iter()
+            .skip(seen)
+            .map(|record| {
+                let user = record.user.as_deref().unwrap_or("-");
+                format!(
+                    "{} user={user}",
+                    serde_json::to_string(&record.event).expect("data")
+                )
+            })
+            .collect();
+        let (id, parts) = wanted.split_once(' ').unwrap_or((wanted, ""));
+        let id = format!("\"event\":\"{id}\"");
+        let parts: Vec<&str> = parts.split(" & ").filter(|part| !part.is_empty()).collect();
+        let found = texts
+            .iter()
+            .any(|text| text.contains(&id) && parts.iter().all(|part| text.contains(part)));
+        if found {
+            Ok(())
+        } else {
+            Err(format!("no such record among {texts:#?}"))
+        }
+    }
+
+    fn nothing_left(&self) -> Result<(), String> {
+        if self.shown.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("not expected: {:?}", self.shown))
+        }
+    }
+
+    fn stimulus(&mut self, line: &str) -> Result<(), String> {
+        let stage = self.stage();
+        for (mark, from, end) in [
+            ("C>>", Side::Client, ""),
+            ("U>>", Side::Upstream, ""),
+            ("C>", Side::Client, "\r\n"),
+            ("U>", Side::Upstream, "\r\n"),
+        ] {
+            if let Some(text) = line.strip_prefix(mark) {
+                let mut bytes = unescape(text.strip_prefix(' ').unwrap_or(text))?;
+                bytes.extend_from_slice(end.as_bytes());
+                stage.received(from, &bytes);
+                return Ok(());
+            }
+        }
+        if let Some(time) = line.strip_prefix("@+") {
+            let duration = match (time.strip_suffix("ms"), time.strip_suffix('s')) {
+                (Some(millis), _) => Duration::from_millis(millis.parse().map_err(|_| "a number")?),
+                (None, Some(seconds)) => {
+                    Duration::from_secs(seconds.parse().map_err(|_| "a number")?)
+                }
+                (None, None) => return Err("a duration in s or ms".to_owned()),
+            };
+            stage.advance(duration);
+            return Ok(());
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["!arrived"] => stage.feed(Input::ClientArrived),
+            ["!connected"] => stage.feed(Input::UpstreamConnected {
+                gateway: stage::GATEWAY.parse().expect("constant"),
+                upstream: stage::UPSTREAM.parse().expect("constant"),
+            }),
+            ["!unreachable"] => stage.feed(Input::UpstreamUnreachable {
+                why: DialError::Refused,
+            }),
+            ["!opened", id, "at", at] => {
+                let id = pinhole(id)?;
+                stage.opened(id, at.parse().map_err(|_| "an address")?);
+            }
+            ["!refused", id, in_use] => {
+                let in_use = in_use.parse().map_err(|_| "a number")?;
+                stage.feed(Input::PinholeRefused {
+                    id: pinhole(id)?,
+                    why: RefusalReason::NoPort { in_use },
+                });
+            }
+            ["!used", id, "by", peer] => {
+                stage.feed(Input::PinholeUsed {
+                    id: pinhole(id)?,
+                    peer: peer.parse().map_err(|_| "an address")?,
+                });
+            }
+            ["!dialled", side] => {
+                let transfer = stage.transfer;
+                stage.feed(Input::DataDialled {
+                    transfer,
+                    side: side_of(side)?,
+                });
+            }
+            ["!dial-failed", side] => {
+                let transfer = stage.transfer;
+                stage.feed(Input::DataDialFailed {
+                    transfer,
+                    side: side_of(side)?,
+                    why: DialError::Refused,
+                });
+            }
+            ["!finished", outcome, rest @ ..] => {
+                let outcome = match *outcome {
+                    "complete" => Outcome::Complete,
+                    "broken-client" => Outcome::Broken { side: Side::Client },
+                    "broken-upstream" => Outcome::Broken {
+                        side: Side::Upstream,
+                    },
+                    "stalled" => Outcome::Stalled,
+                    "linger-over" => Outcome::LingerOver,
+                    _ => return Err("no such outcome".to_owned()),
+                };
+                let mut usage = stage::usage(outcome);
+                for word in rest {
+                    let (key, value) = word.split_once('=').ok_or("KEY=NUMBER")?;
+                    let value = value.parse().map_err(|_| "a number")?;
+                    match key {
+                        "up" => usage.bytes_up = value,
+                        "down" => usage.bytes_down = value,
+                        "wrong" => usage.wrong_direction = value,
+                        "unacknowledged" => usage.unacknowledged = value,
+                        _ => return Err(format!("no such key {key}")),
+                    }
+                }
+                stage.finish_data(usage);
+            }
+            ["!closed", side] => stage.feed(Input::Closed { by: side_of(side)? }),
+            ["!send-stalled", side] => stage.feed(Input::SendStalled { to: side_of(side)? }),
+            ["!journal", "down"] => stage.journal_up = false,
+            ["!journal", "up"] => stage.journal_up = true,
+            ["!shutdown"] => stage.feed(Input::ShutdownRequested),
+            ["!kill"] => stage.feed(Input::KillRequested {
+                reason: SessionEnd::Killed,
+            }),
+            ["!accepts", side, wanted] => {
+                let accepts = stage.session.accepts(side_of(side)?);
+                if accepts.to_string() != **wanted {
+                    return Err(format!("accepts is {accepts}"));
+                }
+            }
+            _ => return Err("not a line of a transcript".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+fn is_expectation(line: &str) -> bool {
+    [
+        "!dial-upstream",
+        "!open ",
+        "!close ",
+        "!dial ",
+        "!relay ",
+        "!end ",
+        "!hangup ",
+    ]
+    .iter()
+    .any(|start| line.starts_with(start) || line == start.trim_end())
+}
+
+fn show(output: Output) -> Vec<String> {
+    let one = match output {
+        Output::Send { to, bytes } => {
+            let mark = if to == Side::Client { ">C" } else { ">U" };
+            let text = escape(&bytes);
+            return text
+                .split_inclusive("\\r\\n")
+                .map(|line| {
+                    format!("{mark} {}", line.strip_suffix("\\r\\n").unwrap_or(line))
+                        .trim_end()
+                        .to_owned()
+                })
+                .collect();
+        }
+        Output::DialUpstream => "!dial-upstream".to_owned(),
+        Output::ReservePinhole { id, pinhole } => {
+            let from = if pinhole.from.prefix_len() == pinhole.from.max_prefix_len() {
+                pinhole.from.addr().to_string()
+            } else {
+                pinhole.from.to_string()
+            };
+            let to = pinhole.leads_to.map_or("?".to_owned(), |to| to.to_string());
+            format!("!open {id} from {from} to {to}")
+        }
+        Output::OpenPinhole { .. } | Output::Write(_) => return Vec::new(),
+        Output::ClosePinhole { id, reason } => format!("!close {id} {reason:?}"),
+        Output::DialData { side, to, from, .. } => format!("!dial {side} {to} from {from}"),
+        Output::StartRelay {
+            direction: Direction::Download,
+            ..
+        } => "!relay download".to_owned(),
+        Output::StartRelay {
+            direction: Direction::Upload,
+            ..
+        } => "!relay upload".to_owned(),
+        Output::EndData {
+            manner: Manner::Abort,
+            ..
+        } => "!end abort".to_owned(),
+        Output::EndData {
+            manner: Manner::Drop,
+            ..
+        } => "!end drop".to_owned(),
+        Output::EndData {
+            manner: Manner::Linger,
+            ..
+        } => "!end linger".to_owned(),
+        Output::Close { side } => format!("!hangup {side}"),
+    };
+    vec![one]
+}
+
+fn foreign(value: &str) -> Result<ForeignAddress, String> {
+    Ok(match value {
+        "refuse" => ForeignAddress::Refuse,
+        "ignore" => ForeignAddress::Ignore,
+        network => ForeignAddress::Allow(vec![network.parse().map_err(|_| "a network")?]),
+    })
+}
+
+fn side_of(word: &str) -> Result<Side, String> {
+    match word {
+        "client" => Ok(Side::Client),
+        "upstream" => Ok(Side::Upstream),
+        _ => Err("client or upstream".to_owned()),
+    }
+}
+
+fn pinhole(word: &str) -> Result<PinholeId, String> {
+    word.parse()
+        .map(PinholeId)
+        .map_err(|_| "a pinhole's number".to_owned())
+}
+
+fn escape(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .map(|byte| match byte {
+            b'\r' => "\\r".to_owned(),
+            b'\n' => "\\n".to_owned(),
+            b'\\' => "\\\\".to_owned(),
+            0x20..=0x7e => char::from(*byte).to_string(),
+            other => format!("\\x{other:02x}"),
+        })
+        .collect()
+}
+
+fn unescape(text: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.chars();
+    while let Some(character) = rest.next() {
+        if character != '\\' {
+            bytes.extend_from_slice(character.to_string().as_bytes());
+            continue;
+        }
+        match rest.next() {
+            Some('r') => bytes.push(b'\r'),
+            Some('n') => bytes.push(b'\n'),
+            Some('t') => bytes.push(b'\t'),
+            Some('0') => bytes.push(0),
+            Some('\\') => bytes.push(b'\\'),
+            Some('x') => {
+                let digits: String = rest.by_ref().take(2).collect();
+                bytes.push(u8::from_str_radix(&digits, 16).map_err(|_| "two hex digits")?);
+            }
+            _ => return Err("no such escape".to_owned()),
+        }
+    }
+    Ok(bytes)
+}
