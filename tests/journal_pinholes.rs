@@ -324,3 +324,35 @@ fn following_survives_rotation_and_ends_with_its_reader() {
     let summary = follower.join().expect("joined").expect("no error");
     assert_eq!(summary.unreadable, 0);
 }
+
+fn program(directory: &Path, arguments: &[&str]) -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::cargo_bin("portcullis").expect("built");
+    command.current_dir(directory);
+    command.args(["journal", "pinholes"]).args(arguments);
+    command
+}
+
+#[test]
+fn the_program_reads_files_and_standard_input() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = journal(directory.path());
+    let table = |mut command: assert_cmd::Command| {
+        let output = command.assert().success().get_output().stdout.clone();
+        String::from_utf8(output).expect("UTF-8")
+    };
+    let open = table(program(directory.path(), &["--open", "journal.jsonl"]));
+    assert_eq!(names(&open), ["cccccccccccc.1", "dddddddddddd.1"]);
+
+    let text = fs::read(&path).expect("read");
+    for arguments in [&["--open", "-"][..], &["--open"], &["--open", "--follow"]] {
+        let mut command = program(directory.path(), arguments);
+        command.write_stdin(text.clone());
+        let shown = table(command);
+        assert_eq!(names(&shown).first(), Some(&"cccccccccccc.1"), "{shown}");
+    }
+
+    program(directory.path(), &["missing.jsonl"])
+        .assert()
+        .code(2)
+        .stderr("portcullis: cannot open missing.jsonl: No such file or directory (os error 2)\n");
+}

@@ -1,11 +1,12 @@
 //! `portcullis journal`: journals as tables.
 
 use ipnet::IpNet;
+use std::io::{self, BufWriter};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::pinholes::{PinholeQuery, Source, ago, pinholes};
+use super::pinholes::{self, PinholeQuery, Source};
 use super::{Exit, Failure};
 use crate::config::{Refusal, quantity};
 
@@ -63,27 +64,26 @@ impl Args {
     /// Shows what was asked for.
     ///
     /// # Errors
-    /// When a journal can't be read.
+    /// When a journal can't be read, or standard output can't be written.
     pub fn execute(self) -> Result<Exit, Failure> {
         let View::Pinholes(args) = self.view;
+        let sources = match args.files.as_slice() {
+            [] => vec![Source::Stdin],
+            files => files.iter().map(|it| Source::from_argument(it)).collect(),
+        };
         let query = PinholeQuery {
-            since: args.since.map(ago),
+            since: args.since.map(pinholes::ago),
             client: args.client,
             open: args.open,
             follow: args.follow,
         };
-        let mut sources: Vec<Source> = args
-            .files
-            .iter()
-            .map(|file| Source::from_argument(file))
-            .collect();
-        if sources.is_empty() {
-            sources.push(Source::Stdin);
-        }
-        let (mut out, mut notes) = (std::io::stdout().lock(), std::io::stderr().lock());
-        pinholes(&query, &sources, &mut out, &mut notes)
-            .map_err(|error| Failure::new(Exit::Unreadable, format!("{error:#}")))?;
-        Ok(Exit::Done)
+        let mut out = BufWriter::new(io::stdout().lock());
+        pinholes::pinholes(&query, &sources, &mut out, &mut io::stderr().lock())
+            .map(|_| Exit::Done)
+            .map_err(|error| Failure {
+                exit: Exit::Unreadable,
+                error,
+            })
     }
 }
 

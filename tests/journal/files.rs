@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis::engine::Event;
@@ -79,7 +78,7 @@ fn the_password_of_anonymous_is_dropped_unless_wanted() {
     let path = directory.path().join("journal");
     let journal = Journal::open(to_file(&path)).expect("opened");
     let login = || {
-        let email = Some(Arc::from("guest@example.org"));
+        let email = Some("guest@example.org".into());
         record("anonymous", Event::LoginSucceeded { email })
     };
     journal.write(&login()).expect("accepted");

@@ -138,13 +138,25 @@ impl Report<'_> {
         let last = sources.len().saturating_sub(1);
         for (number, source) in in_order(sources).iter().enumerate() {
             match source {
-                Source::Stdin => self.read(&mut Lines::new(io::stdin().lock()))?,
+                Source::Stdin => self.read_stdin()?,
                 Source::File(path) => {
                     self.read_file(path, self.query.follow && number == last)?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn read_stdin(&mut self) -> anyhow::Result<()> {
+        let mut lines = Lines::new(io::stdin().lock());
+        if self.query.follow {
+            // Whoever writes there may be slow: each line is shown when it comes.
+            while let Some(line) = lines.next()? {
+                self.line(line)?;
+                self.flush()?;
+            }
+        }
+        self.read(&mut lines)
     }
 
     /// Reads what was put aside from a file, then the file itself, and what is written to it from now on.
