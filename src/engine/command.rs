@@ -8,7 +8,7 @@ use super::legs::Stage;
 use super::session::{Phase, Session, Step, burst};
 use super::{CloseReason, Event, Refusal, Side, Violation};
 use crate::ftp::{
-    BareLf, Command, CommandFault, EpsvArgument, FrameFault, Line, Reply, Verb, escaped, escaped_to,
+    BareLf, Command, CommandFault, EpsvArgument, FrameFault, Line, Reply, Verb, escaped, masked_to,
 };
 use crate::policy::{Request, Verdict};
 
@@ -92,7 +92,7 @@ impl Session {
             self.violation(step, Side::Client, Violation::ReplyFromClient, None);
             return None;
         }
-        let shown = escaped_to(&line.bytes, 200).to_string();
+        let shown = masked_to(&line.bytes, 200).to_string();
         let bare_lf = if self.settings.accept_bare_lf {
             BareLf::Accept
         } else {
@@ -110,7 +110,7 @@ impl Session {
             Err(CommandFault::StrayControl) => (ClientFault::StrayControl, Refusal::StrayControl),
             Err(CommandFault::BareLf) => (ClientFault::BareLf, Refusal::StrayControl),
         };
-        self.refuse(step, mask(shown), why, fault);
+        self.refuse(step, shown, why, fault);
         None
     }
 
@@ -306,19 +306,6 @@ impl Session {
             .command
             .as_ref()
             .map(|command| command.verb)
-    }
-}
-
-/// Masks what a refused line may hold of a password: the line had no valid form, so all of its argument goes.
-fn mask(shown: String) -> String {
-    let word = shown.trim_start().get(..4).unwrap_or_default();
-    if ["PASS", "ACCT", "ADAT"]
-        .iter()
-        .any(|name| word.eq_ignore_ascii_case(name))
-    {
-        format!("{word} ****")
-    } else {
-        shown
     }
 }
 

@@ -74,7 +74,6 @@ impl Session {
     /// Begins a data connection for this client's PASV, EPSV, PORT or EPRT; an earlier one is spent first.
     pub(super) fn negotiate(&mut self, step: &mut Step, ask: Verb, client_at: Option<SocketAddr>) {
         self.spend(step, CloseReason::Replaced);
-        self.renaming = false;
         let dials = |to| Leg::Dials {
             to,
             dial: Dial::Idle,
@@ -108,6 +107,7 @@ impl Session {
         } else {
             self.ask_for_port(step, ask);
         }
+        self.renaming = false;
     }
 
     /// Asks the upstream where it awaits us: in the client's own form where the upstream's abilities are not known.

@@ -6,9 +6,9 @@ use std::fmt;
 
 use memchr::memchr;
 
-use super::escape::escaped;
 use super::foreign::ForeignProtocol;
 use super::line::{Ending, Line};
+use super::mask::masked;
 use super::verb::Verb;
 
 pub use super::foreign::is_tls_client_hello;
@@ -164,56 +164,6 @@ impl fmt::Debug for Command {
     }
 }
 
-/// Prints a client's line, well-formed or not: see [`masked`].
-#[derive(Debug, Clone, Copy)]
-pub struct Masked<'a> {
-    line: &'a [u8],
-}
-
-/// Escapes a client's line for people to read, with `****` for the argument of PASS, ACCT and ADAT and of SITE PSWD.
-///
-/// Works on any line, so that a password does not show because the line that holds it is faulty.
-#[must_use]
-pub const fn masked(line: &[u8]) -> Masked<'_> {
-    Masked { line }
-}
-
-impl fmt::Display for Masked<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match secret_at(self.line).and_then(|at| self.line.split_at_checked(at)) {
-            Some((open, _)) => write!(f, "{} ****", escaped(open)),
-            None => escaped(self.line).fmt(f),
-        }
-    }
-}
-
-/// Finds where a secret and the byte before it begin, in a line that may be faulty in any way.
-fn secret_at(line: &[u8]) -> Option<usize> {
-    let (start, end) = word_from(line, 0)?;
-    let verb = Verb::parse(line.get(start..end)?);
-    let open = match verb {
-        Verb::Site => {
-            let (start, end) = word_from(line, end)?;
-            line.get(start..end)?
-                .eq_ignore_ascii_case(b"PSWD")
-                .then_some(end)?
-        }
-        verb if verb.has_secret_argument() => end,
-        _ => return None,
-    };
-    (open < line.len()).then_some(open)
-}
-
-/// Finds the next run of graphic ASCII bytes.
-fn word_from(line: &[u8], from: usize) -> Option<(usize, usize)> {
-    let start = from + line.get(from..)?.iter().position(u8::is_ascii_graphic)?;
-    let length = line
-        .get(start..)?
-        .iter()
-        .position(|byte| !byte.is_ascii_graphic());
-    Some((start, length.map_or(line.len(), |length| start + length)))
-}
-
 fn first_word(line: &[u8]) -> &[u8] {
     memchr(b' ', line)
         .and_then(|at| line.get(..at))
@@ -230,5 +180,151 @@ fn drop_synch_leftovers(line: &mut Vec<u8>) {
         .is_some_and(|rest| rest.trim_ascii_end().eq_ignore_ascii_case(b"ABOR"))
     {
         line.drain(..leftovers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ftp::line::LineFramer;
+
+    fn line(bytes: &[u8]) -> Line {
+        let mut framer = LineFramer::new(4096);
+        framer.push(bytes);
+        framer
+            .next_line()
+            .expect("a whole line")
+            .expect("a short line")
+    }
+
+    fn parsed(bytes: &[u8]) -> Result<Command, CommandFault> {
+        Command::parse(line(bytes), BareLf::Refuse)
+    }
+
+    #[test]
+    fn a_command_is_a_verb_and_what_follows_the_first_space() {
+        for (bytes, verb, text, argument) in [
+            (b"PASV\r\n".as_slice(), Verb::Pasv, b"PASV".as_slice(), None),
+            (
+                b"retr  a b \r\n",
+                Verb::Retr,
+                b"retr",
+                Some(b" a b ".as_slice()),
+            ),
+            (b"LIST \r\n", Verb::List, b"LIST", Some(b"")),
+            (b"XYZZY \"q\"\r\n", Verb::Unknown, b"XYZZY", Some(b"\"q\"")),
+            (b"p@sw\r\n", Verb::PAtSw, b"p@sw", None),
+        ] {
+            let command = parsed(bytes).expect("a command");
+            assert_eq!(
+                (command.verb, command.verb_text(), command.argument()),
+                (verb, text, argument)
+            );
+        }
+    }
+
+    #[test]
+    fn names_and_trailing_spaces_leave_byte_identical() {
+        for bytes in [
+            b"TYPE I  \r\n".as_slice(),
+            b"RETR a \"b\"\tc;d\r\n",
+            b"RETR gr\xC3\xBC\xC3\x9Fe\r\n",
+            b"RETR gr\xFC\xDFe\xFF\xFF\r\n",
+            b"stor \x1b[2J%n%s/../\r\n",
+        ] {
+            let command = parsed(bytes).expect("a command");
+            assert_eq!(command.emit(), bytes);
+            assert_eq!(command.into_emitted(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_bare_cr_or_a_nul_inside_is_refused_and_never_two_commands() {
+        for bytes in [
+            b"RETR a\rPORT 1,2,3,4,5,6\r\n".as_slice(),
+            b"RETR a\0\r\n",
+            b"NOOP\r\r\n",
+            b"RETR a\r\0b\r\n",
+        ] {
+            assert_eq!(parsed(bytes), Err(CommandFault::StrayControl));
+        }
+    }
+
+    #[test]
+    fn a_bare_lf_is_refused_unless_it_is_accepted_and_then_leaves_as_crlf() {
+        assert_eq!(parsed(b"NOOP\n"), Err(CommandFault::BareLf));
+        let accepted = Command::parse(line(b"NOOP\n"), BareLf::Accept).expect("accepted");
+        assert_eq!(accepted.into_emitted(), b"NOOP\r\n");
+    }
+
+    #[test]
+    fn empty_lines_leading_spaces_and_verbs_of_other_bytes_have_a_defined_result() {
+        for (bytes, fault) in [
+            (b"\r\n".as_slice(), CommandFault::Empty),
+            (b"\xFF\xF1\r\n", CommandFault::Empty),
+            (b" NOOP\r\n", CommandFault::LeadingSpace),
+            (b"\tNOOP\r\n", CommandFault::LeadingSpace),
+            (b"RETR\tname\r\n", CommandFault::Malformed),
+            (b"R\xC3\x89TR name\r\n", CommandFault::Malformed),
+            (b"ABCDEFGHIJKLMNOPQ x\r\n", CommandFault::Malformed),
+        ] {
+            assert_eq!(parsed(bytes), Err(fault), "{}", bytes.escape_ascii());
+        }
+        assert!(parsed(b"ABCDEFGHIJKLMNOP x\r\n").is_ok());
+    }
+
+    #[test]
+    fn another_protocol_is_told_at_its_first_line_whatever_else_is_wrong_with_it() {
+        for bytes in [
+            b"POST / HTTP/1.1\n".as_slice(),
+            b"GET /\0 HTTP/1.1\r\n",
+            b"\0\r\n",
+            b"EHLO x\n",
+            b"\x16\x03\x01\n",
+        ] {
+            assert!(
+                matches!(parsed(bytes), Err(CommandFault::Foreign(_))),
+                "{}",
+                bytes.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn abor_behind_a_telnet_synch_is_a_plain_abor_in_line_or_not() {
+        for bytes in [
+            b"\xFF\xF4\xFF\xF2ABOR\r\n".as_slice(),
+            b"\xFF\xF4\xF2abor\r\n",
+            b"\xFF\xF4\xFFABOR\r\n",
+            b"\xF2ABOR\r\n",
+        ] {
+            let command = parsed(bytes).expect("ABOR");
+            assert_eq!(command.verb, Verb::Abor);
+            assert!(command.raw().eq_ignore_ascii_case(b"ABOR"));
+        }
+        assert_eq!(parsed(b"\xF2NOOP\r\n"), Err(CommandFault::Malformed));
+        assert_eq!(parsed(b"\xF2ABOR x\r\n"), Err(CommandFault::Malformed));
+    }
+
+    #[test]
+    fn our_own_commands_are_one_line_whatever_the_argument() {
+        assert_eq!(Command::new(Verb::Pasv, None).emit(), b"PASV\r\n");
+        assert_eq!(
+            Command::new(Verb::User, Some(b"a\r\nDELE b\0")).emit(),
+            b"USER aDELE b\r\n"
+        );
+        let list = Command::new(Verb::List, Some(b"-a"));
+        assert_eq!(
+            (list.verb_text(), list.argument()),
+            (b"LIST".as_slice(), Some(b"-a".as_slice()))
+        );
+    }
+
+    #[test]
+    fn a_password_is_masked_wherever_its_command_is_printed() {
+        let command = parsed(b"PASS s3cret\r\n").expect("a command");
+        assert_eq!(command.to_string(), "PASS ****");
+        let debugged = format!("{command:?} {:?}", line(b"PASS s3cret\r\n"));
+        assert!(!debugged.contains("s3cret"), "{debugged}");
     }
 }

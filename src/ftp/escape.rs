@@ -110,3 +110,56 @@ fn is_printable(character: char) -> bool {
         .and_then(|bytes| str::from_utf8(bytes).ok());
     pair.is_some_and(|pair| pair.escape_debug().nth(1) == Some(character))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printable_text_stays() {
+        for text in [
+            "plain text, 1/2 (x)'",
+            "gr\u{fc}\u{df}e",
+            "e\u{301}",
+            "\u{65e5}\u{672c}",
+            "\u{1f600}",
+        ] {
+            assert_eq!(escaped(text.as_bytes()).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_would_move_a_terminal_break_a_line_or_hide_is_escaped() {
+        for (bytes, shown) in [
+            (b"\x1b[2J".as_slice(), r"\x1b[2J"),
+            (b"a\r\nb\t\0\x7f", r"a\x0d\x0ab\x09\x00\x7f"),
+            (b"say \"a\\b\"", r#"say \"a\\b\""#),
+            (b"\xFF\xC3", r"\xff\xc3"),
+            ("\u{9b}31m".as_bytes(), r"\u{9b}31m"),
+            ("\u{202e}gpj.exe".as_bytes(), r"\u{202e}gpj.exe"),
+            (
+                "a\u{2028}b\u{200b}\u{feff}\u{e0041}".as_bytes(),
+                r"a\u{2028}b\u{200b}\u{feff}\u{e0041}",
+            ),
+        ] {
+            assert_eq!(escaped(bytes).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_bound_holds_and_cuts_nothing_in_two() {
+        assert_eq!(escaped_to(b"abcdef", 6).to_string(), "abcdef");
+        assert_eq!(escaped_to(b"abcdef", 5).to_string(), "abcde\u{2026}");
+        assert_eq!(escaped_to(b"ab\x01", 5).to_string(), "ab\u{2026}");
+        assert_eq!(
+            escaped_to("a\u{fc}b".as_bytes(), 2).to_string(),
+            "a\u{2026}"
+        );
+        assert_eq!(
+            escaped_to("\u{202e}".as_bytes(), 8).to_string(),
+            r"\u{202e}"
+        );
+        assert_eq!(escaped_to("\u{202e}".as_bytes(), 7).to_string(), "\u{2026}");
+        assert_eq!(escaped_to(&[b'x'; 10_000], 100).to_string().len(), 103);
+    }
+}

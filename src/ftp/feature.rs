@@ -21,7 +21,11 @@ pub fn filter_feat(reply: &Reply, mut keep: impl FnMut(&[u8]) -> bool) -> Reply 
 
 /// Gives the feature in an inner line; some servers write `211-` before each.
 fn feature_of(line: &[u8]) -> &[u8] {
-    line.strip_prefix(b"211-").unwrap_or(line).trim_ascii()
+    let feature = line.trim_ascii();
+    feature
+        .strip_prefix(b"211-")
+        .unwrap_or(feature)
+        .trim_ascii()
 }
 
 /// Gives the verb that a feature line announces: `AUTH TLS` is AUTH, `MLST size*;` is MLST, `REST STREAM` is REST.
@@ -35,4 +39,64 @@ pub fn feature_verb(feature: &[u8]) -> Verb {
         .next()
         .unwrap_or_default();
     Verb::parse(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_left_out_and_the_upstreams_other_words_stay() {
+        let features = [
+            " AUTH TLS",
+            " EPSV",
+            "",
+            "  MLST size*;modify*;",
+            "211-SPSV",
+            " UTF8",
+        ];
+        let reply = Reply::multi(211, "Extensions supported:", features, "End.");
+        let filtered = filter_feat(&reply, |feature| {
+            assert_eq!(feature, feature.trim_ascii());
+            !matches!(feature_verb(feature), Verb::Auth | Verb::Spsv)
+        });
+        let kept: Vec<_> = filtered.lines().collect();
+        let expected: [&[u8]; 6] = [
+            b"211-Extensions supported:",
+            b" EPSV",
+            b"",
+            b"  MLST size*;modify*;",
+            b" UTF8",
+            b"211 End.",
+        ];
+        assert_eq!(kept, expected);
+    }
+
+    #[test]
+    fn the_first_and_the_last_line_are_never_asked_about() {
+        for reply in [
+            Reply::new(211, "AUTH TLS"),
+            Reply::multi(211, "AUTH TLS", [""; 0], "AUTH TLS"),
+        ] {
+            assert_eq!(filter_feat(&reply, |_| false), reply);
+        }
+        let other = Reply::multi(214, "Help", [" AUTH"], "End");
+        assert_eq!(filter_feat(&other, |_| false), other);
+    }
+
+    #[test]
+    fn features_are_known_by_their_verb() {
+        for (feature, verb) in [
+            (b"AUTH TLS".as_slice(), Verb::Auth),
+            (b" mlst size*;", Verb::Mlst),
+            (b"REST STREAM", Verb::Rest),
+            (b"LANG EN*;FR", Verb::Lang),
+            (b"HOST", Verb::Host),
+            (b"UTF8", Verb::Unknown),
+            (b"TVFS", Verb::Unknown),
+            (b"", Verb::Unknown),
+        ] {
+            assert_eq!(feature_verb(feature), verb, "{}", feature.escape_ascii());
+        }
+    }
 }

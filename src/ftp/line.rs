@@ -15,7 +15,7 @@ use memchr::{memchr, memchr2, memrchr};
 
 pub use telnet::unescape_iac;
 
-use super::command::masked;
+use super::mask::masked;
 
 /// Names the terminator that a line had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -221,4 +221,145 @@ fn copied(raw: &[u8]) -> Vec<u8> {
     let mut copy = Vec::with_capacity(raw.len() + 2);
     copy.extend_from_slice(raw);
     copy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Framed = Vec<Result<Line, FrameFault>>;
+
+    fn framed(chunks: &[&[u8]], limit: usize) -> Framed {
+        let mut framer = LineFramer::new(limit);
+        let mut lines = Vec::new();
+        for chunk in chunks {
+            framer.push(chunk);
+            while let Some(line) = framer.next_line() {
+                let fault = line.is_err();
+                lines.push(line);
+                if fault {
+                    return lines;
+                }
+            }
+        }
+        lines
+    }
+
+    #[test]
+    fn one_byte_per_segment_and_forty_commands_in_one_give_the_same_lines() {
+        let input = b"PASV\r\nNOOP\nTYPE I\r\nRETR \xFF\xFB\x01a\xFF\xFF\r\n".repeat(10);
+        let bytes: Vec<_> = input.chunks(1).collect();
+        let whole = framed(&[&input], 64);
+        assert_eq!(whole.len(), 40);
+        assert_eq!(framed(&bytes, 64), whole);
+        let mut framer = LineFramer::new(64);
+        let mut rest = input.as_slice();
+        let pulled: Framed = std::iter::from_fn(|| framer.pull(&mut rest)).collect();
+        assert_eq!(pulled, whole);
+    }
+
+    #[test]
+    fn lf_ends_a_line_and_the_line_tells_how_it_ended() {
+        let lines = framed(&[b"a\r\nb\nc\rd\r\r\n\0\n"], 64);
+        let seen: Vec<_> = lines
+            .iter()
+            .flatten()
+            .map(|line| (line.bytes.as_slice(), line.ending, line.stray_cr, line.nul))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (b"a".as_slice(), Ending::CrLf, false, false),
+                (b"b", Ending::Lf, false, false),
+                (b"c\rd\r", Ending::CrLf, true, false),
+                (b"\0", Ending::Lf, false, true),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_a_fault_that_stays() {
+        let mut framer = LineFramer::new(4);
+        framer.push(b"abcd\nabc\r\nabcde\nNOOP\r\n");
+        assert!(framer.next_line().is_some_and(|line| line.is_ok()));
+        assert!(framer.next_line().is_some_and(|line| line.is_ok()));
+        assert_eq!(framer.next_line(), Some(Err(FrameFault::TooLong)));
+        framer.push(b"NOOP\r\n");
+        assert_eq!(framer.next_line(), Some(Err(FrameFault::TooLong)));
+        assert_eq!(
+            framer.pull(&mut b"NOOP\r\n".as_slice()),
+            Some(Err(FrameFault::TooLong))
+        );
+        assert_eq!(framer.pending(), 0);
+        framer.clear();
+        framer.push(b"NOOP\n");
+        assert!(framer.next_line().is_some_and(|line| line.is_ok()));
+    }
+
+    #[test]
+    fn no_lf_for_a_mebibyte_is_a_fault_and_memory_stays_bounded() {
+        let mut framer = LineFramer::new(512);
+        framer.push(b"NOOP\r\n");
+        for _ in 0..1024 {
+            framer.push(&[b'x'; 1024]);
+            assert!(framer.pending() <= 6 + 513);
+        }
+        assert_eq!(
+            framer.next_line().map(|line| line.map(|line| line.bytes)),
+            Some(Ok(b"NOOP".to_vec()))
+        );
+        assert_eq!(framer.next_line(), Some(Err(FrameFault::TooLong)));
+        assert_eq!(framer.pending(), 0);
+    }
+
+    #[test]
+    fn telnet_bytes_count_towards_the_limit() {
+        assert_eq!(
+            framed(&[&[0xFF, 0xF1].repeat(9)], 16),
+            [Err(FrameFault::TooLong)]
+        );
+        assert_eq!(
+            framed(&[&[0xFF, 0xFA].repeat(9)], 16),
+            [Err(FrameFault::TooLong)]
+        );
+    }
+
+    #[test]
+    fn an_idle_framer_is_small_and_holds_no_heap() {
+        assert!(size_of::<LineFramer>() <= 48);
+        let mut framer = LineFramer::new(64);
+        for input in [b"NOOP\r\n".as_slice(), b"NOOP\r\nNOOP\r\n"] {
+            framer.push(input);
+            while framer.next_line().is_some() {}
+            assert_eq!(framer.buffer.capacity(), 0);
+        }
+    }
+
+    #[test]
+    fn what_follows_lines_that_were_taken_is_kept_without_them() {
+        let mut framer = LineFramer::new(64);
+        framer.push(b"a\nb\nrest");
+        assert!(framer.next_line().is_some() && framer.next_line().is_some());
+        assert_eq!((framer.next_line(), framer.pending()), (None, 4));
+        framer.push(b" of it\n");
+        assert_eq!(
+            framer
+                .next_line()
+                .and_then(Result::ok)
+                .map(|line| line.bytes),
+            Some(b"rest of it".to_vec())
+        );
+    }
+
+    #[test]
+    fn a_framer_that_is_never_drained_does_not_keep_what_it_gave_out() {
+        let mut framer = LineFramer::new(64);
+        framer.push(b"NO");
+        for _ in 0..10_000 {
+            framer.push(b"OP\r\nNO");
+            assert!(framer.next_line().is_some_and(|line| line.is_ok()));
+            assert_eq!((framer.next_line(), framer.pending()), (None, 2));
+            assert!(framer.buffer.capacity() <= 64);
+        }
+    }
 }

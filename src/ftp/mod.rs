@@ -15,6 +15,7 @@ pub mod escape;
 pub mod feature;
 pub mod foreign;
 pub mod line;
+pub mod mask;
 pub mod reply;
 pub mod verb;
 
@@ -23,5 +24,6 @@ pub use command::{BareLf, Command, CommandFault};
 pub use escape::{escaped, escaped_to};
 pub use foreign::ForeignProtocol;
 pub use line::{Ending, FrameFault, Line, LineFramer};
+pub use mask::{masked, masked_to};
 pub use reply::{Reply, ReplyAssembler, ReplyClass, ReplyCode, ReplyFault};
 pub use verb::{TransferDirection, Verb};

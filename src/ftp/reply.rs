@@ -225,3 +225,81 @@ fn push_text(bytes: &mut Vec<u8>, text: &[u8]) {
     }));
     bytes.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_of_ours_is_one_line_whatever_the_text() {
+        let reply = Reply::new(425, "No data port free\r\n226 done\0");
+        assert_eq!(reply.emit(), b"425 No data port free  226 done \r\n");
+        assert_eq!(reply.final_text(), b"No data port free  226 done ");
+        assert_eq!(Reply::new(200, "").emit(), b"200 \r\n");
+    }
+
+    #[test]
+    fn no_inner_line_of_ours_ends_the_reply() {
+        let reply = Reply::multi(
+            211,
+            "Status",
+            ["211 not the end", "", " TVFS", "a\r\n211 b"],
+            "End",
+        );
+        let lines: Vec<_> = reply.lines().collect();
+        let expected: [&[u8]; 6] = [
+            b"211-Status",
+            b" 211 not the end",
+            b"",
+            b" TVFS",
+            b"a  211 b",
+            b"211 End",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(reply.final_line(), b"211 End");
+        assert_eq!(reply.final_text(), b"End");
+        assert_eq!(reply.emit(), reply.clone().into_emitted());
+        assert_eq!(
+            reply.as_bytes().strip_suffix(b"\r\n"),
+            Some(lines.join(b"\r\n".as_slice()).as_slice())
+        );
+    }
+
+    #[test]
+    fn codes_have_a_class_and_nothing_else_is_a_code() {
+        for (code, class) in [
+            (100, ReplyClass::Preliminary),
+            (199, ReplyClass::Preliminary),
+            (200, ReplyClass::Completion),
+            (350, ReplyClass::Intermediate),
+            (421, ReplyClass::TransientNegative),
+            (599, ReplyClass::PermanentNegative),
+        ] {
+            assert_eq!(ReplyCode::new(code).map(ReplyCode::class), Some(class));
+        }
+        assert_eq!([0, 99, 600, 631].map(ReplyCode::new), [None; 4]);
+        assert_eq!(
+            (
+                Reply::new(0, "").code().get(),
+                Reply::new(1000, "").code().get()
+            ),
+            (100, 599)
+        );
+    }
+
+    #[test]
+    fn only_1yz_is_followed_by_another_reply_and_only_2yz_is_success() {
+        let seen = [150, 226, 331, 425, 550].map(|code| {
+            let reply = Reply::new(code, "x");
+            (reply.is_preliminary(), reply.is_final(), reply.is_success())
+        });
+        let (other, no) = ((false, true, true), (false, true, false));
+        assert_eq!(seen, [(true, false, false), other, no, no, no]);
+    }
+
+    #[test]
+    fn a_reply_is_printed_escaped_in_one_line() {
+        let reply = Reply::multi(220, "\x1b[2J", ["a"], "b");
+        assert_eq!(reply.to_string(), r"220-\x1b[2J / a / 220 b");
+    }
+}

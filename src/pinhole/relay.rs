@@ -88,8 +88,14 @@ impl Relay {
     /// Ends it: resets both legs now, or makes the linger limit count from now on. To be polled afterwards.
     pub fn end(&mut self, manner: Manner) {
         match manner {
-            Manner::Abort | Manner::Drop => {
+            Manner::Abort => {
                 if self.over.is_none() {
+                    self.finish(Outcome::Aborted);
+                }
+            }
+            Manner::Drop => {
+                if self.over.is_none() {
+                    self.legs = None;
                     self.finish(Outcome::Aborted);
                 }
             }

@@ -118,3 +118,161 @@ pub fn reply_227(address: SocketAddrV4) -> Reply {
 pub fn reply_229(port: u16) -> Reply {
     Reply::new(229, format!("Entering Extended Passive Mode (|||{port}|)"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_227_is_read_by_the_first_digit_scan() {
+        for (text, expected) in [
+            ("Entering Passive Mode (10,0,0,5,4,1).", "10.0.0.5:1025"),
+            ("Entering Passive Mode (10,0,0,5,4,1)", "10.0.0.5:1025"),
+            ("Entering Passive Mode 10,0,0,5,4,1", "10.0.0.5:1025"),
+            ("Entering Passive Mode. 10,0,0,5,4,1.", "10.0.0.5:1025"),
+            ("=10,0,0,5,4,1", "10.0.0.5:1025"),
+            ("10,0,0,5,160,99", "10.0.0.5:41059"),
+            ("(169,254,169,254,4,1)", "169.254.169.254:1025"),
+            ("(0,0,0,0,4,1)", "0.0.0.0:1025"),
+            ("(010,000,000,005,004,001) ok", "10.0.0.5:1025"),
+        ] {
+            assert_eq!(
+                parse_227(text.as_bytes()),
+                Ok(expected.parse().expect("an address")),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_227_of_wrong_count_or_range_is_malformed_and_nothing_wraps_around() {
+        for text in [
+            "",
+            "Entering Passive Mode",
+            "(10,0,0,5,4)",
+            "(10,0,0,5,4,1,2)",
+            "(10,0,0,5,4,1,)",
+            "(10,0,0,5,4,256)",
+            "(10,0,0,5,260,1)",
+            "(10,0,0,5,4,1025)",
+            "(10,0,0,5,4,00000001)",
+            "(4294967306,0,0,5,4,1)",
+            "(-10,0,0,5,4,1)",
+            "(+10,0,0,5,4,1)",
+            "(10,0,0,-5,4,1)",
+            "(10, 0, 0, 5, 4, 1)",
+            "(0x0a,0,0,5,4,1)",
+            "(10,0,0,5,4,1f)",
+            "(10,0,0,5,0,0)",
+            "(10.0.0.5.4.1)",
+            "(|||1025|)",
+            "port 1 (10,0,0,5,4,1)",
+        ] {
+            assert_eq!(
+                parse_227(text.as_bytes()),
+                Err(AddressFault::Malformed),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_229_is_a_port_in_parentheses_with_any_delimiter() {
+        for text in [
+            "Entering Extended Passive Mode (|||50006|)",
+            "Entering Extended Passive Mode (|||50006|).",
+            "(!!!50006!)",
+            "ok (really) (|||50006|) go on",
+            "(|1||50006|)",
+            "(|1|10.0.0.5|50006|)",
+            "(|2|2001:db8::5|50006|)",
+            "(||169.254.169.254|50006|)",
+        ] {
+            assert_eq!(parse_229(text.as_bytes()), Ok(50006), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_229_without_parentheses_or_out_of_range_is_malformed() {
+        for text in [
+            "",
+            "Entering Extended Passive Mode |||50006|",
+            "Entering Extended Passive Mode (50006)",
+            "(|||50006)",
+            "(|||50006|",
+            "(||50006|)",
+            "(||||50006|)",
+            "(|||50006||)",
+            "(|||50006|x)",
+            "(||!50006|)",
+            "(|||0|)",
+            "(|||050006|)",
+            "(|||65536|)",
+            "(|||115542|)",
+            "(|||+5006|)",
+            "(||| 5006|)",
+            "(|||0xC3|)",
+            "( ||50006|)",
+            "(111500061)",
+            "(|3||50006|)",
+            "(|1|2001:db8::5|50006|)",
+            "(|1|10.0.0.256|50006|)",
+            "(||nonsense|50006|)",
+            "(|||50006|) (|||50007|)",
+        ] {
+            assert_eq!(
+                parse_229(text.as_bytes()),
+                Err(AddressFault::Malformed),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn reading_a_229_of_parentheses_alone_takes_no_square_of_time() {
+        assert_eq!(
+            parse_229(&vec![b'('; 1 << 20]),
+            Err(AddressFault::Malformed)
+        );
+    }
+
+    #[test]
+    fn epsv_asks_for_a_family_or_for_all() {
+        for (argument, expected) in [
+            (None, Ok(EpsvArgument::None)),
+            (Some(""), Ok(EpsvArgument::None)),
+            (Some("1"), Ok(EpsvArgument::Family(1))),
+            (Some("2"), Ok(EpsvArgument::Family(2))),
+            (Some("3"), Ok(EpsvArgument::Family(3))),
+            (Some("ALL"), Ok(EpsvArgument::All)),
+            (Some("all"), Ok(EpsvArgument::All)),
+            (Some("257"), Err(AddressFault::UnsupportedFamily)),
+            (Some("4294967297"), Err(AddressFault::UnsupportedFamily)),
+            (Some("ALL "), Err(AddressFault::Malformed)),
+            (Some("ALLO"), Err(AddressFault::Malformed)),
+            (Some("-1"), Err(AddressFault::Malformed)),
+            (Some(" "), Err(AddressFault::Malformed)),
+        ] {
+            assert_eq!(
+                EpsvArgument::parse(argument.map(str::as_bytes)),
+                expected,
+                "{argument:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn both_replies_leave_in_one_form() {
+        let at = "203.0.113.5:50007".parse().expect("an address");
+        assert_eq!(
+            reply_227(at).emit(),
+            b"227 Entering Passive Mode (203,0,113,5,195,87).\r\n"
+        );
+        assert_eq!(parse_227(reply_227(at).final_text()), Ok(at));
+        assert_eq!(
+            reply_229(50006).emit(),
+            b"229 Entering Extended Passive Mode (|||50006|)\r\n"
+        );
+        assert_eq!(parse_229(reply_229(50006).final_text()), Ok(50006));
+    }
+}

@@ -71,3 +71,55 @@ pub fn unescape_iac(bytes: &[u8]) -> Cow<'_, [u8]> {
     plain.extend_from_slice(rest);
     Cow::Owned(plain)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ftp::line::LineFramer;
+
+    fn texts(input: &[u8]) -> Vec<Vec<u8>> {
+        let mut framer = LineFramer::new(1024);
+        framer.push(input);
+        std::iter::from_fn(|| framer.next_line())
+            .map(|line| line.expect("within the limit").bytes)
+            .collect()
+    }
+
+    #[test]
+    fn telnet_commands_are_removed_and_a_doubled_iac_is_one_byte_of_a_name() {
+        for (input, text) in [
+            (b"\xFF\xF4\xFF\xF2ABOR\r\n".as_slice(), b"ABOR".as_slice()),
+            (b"\xFF\xFB\x18PO\xFF\xFE\x01RT\r\n", b"PORT"),
+            (b"NO\xFF\xFA\x18\x00xterm\xFF\xFF\xFF\xF0OP\r\n", b"NOOP"),
+            (b"RETR a\xFF\xFFb\r\n", b"RETR a\xFF\xFFb"),
+            (b"RETR a\xFF\xFF\xF4b\r\n", b"RETR a\xFF\xFF\xF4b"),
+            (b"RETR \xFFb\xFF\r\n", b"RETR \xFFb\xFF"),
+            (b"NOOP\xFF\xF9\xFF\xF0\r\n", b"NOOP"),
+        ] {
+            assert_eq!(texts(input), [text], "{}", input.escape_ascii());
+        }
+        assert_eq!(
+            unescape_iac(b"a\xFF\xFFb\xFF\xFF\xFF").as_ref(),
+            b"a\xFFb\xFF\xFF"
+        );
+        assert_eq!(unescape_iac(b"plain").as_ref(), b"plain");
+    }
+
+    #[test]
+    fn no_telnet_command_swallows_the_end_of_a_line() {
+        for broken in [
+            b"\xFF\xFB".as_slice(),
+            b"\xFF\xFA",
+            b"\xFF\xFAabc\xFF",
+            b"\xFF\xFE\x01",
+        ] {
+            let input = [b"NOOP".as_slice(), broken, b"\r\nPASV\r\n"].concat();
+            assert_eq!(
+                texts(&input),
+                [b"NOOP", b"PASV"],
+                "{}",
+                broken.escape_ascii()
+            );
+        }
+    }
+}

@@ -1,7 +1,15 @@
 //! What kinds of verbs there are.
 
+use std::fmt;
+
 use super::Verb;
 use crate::ftp::foreign::ForeignProtocol;
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
 
 /// Says which way the bytes of a transfer flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -103,5 +111,96 @@ impl Verb {
     #[must_use]
     pub const fn has_secret_argument(self) -> bool {
         matches!(self, Self::Pass | Self::Acct | Self::Adat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(which: impl Fn(Verb) -> bool) -> String {
+        let mut names: Vec<_> = Verb::ALL
+            .iter()
+            .filter(|verb| which(**verb))
+            .map(|verb| verb.name())
+            .collect();
+        names.sort_unstable();
+        names.join(" ")
+    }
+
+    #[test]
+    fn every_verb_is_recognised_in_any_case() {
+        for verb in Verb::ALL {
+            assert_eq!(Verb::parse(verb.name().as_bytes()), *verb);
+            assert_eq!(
+                Verb::parse(verb.name().to_ascii_lowercase().as_bytes()),
+                *verb
+            );
+        }
+        assert_eq!(Verb::parse(b"rEtR"), Verb::Retr);
+    }
+
+    #[test]
+    fn what_is_not_exactly_a_verb_is_unknown() {
+        for word in [
+            b"".as_slice(),
+            b"RET",
+            b"RETRS",
+            b"RETR ",
+            b"\0RETR",
+            b"RETR\0",
+            b"\0\0\0\0RETR",
+            b"UNKNOWN",
+            b"XSHA2560",
+            b"P`SW",
+            b"\xD2ETR",
+        ] {
+            assert_eq!(Verb::parse(word), Verb::Unknown, "{}", word.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn transfers_have_a_direction_and_others_have_none() {
+        assert_eq!(
+            chosen(Verb::is_transfer),
+            "APPE LIST MLSD NLST RETR STOR STOU"
+        );
+        assert_eq!(
+            chosen(|verb| verb.direction() == Some(TransferDirection::Upload)),
+            "APPE STOR STOU"
+        );
+    }
+
+    #[test]
+    fn fences_are_those_that_were_settled() {
+        let settled = "ACCT APPE AUTH EPRT EPSV HOST LIST MLSD MODE NLST PASS PASV PBSZ PORT PROT REIN RETR STOR STOU STRU TYPE USER";
+        assert_eq!(chosen(Verb::is_fence), settled);
+    }
+
+    #[test]
+    fn aliases_that_set_up_data_behind_our_back_are_refused() {
+        assert_eq!(
+            chosen(Verb::is_refused_alias),
+            "CPSV ESTA ESTP LPRT LPSV P@SW SPSV SSCN"
+        );
+        assert!(Verb::parse(b"p@sw").is_refused_alias());
+    }
+
+    #[test]
+    fn words_of_other_protocols_are_told_from_verbs() {
+        let foreign = "CONNECT EHLO GET HEAD HELO OPTIONS POST PUT";
+        assert_eq!(chosen(|verb| verb.foreign_protocol().is_some()), foreign);
+    }
+
+    #[test]
+    fn older_spellings_have_a_canonical_one() {
+        let older: Vec<_> = Verb::ALL
+            .iter()
+            .filter(|verb| verb.canonical() != **verb)
+            .map(|verb| verb.name())
+            .collect();
+        assert_eq!(older, ["XMKD", "XRMD", "XPWD", "XCUP", "XCWD"]);
+        assert_eq!(Verb::Xcup.canonical(), Verb::Cdup);
+        assert_eq!(Verb::Xmd5.canonical(), Verb::Xmd5);
     }
 }

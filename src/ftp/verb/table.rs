@@ -186,7 +186,7 @@ verbs! {
     Algs "ALGS",
     /// Another spelling of PASV (no RFC; vsftpd).
     PAtSw "P@SW",
-    /// PASV that announces a port only (draft-bernstein, Pure-FTPd).
+    /// PASV that announces a port only (no RFC; Pure-FTPd).
     Spsv "SPSV",
     /// Extended active mode (no RFC; Pure-FTPd).
     Esta "ESTA",
@@ -204,9 +204,9 @@ verbs! {
     Addm "ADDM",
     /// Add a file member of variable length (IBM i).
     Addv "ADDV",
-    /// Add to a file (IBM i).
+    /// One of the system's own commands to add objects (IBM i).
     Addc "ADDC",
-    /// Add to a library (IBM i).
+    /// One of the system's own commands to add objects (IBM i).
     Addl "ADDL",
     /// Create a library (IBM i).
     Crtl "CRTL",
