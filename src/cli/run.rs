@@ -188,7 +188,9 @@ fn log_to_stderr() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
+        .with_target(false)
+        // A log that cannot be written is no reason to panic.
+        .log_internal_errors(false);
     // The service manager's journal has the time already.
     let installed = if std::env::var_os("JOURNAL_STREAM").is_some() {
         log.without_time().try_init()
