@@ -267,8 +267,16 @@ impl Driver {
         let Some(control) = &mut self.controls[side] else {
             return;
         };
-        if control.flush(cx, now, patience) == Flushed::Broken && control.end() {
-            facts.push_back(Input::Closed { by: side });
+        if control.flush(cx, now, patience) != Flushed::Broken || control.is_closing() {
+            return;
+        }
+        // What the peer said last may still be there to be read, and its end behind it. If that was read already, or
+        // is not wanted, nobody is there any more: the second time that the engine is told means that.
+        let told = control.is_broken();
+        if told || !self.session.accepts(side) {
+            control.break_off();
+            let times = if told { 1 } else { 2 };
+            facts.extend((0..times).map(|_| Input::Closed { by: side }));
         }
     }
 
@@ -329,6 +337,9 @@ impl Driver {
             let closed = BUFFER.with_borrow_mut(|buffer| control.poll_closed(cx, now, buffer));
             if closed.is_ready() {
                 self.controls[side] = None;
+                if side == Side::Upstream {
+                    self.upstream_seat = None;
+                }
             }
             return closed.is_ready();
         }
@@ -368,24 +379,30 @@ impl Driver {
         let Some(control) = &mut self.controls[side] else {
             return false;
         };
-        let outputs = BUFFER.with_borrow_mut(|buffer| match control.poll_read(cx, buffer) {
+        let read = BUFFER.with_borrow_mut(|buffer| match control.poll_read(cx, buffer) {
             Poll::Pending => None,
             Poll::Ready(Ok(read)) if read > 0 => {
                 let bytes = buffer.get(..read).unwrap_or_default();
-                Some(
-                    self.session
-                        .handle(now, Input::Received { from: side, bytes }),
-                )
+                let received = Input::Received { from: side, bytes };
+                Some(self.session.handle(now, received))
             }
-            Poll::Ready(Ok(_) | Err(_)) => {
-                control.end();
+            Poll::Ready(ended) => {
+                match ended {
+                    Ok(_) => control.end(),
+                    Err(_) => control.break_off(),
+                }
                 Some(self.session.handle(now, Input::Closed { by: side }))
             }
         });
-        let Some(outputs) = outputs else {
+        let Some(outputs) = read else {
             return false;
         };
         self.act(cx, now, outputs);
+        // Told a second time, it means that nobody is there for replies either.
+        let broken = |control: &Control| control.is_broken() && !control.is_closing();
+        if self.controls[side].as_ref().is_some_and(broken) {
+            self.tell(cx, Input::Closed { by: side });
+        }
         true
     }
 

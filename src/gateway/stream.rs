@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead as _, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// How long a closed connection may take to drain and to be closed by its peer too.
-pub(super) const CLOSE_WAIT: Duration = Duration::from_secs(5);
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// More than this may not wait for a side: nothing is read that could add to it.
 pub(super) const MOST_WAITING: usize = 64 * 1024;
@@ -169,6 +169,8 @@ pub(super) struct Control {
     stalls_at: Option<Duration>,
     /// The peer's end of file or a failure was seen: nothing is read any more.
     ended: bool,
+    /// Sending failed: nothing is sent any more. What the peer sent before may still be there to be read.
+    mute: bool,
     closing: Option<Closing>,
 }
 
@@ -186,6 +188,7 @@ impl Control {
             sent: 0,
             stalls_at: None,
             ended: false,
+            mute: false,
             closing: None,
         }
     }
@@ -200,9 +203,21 @@ impl Control {
         !self.ended && self.closing.is_none()
     }
 
-    /// Notes that the peer is gone; answers whether that is news.
-    pub(super) fn end(&mut self) -> bool {
-        !std::mem::replace(&mut self.ended, true)
+    /// Notes that nothing more will come from the peer.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Tells whether the peer is gone for both directions.
+    pub(super) fn is_broken(&self) -> bool {
+        self.ended && self.mute
+    }
+
+    /// Notes that the connection is of no use any more in either direction.
+    pub(super) fn break_off(&mut self) {
+        self.ended = true;
+        self.mute = true;
+        self.drop_waiting();
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -216,6 +231,9 @@ impl Control {
 
     /// Puts bytes behind those that wait.
     pub(super) fn queue(&mut self, bytes: Vec<u8>) {
+        if self.mute {
+            return;
+        }
         if self.waiting() == 0 {
             self.waiting = bytes;
             self.sent = 0;
@@ -259,6 +277,7 @@ impl Control {
     }
 
     fn broke(&mut self) -> Flushed {
+        self.mute = true;
         self.drop_waiting();
         Flushed::Broken
     }
@@ -324,7 +343,7 @@ impl Control {
             Flushed::Broken => return Poll::Ready(()),
             Flushed::All => {}
         }
-        if self.ended {
+        if self.ended || self.mute {
             return Poll::Ready(());
         }
         if !closing.output_ended {

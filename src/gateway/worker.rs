@@ -24,8 +24,11 @@ use super::listener;
 use super::settings::Place;
 use super::shared::Shared;
 use super::status::SessionReport;
-use super::stream::{self, CLOSE_WAIT, Control, Wire};
+use super::stream::{self, Control, Wire};
 use crate::engine::{Event, Record, SessionEnd, SessionId};
+
+/// How long sessions that are ended at once may take to say so; peers that do not hang up can't hold up the end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What a worker is told.
 pub(super) enum Message {
@@ -105,9 +108,7 @@ impl Worker {
                         open.clear();
                         self.draining.set(true);
                         self.order_all(Order::End(SessionEnd::Shutdown));
-                        // Peers that do not hang up can't hold up the end.
-                        let patience = CLOSE_WAIT + Duration::from_secs(1);
-                        end_at.get_or_insert(tokio::time::Instant::now() + patience);
+                        end_at.get_or_insert(tokio::time::Instant::now() + LAST_WORDS);
                     }
                     Some(Message::Reload) => self.reload(&open),
                     Some(Message::Sessions(answer)) => {

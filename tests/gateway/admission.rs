@@ -13,7 +13,7 @@ fn from(last: u8) -> IpAddr {
 #[test]
 fn limits_sessions_turns_others_away_with_421_and_one_record() {
     let server = Server::start();
-    let gate = Setup::to(server.at).more("limits: {sessions: 2}").start();
+    let gate = Setup::to(server.at).more("limits: {sessions: 2, connects_per_address: 100000/s}").start();
     let first = Client::connect(gate.at).logged_in();
     let _second = Client::connect_from(from(2), gate.at).logged_in();
     let mut third = Client::connect_from(from(3), gate.at);
@@ -65,7 +65,7 @@ fn an_upstreams_max_sessions_is_kept_and_the_next_client_gets_421() {
     let server = Server::start();
     let mut setup = Setup::to(server.at);
     setup.upstream_more = "    max_sessions: 1".to_owned();
-    let gate = setup.start();
+    let gate = setup.more("limits: {connects_per_address: 100000/s}").start();
     let mut first = Client::login(gate.at);
     Client::connect(gate.at).hears("421");
     gate.journal.shows("upstream.unreachable");

@@ -78,35 +78,34 @@ fn a_client_that_takes_no_replies_is_closed_after_send_stall_and_memory_is_bound
     let server = Server::start();
     let gate = Setup::to(server.at)
         .more("timeouts: {send_stall: 300ms}")
-        .more("limits: {commands: 100000/s, pipeline: 1000}")
+        .more("limits: {commands: 100000/s, pipeline: 2000}")
         .start();
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(4096).expect("small");
     socket.connect(&gate.at.into()).expect("connected");
     let mut client = Client::over(socket.into()).logged_in();
-    // 500 replies of 60 KiB each are more than all buffers on the way hold.
-    for _ in 0..500 {
+    // 1000 replies of 60 KiB each are far more than all buffers of the kernel on the way hold.
+    for _ in 0..1000 {
         client.send("STAT");
     }
-    let closed = gate.journal.shows("session.closed");
-    assert_eq!(closed["reason"], "send_stalled");
-    let asked = closed["commands"].as_u64().expect("a number");
-    assert!(asked < 502, "nothing is read that could add to a full side, but {asked} commands were");
+    assert_eq!(gate.journal.shows("session.closed")["reason"], "send_stalled");
+    // The upstream answers one after the other, as far as it is read.
+    let heard = server.has_heard();
+    assert!(heard < 700, "nothing is read that could add to a full side, but the upstream answered {heard} times");
 }
 
 #[test]
-fn an_upstream_that_falls_silent_does_not_keep_a_client_that_hangs_up() {
-    let server = Server::start().with_file("held", b"first half, second half");
-    let hold = server.hold();
+fn a_client_that_vanishes_in_the_middle_leaves_no_pinhole_and_no_session() {
+    let server = Server::start();
     let gate = Setup::to(server.at).start();
     let mut client = Client::login(gate.at);
     let at = client.passive();
-    let data = client.dial(at);
-    client.asks("RETR held", "150");
+    let mut data = client.dial(at);
+    client.asks("RETR endless", "150");
+    data.read_exact(&mut [0; 100_000]).expect("bytes flow");
     drop((client, data));
-    assert_ne!(gate.journal.shows("pinhole.closed")["reason"], "completed");
+    assert_eq!(gate.journal.shows("pinhole.closed")["reason"], "transfer_failed");
     assert_eq!(gate.journal.shows("session.closed")["reason"], "client_closed");
-    drop(hold);
 }
 
 #[test]

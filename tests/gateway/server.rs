@@ -65,6 +65,11 @@ impl Server {
         self.heard.recv_timeout(PATIENCE).expect("a command")
     }
 
+    /// Counts the commands that came and that no test has looked at.
+    pub fn has_heard(&self) -> usize {
+        self.heard.try_iter().count()
+    }
+
     /// Skips commands until this one.
     pub fn hears_at_last(&self, line: &str) {
         while self.hears() != line {}
@@ -94,6 +99,7 @@ struct Conversation {
 
 impl Conversation {
     fn run(mut self) -> std::io::Result<()> {
+        self.control.set_nodelay(true)?;
         self.say(GREETING)?;
         let mut lines = BufReader::new(self.control.try_clone()?);
         let mut line = String::new();
@@ -179,18 +185,22 @@ impl Conversation {
         }
     }
 
-    /// Sends until the client says ABOR, as real servers do: 426 for the transfer, 226 for ABOR.
+    /// Sends until the client says ABOR or breaks off the data: 426 for the transfer, 226 for ABOR.
     fn send_endlessly(&mut self, lines: &mut BufReader<TcpStream>) -> std::io::Result<()> {
         self.say("150 For ever.")?;
         let mut data = self.connect()?;
         let other = data.try_clone()?;
-        let sending = std::thread::spawn(move || while data.write_all(&[b'x'; 4096]).is_ok() {});
+        let mut control = self.control.try_clone()?;
+        let sending = std::thread::spawn(move || {
+            while data.write_all(&[b'x'; 4096]).is_ok() {}
+            // Whoever broke it off may be gone altogether.
+            let _ = control.write_all(b"426 Broken off.\r\n");
+        });
         let mut line = String::new();
         lines.read_line(&mut line)?;
         let _ = self.tell.send(line.trim_end().to_owned());
         let _ = other.shutdown(Shutdown::Both);
         sending.join().expect("the sender");
-        self.say("426 Broken off.")?;
         self.say("226 As you wish.")
     }
 
