@@ -142,7 +142,11 @@ impl Session {
         self.asked_user = asked;
         match code {
             230 | 232 => self.login(step),
-            200..400 => self.logged_in = false,
+            200..400 => {
+                if std::mem::take(&mut self.logged_in) {
+                    self.login_since = step.now.mono;
+                }
+            }
             _ if !self.logged_in => self.report(step, Event::LoginFailed { code }),
             _ => {}
         }

@@ -64,16 +64,24 @@ impl Session {
     }
 
     pub(super) fn time_passed(&mut self, step: &mut Step) {
-        let mut due = None;
-        let now = step.now.mono;
+        let mut last = None;
+        // Several may be over at once. What expires takes its own cause away, so none comes up twice.
+        while let Some(due) = self.earliest_due(step.now.mono)
+            && last != Some(due)
+        {
+            last = Some(due);
+            self.expire(step, due.1);
+        }
+    }
+
+    fn earliest_due(&self, now: Duration) -> Option<(Duration, Deadline)> {
+        let mut due: Option<(Duration, Deadline)> = None;
         self.deadlines(|at, deadline| {
             if at <= now && due.is_none_or(|(earliest, _)| at < earliest) {
                 due = Some((at, deadline));
             }
         });
-        if let Some((_, deadline)) = due {
-            self.expire(step, deadline);
-        }
+        due
     }
 
     /// The table. A deadline stands here as long as its cause does.
