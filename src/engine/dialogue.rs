@@ -132,11 +132,22 @@ impl Dialogue {
         self.remove(index)
     }
 
-    /// Replaces the running transfer's entry, because the client has its answer, or was never sent one.
-    pub(super) fn swallow_transfer(&mut self) {
-        for entry in self.first.iter_mut().chain(self.rest.iter_mut()) {
-            if *entry == Pending::Transfer {
-                *entry = Pending::Ours(Purpose::Swallow);
+    /// Answers the running transfer ourselves, in its turn; what the upstream still says of it will be swallowed.
+    pub(super) fn answer_transfer(&mut self, reply: Vec<u8>) {
+        let Some(index) = self.iter().position(|entry| *entry == Pending::Transfer) else {
+            return;
+        };
+        let swallowed = Pending::Ours(Purpose::Swallow);
+        match index.checked_sub(1) {
+            None => {
+                self.first = Some(Pending::Ready(reply));
+                self.rest.push_front(swallowed);
+            }
+            Some(index) => {
+                self.rest.insert(index, Pending::Ready(reply));
+                if let Some(entry) = self.rest.get_mut(index + 1) {
+                    *entry = swallowed;
+                }
             }
         }
     }

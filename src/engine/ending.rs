@@ -29,10 +29,12 @@ impl Session {
             why,
         });
         transfer.preliminary = None;
-        if transfer.success.take().is_none() {
-            self.dialogue.swallow_transfer();
+        if transfer.success.take().is_some() {
+            self.say(step, reply);
+        } else {
+            self.dialogue.answer_transfer(reply.into_emitted());
+            self.flush_ready(step);
         }
-        self.say(step, reply);
         self.end_data(step, Manner::Drop);
     }
 

@@ -9,12 +9,21 @@ use crate::ftp::feature::{feature_verb, filter_feat};
 use crate::ftp::{FrameFault, Line, Reply, ReplyFault, Verb};
 
 impl Session {
-    /// Tells whether no line of the upstream may be taken: a pinhole opens, or the client's port is dialled.
+    /// Tells whether no line of the upstream may be taken: a pinhole opens, the client's port is dialled, a 2xx
+    /// waits for the data.
     pub(super) fn upstream_held(&self) -> bool {
         self.gate.is_some()
+            || self.final_held()
             || self.transfer.as_deref().is_some_and(|transfer| {
                 matches!(transfer.stage, Stage::Opening(_)) || transfer.preliminary.is_some()
             })
+    }
+
+    /// Tells whether the upstream's 2xx to the transfer command waits for the data: no later reply may overtake it.
+    pub(super) fn final_held(&self) -> bool {
+        self.transfer
+            .as_deref()
+            .is_some_and(|transfer| transfer.success.is_some())
     }
 
     /// Handles one line of the upstream.
@@ -79,7 +88,6 @@ impl Session {
             // `take_answered` passes over replies of our own.
             Some(Pending::Ready(bytes)) => self.dialogue.push(Pending::Ready(bytes)),
         }
-        self.flush_ready(step);
     }
 
     fn greeting(&mut self, step: &mut Step, reply: Reply) {

@@ -334,16 +334,21 @@ impl Session {
     }
 
     /// Moves both lanes until neither can go on.
+    ///
+    /// The client's lane goes first, so that what one line of the upstream sets free is done before its next line: else
+    /// it would matter whether both arrived in one chunk.
     fn pump(&mut self, step: &mut Step) {
         while self.is_talkative() && self.gate.is_none() {
-            if !self.upstream_held()
-                && let Some(line) = self.server.next_line()
-            {
-                self.upstream_line(step, line);
+            self.flush_ready(step);
+            if self.client_step(step) {
                 continue;
             }
-            if !self.client_step(step) {
+            if self.upstream_held() {
                 break;
+            }
+            match self.server.next_line() {
+                Some(line) => self.upstream_line(step, line),
+                None => break,
             }
         }
         if self.is_talkative() && self.gate.is_none() {
@@ -476,7 +481,7 @@ impl Session {
 
     /// Sends a reply of our own in its turn among the replies that are still awaited.
     pub(super) fn say_in_turn(&mut self, step: &mut Step, reply: Reply) {
-        if self.dialogue.is_empty() {
+        if self.dialogue.is_empty() && !self.final_held() {
             self.say(step, reply);
         } else {
             self.dialogue.push(Pending::Ready(reply.into_emitted()));
@@ -485,7 +490,9 @@ impl Session {
 
     /// Sends the replies whose turn has come.
     pub(super) fn flush_ready(&mut self, step: &mut Step) {
-        while let Some(bytes) = self.dialogue.take_ready() {
+        while !self.final_held()
+            && let Some(bytes) = self.dialogue.take_ready()
+        {
             step.out.push(Output::Send {
                 to: Side::Client,
                 bytes,
