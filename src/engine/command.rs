@@ -21,6 +21,7 @@ impl Session {
         if self.phase != Phase::Talking
             || self.gate.is_some()
             || self.quitting
+            || self.farewell.is_some()
             || self.abort.is_some()
         {
             return true;

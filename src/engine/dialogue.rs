@@ -93,6 +93,16 @@ impl Dialogue {
         self.iter().any(|entry| !matches!(entry, Pending::Ready(_)))
     }
 
+    /// Tells whether the upstream owes the running transfer's final reply.
+    pub(super) fn owes_transfer(&self) -> bool {
+        self.iter().any(|entry| *entry == Pending::Transfer)
+    }
+
+    /// Tells whether the upstream owes an answer to QUIT and to nothing else.
+    pub(super) fn owes_only_quit(&self) -> bool {
+        self.first == Some(Pending::Client(Verb::Quit))
+    }
+
     /// Takes the next reply that is known and whose turn has come.
     pub(super) fn take_ready(&mut self) -> Option<Vec<u8>> {
         if !matches!(self.first, Some(Pending::Ready(_))) {

@@ -169,10 +169,7 @@ impl Session {
         } else if let Some(reply) = success {
             self.confirm(step, reply);
         }
-        if let Some(farewell) = self.farewell.take() {
-            let (words, reason) = *farewell;
-            self.finish(step, Some(words), reason);
-        }
+        self.take_leave(step);
     }
 
     /// Uses up what was negotiated, without a transfer.

@@ -61,6 +61,15 @@ impl Session {
         if self.surplus_after_abort(step, &reply) {
             return;
         }
+        let passive = matches!(
+            self.dialogue.front(),
+            Some(Pending::Ours(Purpose::Epsv | Purpose::Pasv))
+        );
+        if (227..=229).contains(&reply.code().get()) && !passive {
+            // An address that nothing had asked for is told to nobody, whatever it claims to answer.
+            let words = UpstreamFault::Violation.reply();
+            return self.violation(step, Side::Upstream, Violation::UnaskedReply, Some(words));
+        }
         let marked = self.transfer.as_deref().is_some_and(|transfer| {
             transfer
                 .command
@@ -134,6 +143,10 @@ impl Session {
             Verb::Feat => {
                 let filtered = filter_feat(&reply, |feature| self.offers(feature_verb(feature)));
                 return self.say(step, filtered);
+            }
+            Verb::Quit if self.dialogue.owes_transfer() => {
+                let words = UpstreamFault::GoneInTransfer.reply();
+                return self.leave(step, words, SessionEnd::Quit);
             }
             Verb::Quit => return self.finish(step, Some(reply), SessionEnd::Quit),
             _ => {}

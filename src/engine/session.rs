@@ -48,6 +48,14 @@ pub(super) enum Gate {
     ClientDial,
 }
 
+/// The last words of a session that only waits for its running transfer.
+#[derive(Debug)]
+pub(super) struct Farewell {
+    words: Reply,
+    reason: SessionEnd,
+    pub(super) since: Duration,
+}
+
 /// What is known of the upstream's EPSV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EpsvSupport {
@@ -83,7 +91,7 @@ pub struct Session {
     pub(super) quitting: bool,
     pub(super) draining: bool,
     /// The upstream's last words, or ours in its place, to be said when the running transfer is over.
-    pub(super) farewell: Option<Box<(Reply, SessionEnd)>>,
+    pub(super) farewell: Option<Box<Farewell>>,
     pub(super) client: Lane,
     pub(super) server: Lane,
     pub(super) assembler: ReplyAssembler,
@@ -370,15 +378,17 @@ impl Session {
     fn settle(&mut self, step: &mut Step) {
         let carrying = self.is_carrying();
         if self.server.is_closed() && !self.upstream_held() && self.farewell.is_none() {
-            let (fault, reason) = match (self.quitting, carrying) {
-                (true, _) => (Reply::new(221, "Goodbye."), SessionEnd::Quit),
-                (false, true) => (
+            let (words, reason) = if self.dialogue.owes_only_quit() {
+                (Reply::new(221, "Goodbye."), SessionEnd::Quit)
+            } else if carrying {
+                (
                     UpstreamFault::GoneInTransfer.reply(),
                     SessionEnd::UpstreamClosed,
-                ),
-                (false, false) => (UpstreamFault::Gone.reply(), SessionEnd::UpstreamClosed),
+                )
+            } else {
+                (UpstreamFault::Gone.reply(), SessionEnd::UpstreamClosed)
             };
-            self.leave(step, fault, reason);
+            self.leave(step, words, reason);
         } else if self.client.is_closed()
             && self.stash.is_none()
             && !self.client_held()
@@ -401,11 +411,24 @@ impl Session {
 
     /// Ends the session with these words, but lets a running relay deliver what it has first.
     pub(super) fn leave(&mut self, step: &mut Step, words: Reply, reason: SessionEnd) {
-        if self.is_carrying() {
-            self.farewell = Some(Box::new((words, reason)));
+        if self.farewell.is_some() {
+            // The first words hold.
+        } else if self.is_carrying() {
+            self.farewell = Some(Box::new(Farewell {
+                words,
+                reason,
+                since: step.now.mono,
+            }));
             self.linger(step);
         } else {
             self.finish(step, Some(words), reason);
+        }
+    }
+
+    /// Says the last words that were waiting, if there are any, and ends the session.
+    pub(super) fn take_leave(&mut self, step: &mut Step) {
+        if let Some(farewell) = self.farewell.take() {
+            self.finish(step, Some(farewell.words), farewell.reason);
         }
     }
 
@@ -533,7 +556,8 @@ impl Session {
     fn record_accepted(&mut self, step: &mut Step) {
         match self.gate.take() {
             Some(Gate::Pinhole(side)) => self.pinhole_recorded(step, side),
-            Some(Gate::Session | Gate::Launch | Gate::ClientDial) | None => {}
+            Some(Gate::Launch) => self.launched(),
+            Some(Gate::Session | Gate::ClientDial) | None => {}
         }
     }
 

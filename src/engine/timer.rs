@@ -29,6 +29,8 @@ enum Deadline {
     AfterBreak,
     /// The second final after ABOR.
     Abort,
+    /// The session only waits for a transfer whose legs are not there yet.
+    Farewell,
 }
 
 impl Deadline {
@@ -44,6 +46,7 @@ impl Deadline {
             Deadline::UpstreamWords => "upstream's refusal",
             Deadline::AfterBreak => "upstream's final after a break",
             Deadline::Abort => "second final after ABOR",
+            Deadline::Farewell => "last transfer",
         }
     }
 }
@@ -94,6 +97,13 @@ impl Session {
             return;
         }
         let timeouts = &self.settings.timeouts;
+        if let Some(farewell) = &self.farewell {
+            // A relay that carries ends by itself, within the shell's linger time.
+            if !self.transfer.as_deref().is_some_and(Transfer::is_joined) {
+                say(farewell.since + timeouts.linger, Deadline::Farewell);
+            }
+            return;
+        }
         if !self.logged_in {
             say(self.login_since + timeouts.login, Deadline::Login);
         } else if self.dialogue.is_empty() && !self.in_transfer() {
@@ -211,6 +221,7 @@ impl Session {
             // The pump takes the stashed command by itself now.
             Deadline::Rate => {}
             Deadline::Abort => self.fence(step),
+            Deadline::Farewell => self.take_leave(step),
             Deadline::NoCommand => self.spend(step, CloseReason::NoCommand),
             Deadline::Unused(side) => self.nobody_dialled(step, side),
             Deadline::UpstreamWords => {
