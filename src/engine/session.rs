@@ -360,7 +360,7 @@ impl Session {
             }
         }
         if self.is_talkative() && self.gate.is_none() {
-            if self.stash.is_none() && !self.client_held() {
+            if self.stash.is_none() && !self.client_held() && !self.is_starved() {
                 self.client.drained(step.now.mono);
             }
             self.settle(step);
@@ -391,6 +391,7 @@ impl Session {
             self.leave(step, words, reason);
         } else if self.client.is_closed()
             && self.stash.is_none()
+            && !self.is_starved()
             && !self.client_held()
             && !self.dialogue.awaits_upstream()
             && !carrying

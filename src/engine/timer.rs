@@ -112,7 +112,7 @@ impl Session {
         if let Some(begun) = self.client.begun() {
             say(begun + timeouts.command, Deadline::Line);
         }
-        if self.stash.is_some() && !self.client_held() && !self.in_transfer() {
+        if self.stash.is_none() && self.is_starved() && !self.client_held() {
             say(self.next_token_at(), Deadline::Rate);
         }
         if let Some(abort) = &self.abort
@@ -218,7 +218,7 @@ impl Session {
                 SessionEnd::CommandTimeout,
             ),
             Deadline::Reply => self.abort_unanswered(step),
-            // The pump takes the stashed command by itself now.
+            // The pump takes the next line by itself now.
             Deadline::Rate => {}
             Deadline::Abort => self.fence(step),
             Deadline::Farewell => self.take_leave(step),
