@@ -29,8 +29,11 @@ const BIG: u64 = 1 << 30;
 /// After how many seconds a client is stopped.
 const PATIENCE: u32 = 60;
 
-/// The same for the big transfers.
-const BIG_PATIENCE: u32 = 240;
+/// The same for the long transfers.
+const LONG_PATIENCE: u32 = 300;
+
+/// After how many failures the rest is not tried any more.
+const ENOUGH: usize = 25;
 
 /// How long a server's log may lag behind its replies.
 const LAG: Duration = Duration::from_secs(2);
@@ -41,7 +44,7 @@ const TAIL: usize = 6000;
 pub struct Bench {
     lab: Lab,
     servers: Vec<Server>,
-    gateway: Option<Gateway>,
+    gateway: Gateway,
     big: PathBuf,
 }
 
@@ -53,6 +56,7 @@ struct Queue {
     waiting: Vec<(usize, Cell)>,
     busy: HashSet<ServerKind>,
     big_is_running: bool,
+    failures: usize,
 }
 
 impl Bench {
@@ -74,12 +78,8 @@ impl Bench {
             .iter()
             .map(|kind| Server::start(&lab, *kind))
             .collect::<Result<Vec<_>, _>>()?;
-        let gateway = if bypass() {
-            None
-        } else {
-            let portcullis = Path::new(env!("CARGO_BIN_EXE_portcullis"));
-            Some(Gateway::start(&lab, portcullis, &Listener::every(&kinds))?)
-        };
+        let portcullis = Path::new(env!("CARGO_BIN_EXE_portcullis"));
+        let gateway = Gateway::start(&lab, portcullis, &Listener::every(&kinds))?;
         let big = lab.directory().join("big.bin");
         if cells.iter().any(|cell| cell.operation.is_big()) {
             content::write_big(&big, BIG)?;
@@ -102,6 +102,7 @@ impl Bench {
             waiting,
             busy: HashSet::new(),
             big_is_running: false,
+            failures: 0,
         });
         let freed = Condvar::new();
         thread::scope(|scope| {
@@ -113,6 +114,7 @@ impl Bench {
                         told(index, &cell, begin.elapsed(), &result);
                         let mut queue = lock(&queue);
                         queue.busy.remove(&cell.server);
+                        queue.failures += usize::from(result.is_err());
                         queue.big_is_running &= !cell.operation.is_big();
                         freed.notify_all();
                     }
@@ -123,10 +125,7 @@ impl Bench {
 
     /// Ends the gateway, whose journal must show that every pinhole was closed.
     pub fn finish(self) -> Result<String, Failure> {
-        let Some(gateway) = self.gateway else {
-            return Ok(String::new());
-        };
-        let records = gateway.stop()?;
+        let records = self.gateway.stop()?;
         let pinholes = portcullis_netlab::journal::balanced_pinholes(&records)?;
         if pinholes.is_empty() {
             return Err("the journal shows no pinhole at all".to_owned());
@@ -155,56 +154,50 @@ impl Bench {
             std::os::unix::fs::chown(&there, Some(65534), Some(65534))
                 .map_err(|error| error.to_string())?;
         }
-        let (node, host, port) = if bypass() {
-            (
-                Node::Gateway,
-                Node::Server.address(cell.family),
-                cell.server.port(),
-            )
-        } else {
-            (
-                Node::Client,
-                Node::Gateway.address(cell.family),
-                cell.listener().port(),
-            )
-        };
         let job = Job {
-            host,
-            port,
+            host: Node::Gateway.address(cell.family),
+            port: cell.listener().port(),
             mode: cell.mode,
             directory: &directory,
         };
         let run = cell.client.run(&job, cell.operation.action())?;
         let logged = server.log_length();
         let (command_line, status, printed) =
-            self.execute(node, &here, &run, cell.operation.is_big())?;
-        let verdict = cell
-            .operation
-            .verify(&there, &here, &self.big, &printed)
-            .and(status)
-            .and_then(|()| check_client(cell, &printed))
-            .and_then(|()| check_upstream(cell, server, logged));
+            self.execute(&here, &run, cell.operation.is_long())?;
+        let findings = [
+            status,
+            cell.operation.verify(&there, &here, &self.big, &printed),
+            check_client(cell, &printed),
+            check_upstream(cell, server, logged),
+        ];
+        let why: Vec<String> = findings.into_iter().filter_map(Result::err).collect();
         let _ = fs::remove_dir_all(&here);
         let _ = fs::remove_dir_all(&there);
-        verdict
-            .map_err(|why| self.explain(&why, &command_line, &printed, &server.log_since(logged)))
+        if why.is_empty() {
+            return Ok(());
+        }
+        Err(self.explain(
+            &why.join("; "),
+            &command_line,
+            &printed,
+            &server.log_since(logged),
+        ))
     }
 
     /// Runs a client in its directory, which is also its home, and returns its command line and output.
     fn execute(
         &self,
-        node: Node,
         here: &Path,
         run: &Run,
-        big: bool,
+        long: bool,
     ) -> Result<(String, Result<(), Failure>, String), Failure> {
-        let seconds = if big { BIG_PATIENCE } else { PATIENCE };
+        let seconds = if long { LONG_PATIENCE } else { PATIENCE };
         let program = program::find(run.program)?;
         let output = here.with_extension("output");
         let file =
             File::create(&output).map_err(|error| format!("{}: {error}", output.display()))?;
         let second = file.try_clone().map_err(|error| error.to_string())?;
-        let mut command = self.lab.command(node, "timeout");
+        let mut command = self.lab.command(Node::Client, "timeout");
         command
             .args(["--kill-after=5", &seconds.to_string()])
             .arg(program)
@@ -246,14 +239,12 @@ impl Bench {
             tail(printed),
             tail(log)
         );
-        if let Some(gateway) = &self.gateway {
-            let _ = write!(
-                text,
-                "--- gateway\n{}\n--- journal\n{}\n",
-                tail(&gateway.printed()),
-                tail(&gateway.journal_text())
-            );
-        }
+        let _ = write!(
+            text,
+            "--- gateway\n{}\n--- journal\n{}\n",
+            tail(&self.gateway.printed()),
+            tail(&self.gateway.journal_text())
+        );
         text
     }
 }
@@ -262,7 +253,7 @@ impl Bench {
 fn take(queue: &Mutex<Queue>, freed: &Condvar) -> Option<(usize, Cell)> {
     let mut queue = lock(queue);
     loop {
-        if queue.waiting.is_empty() {
+        if queue.waiting.is_empty() || queue.failures >= ENOUGH {
             return None;
         }
         let next = queue.waiting.iter().position(|(_, cell)| {
@@ -337,8 +328,4 @@ fn tail(text: &str) -> &str {
         .find(|index| text.is_char_boundary(*index))
         .unwrap_or(text.len());
     text.get(start..).unwrap_or_default()
-}
-
-fn bypass() -> bool {
-    std::env::var_os("PORTCULLIS_INTEROP_BYPASS").is_some()
 }

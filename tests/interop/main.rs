@@ -5,8 +5,8 @@
 
 use std::fs;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::bench::Bench;
@@ -60,6 +60,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// What became of a cell that was tried.
+type Outcome = Result<(), Failure>;
+
 /// Runs the cells with all words; returns how many passed, and all failures.
 fn try_all(words: &[&str]) -> Result<(usize, Vec<Failure>), Failure> {
     let all = cell::all();
@@ -73,76 +76,79 @@ fn try_all(words: &[&str]) -> Result<(usize, Vec<Failure>), Failure> {
         .filter(|cell| words.iter().all(|word| cell.describe().contains(word)))
         .copied()
         .collect();
-    let chosen: Vec<Cell> = if std::env::var_os("PORTCULLIS_INTEROP_BYPASS").is_some() {
-        chosen
-            .into_iter()
-            .filter(|c| {
-                c.data_mode == portcullis_netlab::DataMode::AsClient && c.family == c.upstream
-            })
-            .collect()
-    } else {
-        chosen
-    }; // BYPASS
     if chosen.is_empty() {
         return Err(format!("no cell has all of the words {words:?}"));
     }
     println!("\nrunning {} of {} cells", chosen.len(), runnable.len());
     let bench = Bench::new(&chosen)?;
     let done = AtomicUsize::new(0);
-    let failed: Mutex<Vec<(usize, Failure)>> = Mutex::new(Vec::new());
-    bench.run(&chosen, &|index, cell, time, result| {
+    let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; chosen.len()]);
+    bench.run(&chosen, &|index, cell, time, outcome| {
         let count = done.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Err(failure) = result {
-            println!("FAILED {}", cell.describe());
-            if let Ok(mut failed) = failed.lock() {
-                failed.push((index, format!("{}: {failure}", cell.describe())));
-            }
-        } else if count.is_multiple_of(SIGN_OF_LIFE) || !words.is_empty() || cell.operation.is_big()
-        {
-            println!(
-                "{count:5} {} ... ok in {:.2} s",
-                cell.describe(),
-                time.as_secs_f64()
-            );
+        let (what, seconds) = (cell.describe(), time.as_secs_f64());
+        let remarkable =
+            !words.is_empty() || cell.operation.is_big() || count.is_multiple_of(SIGN_OF_LIFE);
+        if outcome.is_err() {
+            println!("{count:5} {what} ... FAILED in {seconds:.2} s");
+        } else if remarkable {
+            println!("{count:5} {what} ... ok in {seconds:.2} s");
+        }
+        let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = outcomes.get_mut(index) {
+            *place = Some(outcome.clone());
         }
     });
-    let mut failed = failed.into_inner().map_err(|error| error.to_string())?;
-    failed.sort();
-    let passed = chosen.len() - failed.len();
-    let mut failures: Vec<Failure> = Vec::new();
+    let outcomes = outcomes
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let passed = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, Some(Ok(()))))
+        .count();
+    let mut failures: Vec<Failure> = chosen
+        .iter()
+        .zip(&outcomes)
+        .filter_map(|(cell, outcome)| match outcome {
+            Some(Ok(())) | None => None,
+            Some(Err(failure)) => Some(format!("{}: {failure}", cell.describe())),
+        })
+        .collect();
+    let not_run = outcomes.iter().filter(|outcome| outcome.is_none()).count();
+    if not_run > 0 {
+        failures.push(format!(
+            "{not_run} cells were not run after so many failures"
+        ));
+    }
     match bench.finish() {
         Ok(told) => println!("{told}"),
         Err(failure) => failures.push(failure),
     }
     if words.is_empty() {
-        let bad: Vec<usize> = failed.iter().map(|(index, _)| *index).collect();
-        failures.extend(compare_table(&all, &bad).err());
+        failures.extend(compare_table(&all, &outcomes).err());
     }
-    failures.splice(0..0, failed.into_iter().map(|(_, failure)| failure));
     Ok((passed, failures))
 }
 
-/// Compares the table of what ran with the committed one, or writes it. `failed` are positions among the runnable cells.
-fn compare_table(all: &[Cell], failed: &[usize]) -> Result<(), Failure> {
-    let mut runnable = 0;
+/// Compares the table of what ran with the committed one, or writes it. `outcomes` are those of the runnable cells in order.
+fn compare_table(all: &[Cell], outcomes: &[Option<Outcome>]) -> Result<(), Failure> {
+    let mut outcomes = outcomes.iter();
     let cells: Vec<(Cell, Status)> = all
         .iter()
         .map(|cell| match cell.not_applicable() {
             Some(reason) => (*cell, Status::NotApplicable(reason)),
-            None => {
-                let status = if failed.contains(&runnable) {
-                    Status::Failed
-                } else {
-                    Status::Passed
-                };
-                runnable += 1;
-                (*cell, status)
-            }
+            None => match outcomes.next() {
+                Some(Some(Ok(()))) => (*cell, Status::Passed),
+                Some(Some(Err(_))) => (*cell, Status::Failed),
+                Some(None) | None => (*cell, Status::NotRun),
+            },
         })
         .collect();
     let now = table::render(&cells);
     let path = table::path();
-    if std::env::var_os("PORTCULLIS_BLESS").is_some() {
+    let complete = cells
+        .iter()
+        .all(|(_, status)| !matches!(status, Status::Failed | Status::NotRun));
+    if complete && std::env::var_os("PORTCULLIS_BLESS").is_some() {
         return fs::write(&path, now).map_err(|error| format!("{}: {error}", path.display()));
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();

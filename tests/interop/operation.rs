@@ -100,6 +100,13 @@ impl Operation {
         }
     }
 
+    /// Whether a client needs more than the usual patience. 200 files are among them for curl's sake: a reply that arrives
+    /// within microseconds can slip past its polling, and then it sleeps for a second before it goes on.
+    pub fn is_long(self) -> bool {
+        self.is_big() || matches!(self, Self::DownloadMany | Self::UploadMany)
+    }
+
+    /// Whether a whole gibibyte is moved.
     pub fn is_big(self) -> bool {
         matches!(self, Self::DownloadBig | Self::UploadBig)
     }

@@ -67,7 +67,8 @@ with Client(timeout=30, encoding="utf-8") as client:
     elif action == "get_many":
         client.cwd(names[0])
         os.mkdir(names[0])
-        for name in client.nlst():
+        # Pure-FTPd names "." and ".." too.
+        for name in set(client.nlst()) - {".", ".."}:
             get(client, name, os.path.join(names[0], name))
     elif action == "put_many":
         client.cwd(names[0])

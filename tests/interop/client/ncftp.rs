@@ -30,14 +30,15 @@ impl Client for Ncftp {
             ];
             Run::new(program, common.iter().chain(more).copied())
         };
-        // Commands that come without a transfer go with a listing, before QUIT, in the directory of the URL.
-        let with_listing = |commands: &[String]| {
+        // Other commands are sent behind a listing, before QUIT, in the directory of the URL.
+        let sending = |commands: &[String]| {
             let mut more: Vec<&str> = commands
                 .iter()
                 .flat_map(|command| ["-Y", command.as_str()])
                 .collect();
             let url = job.url("");
             more.push(&url);
+            more.insert(0, "-l");
             run("ncftpls", &more)
         };
         Ok(match action {
@@ -55,14 +56,12 @@ impl Client for Ncftp {
             Action::ResumeGet { name } => run("ncftpget", &["-V", "-z", &host, ".", &remote(name)]),
             // With -C it would send the whole file behind what is there already.
             Action::ResumePut { name, .. } => {
-                run("ncftpput", &["-V", "-z", &host, job.directory, name])
+                run("ncftpput", &["-V", "-s", "-z", &host, job.directory, name])
             }
-            Action::Rename { from, to } => {
-                with_listing(&[format!("RNFR {from}"), format!("RNTO {to}")])
-            }
-            Action::Delete { name } => with_listing(&[format!("DELE {name}")]),
-            Action::Mkdir { name } => with_listing(&[format!("MKD {name}")]),
-            Action::Rmdir { name } => with_listing(&[format!("RMD {name}")]),
+            Action::Rename { from, to } => sending(&[format!("RNFR {from}"), format!("RNTO {to}")]),
+            Action::Delete { name } => sending(&[format!("DELE {name}")]),
+            Action::Mkdir { name } => sending(&[format!("MKD {name}")]),
+            Action::Rmdir { name } => sending(&[format!("RMD {name}")]),
             Action::GetMany { directory } => run(
                 "ncftpget",
                 &["-V", "-R", "-T", &host, ".", &remote(directory)],

@@ -29,7 +29,20 @@ impl Client for Tnftp {
             Action::Mkdir { name } => format!("mkdir {name}"),
             Action::Rmdir { name } => format!("rmdir {name}"),
             Action::GetMany { directory } => {
-                format!("cd {directory}\n!mkdir {directory}\nlcd {directory}\nmget *")
+                // Not `mget *`: Pure-FTPd since 1.0.48 can't answer NLST with a pattern.
+                let each = (0..200).map(|number| {
+                    format!(
+                        "get file-{number:03}
+"
+                    )
+                });
+                format!(
+                    "cd {directory}
+!mkdir {directory}
+lcd {directory}
+{}",
+                    each.collect::<String>()
+                )
             }
             Action::PutMany { directory } => format!("cd {directory}\nlcd {directory}\nmput *"),
         };

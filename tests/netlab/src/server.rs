@@ -366,7 +366,7 @@ impl Place<'_> {
             .args(["-e", "-c", script, "sh"])
             .arg(find("pure-ftpd")?);
         // No anonymous users, no names looked up, everybody in a chroot, 500 clients, listings of 20,000 lines, the commands
-        // in the log. And -b, as many run it for the sake of old clients: then EPSV over IPv4 is answered with 500.
+        // in the log. And -b, as many run it for old clients: it makes the server refuse EPSV over IPv4 (500), though FEAT names it.
         command.args([
             "-E", "-H", "-A", "-c", "500", "-L", "20000:8", "-u", "1", "-U", "133:022", "-d", "-Z",
             "-b",
