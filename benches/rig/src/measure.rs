@@ -59,6 +59,8 @@ pub struct Circumstances<'a> {
     pub portcullis: &'a Path,
     /// A directory for files that last as long as the run.
     pub directory: &'a Path,
+    /// Such a directory that is not on a disk.
+    pub in_memory: &'a Path,
 }
 
 /// Readings around the work.
@@ -71,7 +73,12 @@ struct Readings {
 
 /// Measures once.
 pub async fn measure(peer: Peer, test: Test, around: &Circumstances<'_>) -> Sample {
-    let directory = around.directory.join(peer.name());
+    let parent = if peer.wants_files_in_memory() {
+        around.in_memory
+    } else {
+        around.directory
+    };
+    let directory = parent.join(peer.name());
     let absent = |e: anyhow::Error| Sample::Failed {
         why: format!("{e:#}"),
         absent: true,
@@ -148,7 +155,7 @@ async fn work(
     directory: &Path,
     job: &Job,
     test: Test,
-    mut gateway: Option<&mut Running>,
+    gateway: Option<&mut Running>,
     cgroup: Option<&Cgroup>,
 ) -> anyhow::Result<Sample> {
     let root = gateway.as_ref().map(|gateway| gateway.id());
@@ -159,7 +166,7 @@ async fn work(
 
     let reached = tokio::select! {
         event = load.next() => event?,
-        status = ended(gateway.as_deref_mut()) => {
+        status = ended(gateway) => {
             let why = format!("ended ({status}): {}", last_line(&directory.join("gateway.log")));
             return Ok(Sample::Failed { why, absent: true, wrong_byte: false });
         }

@@ -16,8 +16,9 @@ use crate::plan::{Kind, Test};
 /// Port of every control connection.
 const PORT: u16 = 21;
 
-/// Passive ports of the backend when its peer forwards port for port.
-const FORWARDED_PORTS: &str = "30000-31999";
+/// Passive ports of the backend, the same behind each gateway: HAProxy forwards them port for port, and a kernel that
+/// has to find a free port among thousands at rest (TIME_WAIT) would be what is measured.
+const PASSIVE_PORTS: &str = "30000-31999";
 
 /// A gateway, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, serde::Serialize)]
@@ -83,6 +84,12 @@ impl Peer {
         matches!(self, Self::Direct | Self::Portcullis)
     }
 
+    /// Says whether its files belong in memory: mod_proxy waits for the disk three times per login, and what is measured
+    /// here is gateways.
+    pub fn wants_files_in_memory(self) -> bool {
+        self == Self::ModProxy
+    }
+
     /// Says how much of a test it can do.
     pub fn ability(self, test: Test, passive: Mode) -> Ability {
         let at_rest = matches!(test.kind, Kind::Rest { .. });
@@ -108,11 +115,15 @@ impl Peer {
     /// Writes its configuration into a directory; the error says what is missing.
     pub fn set_up(self, directory: &Path, portcullis: &Path) -> anyhow::Result<Setup> {
         let at = |ip: Ipv4Addr| SocketAddr::from((ip, PORT));
-        let mut backend: Vec<OsString> = vec![
-            "backend".into(),
-            "--listen".into(),
-            at(SERVER).to_string().into(),
-        ];
+        let mut backend: Vec<OsString> = [
+            "backend",
+            "--listen",
+            &at(SERVER).to_string(),
+            "--ports",
+            PASSIVE_PORTS,
+        ]
+        .map(OsString::from)
+        .into();
         let gateway = match self {
             Self::Direct => {
                 return Ok(Setup {
@@ -122,13 +133,7 @@ impl Peer {
                 });
             }
             Self::Haproxy => {
-                let announce = [
-                    "--announce".into(),
-                    GATEWAY.to_string().into(),
-                    "--ports".into(),
-                    FORWARDED_PORTS.into(),
-                ];
-                backend.extend(announce);
+                backend.extend(["--announce".into(), GATEWAY.to_string().into()]);
                 let file = write(directory, "haproxy.cfg", &haproxy())?;
                 (
                     installed("haproxy")?,
@@ -149,10 +154,17 @@ impl Peer {
                     bail!("mod_proxy is not installed (package proftpd-mod-proxy)");
                 }
                 let file = write(directory, "proftpd.conf", &proftpd(directory))?;
-                (
-                    installed("proftpd")?,
-                    vec!["-n".into(), "-q".into(), "-c".into(), file.into()],
-                )
+                // Debian's mod_proxy needs a library that it does not name, and that only mod_tls would bring.
+                let program = installed("proftpd")?.into_os_string();
+                let arguments = [
+                    "LD_PRELOAD=libssl.so.3".into(),
+                    program,
+                    "-n".into(),
+                    "-q".into(),
+                    "-c".into(),
+                    file.into(),
+                ];
+                (PathBuf::from("/usr/bin/env"), arguments.into())
             }
             Self::Portcullis => {
                 if !portcullis.exists() {
@@ -204,7 +216,7 @@ defaults
     timeout server 1h
 listen ftp
     bind {GATEWAY}:{PORT}
-    bind {GATEWAY}:{FORWARDED_PORTS}
+    bind {GATEWAY}:{PASSIVE_PORTS}
     server backend {SERVER}
 "
     )
@@ -231,12 +243,11 @@ PidFile {pid}
     )
 }
 
-/// mod_proxy uses symbols of mod_tls' libraries, although no TLS is spoken here.
+/// Without `ProxyTLSEngine off` each login reads all the system's certificates: ten times its CPU.
 fn proftpd(directory: &Path) -> String {
     let directory = directory.display();
     format!(
         "ModulePath /usr/lib/proftpd
-LoadModule mod_tls.c
 LoadModule mod_proxy.c
 ServerName bench
 ServerType standalone
@@ -258,6 +269,7 @@ SystemLog {directory}/proftpd.log
 PidFile {directory}/proftpd.pid
 ScoreboardFile {directory}/proftpd.scoreboard
 ProxyEngine on
+ProxyTLSEngine off
 ProxyRole reverse
 ProxyTables {directory}/mod_proxy
 ProxyReverseServers ftp://{SERVER}:{PORT}

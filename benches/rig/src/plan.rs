@@ -242,7 +242,7 @@ impl Kind {
             ],
             Self::Rest { .. } => &[M::PssPerSession, M::KernelPerSession],
             Self::Burst => &[M::Completed, M::Wall, M::GatewayTotal],
-            Self::Scale { .. } => &[M::Rate, M::P50, M::GatewayPerOperation],
+            Self::Scale { .. } => &[M::Rate, M::P50, M::P99, M::GatewayPerOperation],
         }
     }
 }

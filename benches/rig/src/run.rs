@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::engine;
@@ -23,17 +24,21 @@ const ENGINE: &str = "engine";
 /// Needs root. Client, gateway and server run in network namespaces of their own, which are removed afterwards.
 /// The exit code is 1 when a byte was wrong anywhere, or an operation of ours (or without a gateway) failed.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "scripts/bench [OPTIONS]")]
 pub struct Options {
     /// Little of everything: some five minutes instead of twenty-five.
     #[arg(long)]
     quick: bool,
     /// Peers to measure.
-    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", value_enum, default_values_t = [
         Peer::Direct, Peer::Haproxy, Peer::FtpProxy, Peer::ModProxy, Peer::Portcullis,
     ])]
     peers: Vec<Peer>,
-    /// Tests to run, by name or by the name's beginning (`files`); all without it.
-    #[arg(long, value_delimiter = ',')]
+    /// Tests to run, by name (`retr-4`) or by the name's beginning; all without it.
+    ///
+    /// There are retr, stor, files, files-active, noop, logins, idle, burst, scale, and engine: the product's own
+    /// `cargo bench`, where it has one.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     tests: Vec<String>,
     /// How often each is measured; peers take turns [default: 4, with --quick 1].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -96,17 +101,16 @@ async fn rounds(options: &Options, tests: &[Test]) -> anyhow::Result<Report> {
     if tests.is_empty() {
         return Ok(report);
     }
-    let directory = tempfile::Builder::new()
-        .prefix(&format!("pc-{}-", std::process::id()))
-        .tempdir()?;
-    // Within it, peers that dropped their privilege must find their own directory.
-    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
+    let directory = temporary_directory(&std::env::temp_dir())?;
+    let in_memory = temporary_directory(Path::new("/dev/shm"))
+        .or_else(|_| temporary_directory(&std::env::temp_dir()))?;
     let _network = Network::build().context("cannot build the network")?;
     let around = Circumstances {
         extent,
         passive,
         portcullis: &options.portcullis,
         directory: directory.path(),
+        in_memory: in_memory.path(),
     };
     let mut absent = BTreeSet::new();
     for round in 1..=rounds {
@@ -136,6 +140,15 @@ async fn rounds(options: &Options, tests: &[Test]) -> anyhow::Result<Report> {
         }
     }
     Ok(report)
+}
+
+fn temporary_directory(parent: &Path) -> anyhow::Result<TempDir> {
+    let directory = tempfile::Builder::new()
+        .prefix(&format!("pc-{}-", std::process::id()))
+        .tempdir_in(parent)?;
+    // Peers that drop their privilege must find their own directory within.
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
+    Ok(directory)
 }
 
 /// Finds the tests that were asked for; the flag is the engine's.

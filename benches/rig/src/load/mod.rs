@@ -28,12 +28,11 @@ pub fn run(job: &str) -> anyhow::Result<()> {
     match prepared_and_done(&job) {
         Ok(tally) => tell(&Event::Done(tally.outcome())),
         Err(e) => {
-            let wrong_byte = e
-                .downcast_ref::<Failure>()
-                .is_some_and(Failure::is_wrong_byte);
+            let failure = e.downcast_ref::<Failure>();
+            let why = failure.map_or_else(|| format!("{e:#}"), Failure::to_string);
             tell(&Event::Failed {
-                why: format!("{e:#}"),
-                wrong_byte,
+                why,
+                wrong_byte: failure.is_some_and(Failure::is_wrong_byte),
             })
         }
     }
@@ -73,7 +72,6 @@ fn prepared_and_done(job: &Job) -> anyhow::Result<Tally> {
         };
         whole.add(tally?);
     }
-    whole.seconds = start.elapsed().as_secs_f64();
     Ok(whole)
 }
 

@@ -8,8 +8,7 @@ use super::job::Outcome;
 /// A growing count.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Wall time in seconds, once known.
-    pub seconds: f64,
+    seconds: f64,
     bytes: u64,
     microseconds: Vec<f32>,
     failed: u64,
@@ -36,8 +35,14 @@ impl Tally {
         }
     }
 
-    /// Adds another count.
+    /// Notes when the work ended; of several, the latest counts.
+    pub fn end(&mut self, took: Duration) {
+        self.seconds = self.seconds.max(took.as_secs_f64());
+    }
+
+    /// Adds another count of the same time.
     pub fn add(&mut self, other: Self) {
+        self.seconds = self.seconds.max(other.seconds);
         self.bytes += other.bytes;
         self.microseconds.extend(other.microseconds);
         self.failed += other.failed;
