@@ -8,6 +8,7 @@
 mod address;
 mod backend;
 mod carry;
+mod claim;
 mod engine;
 mod load;
 mod measure;

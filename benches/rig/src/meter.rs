@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::claim;
 use crate::process::{self, Stat};
 
 /// A control group for one gateway; dropping it removes it.
@@ -39,7 +40,10 @@ impl Cgroup {
             let (at, kind) = (fields.nth(1)?, fields.next()?);
             (kind == "cgroup2").then_some(at)
         })?;
-        let directory = Path::new(mount).join(format!("pc-{}-gateway", std::process::id()));
+        for left in claim::left_behind(Path::new(mount), "gateway") {
+            dissolve(&left);
+        }
+        let directory = Path::new(mount).join(claim::name("gateway"));
         std::fs::create_dir(&directory).ok()?;
         let group = Self(directory);
         group.cpu()?;
@@ -72,15 +76,21 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // The processes were killed, but may take a moment to be gone.
-        for _ in 0..200 {
-            if std::fs::remove_dir(&self.0).is_ok() || !self.0.exists() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        eprintln!("bench: control group {} stays", self.0.display());
+        dissolve(&self.0);
     }
+}
+
+/// Ends whatever is in a group, and removes it.
+fn dissolve(group: &Path) {
+    for _ in 0..200 {
+        std::fs::write(group.join("cgroup.kill"), "1").ok();
+        if std::fs::remove_dir(group).is_ok() || !group.exists() {
+            return;
+        }
+        // What was killed takes a moment to be gone.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    eprintln!("bench: control group {} stays", group.display());
 }
 
 impl Meter<'_> {

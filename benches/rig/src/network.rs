@@ -14,6 +14,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
+use crate::claim;
+
 /// The gateway's address towards the clients.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
@@ -56,18 +58,15 @@ pub fn is_bench_client(ip: IpAddr) -> bool {
 impl Place {
     /// Returns the name of this process' namespace there.
     pub fn namespace(self) -> String {
-        self.namespace_of(std::process::id())
+        claim::name(self.name())
     }
 
-    fn namespace_of(self, process: u32) -> String {
-        format!(
-            "pc-{process}-{}",
-            match self {
-                Self::Client => "client",
-                Self::Gateway => "gateway",
-                Self::Server => "server",
-            }
-        )
+    fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Gateway => "gateway",
+            Self::Server => "server",
+        }
     }
 }
 
@@ -140,26 +139,11 @@ impl Drop for Network {
     }
 }
 
-/// Removes namespaces of a bench that was killed before it could.
+/// Removes namespaces of runs that were killed before they could.
 fn remove_stale() {
-    let Ok(entries) = std::fs::read_dir(NAMES) else {
-        return;
-    };
-    for name in entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-    {
-        let owner = name
-            .split('-')
-            .nth(1)
-            .and_then(|pid| pid.parse::<u32>().ok());
-        let Some(owner) =
-            owner.filter(|pid| PLACES.iter().any(|place| place.namespace_of(*pid) == name))
-        else {
-            continue;
-        };
-        if !Path::new(&format!("/proc/{owner}")).exists() {
-            remove(&name);
+    for place in PLACES {
+        for left in claim::left_behind(Path::new(NAMES), place.name()) {
+            left.file_name().and_then(|name| name.to_str()).map(remove);
         }
     }
 }

@@ -66,7 +66,6 @@ pub fn enter(entry: &Entry) -> anyhow::Result<()> {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    cgroup: Option<PathBuf>,
 }
 
 /// What connects a program with us.
@@ -110,10 +109,7 @@ impl Running {
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        Ok(Self {
-            child,
-            cgroup: cgroup.map(Path::to_owned),
-        })
+        Ok(Self { child })
     }
 
     /// Returns the process id.
@@ -143,9 +139,6 @@ impl Drop for Running {
             .filter_map(|id| Pid::from_raw(id.cast_signed()))
         {
             rustix::process::kill_process(member, Signal::KILL).ok();
-        }
-        if let Some(cgroup) = &self.cgroup {
-            std::fs::write(cgroup.join("cgroup.kill"), "1").ok();
         }
         self.child.wait().ok();
     }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::claim;
 use crate::engine;
 use crate::load::job::Mode;
 use crate::measure::{Circumstances, Sample, measure};
@@ -143,8 +144,11 @@ async fn rounds(options: &Options, tests: &[Test]) -> anyhow::Result<Report> {
 }
 
 fn temporary_directory(parent: &Path) -> anyhow::Result<TempDir> {
+    for left in claim::left_behind(parent, "bench-") {
+        std::fs::remove_dir_all(left).ok();
+    }
     let directory = tempfile::Builder::new()
-        .prefix(&format!("pc-{}-", std::process::id()))
+        .prefix(&claim::name("bench-"))
         .tempdir_in(parent)?;
     // Peers that drop their privilege must find their own directory within.
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
