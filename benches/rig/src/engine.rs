@@ -1,5 +1,6 @@
 //! The engine's own benches, which need no network: run where the product has some.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
@@ -9,10 +10,11 @@ use serde_json::Value;
 const PACKAGE: &str = "portcullis";
 
 /// Runs `cargo bench` for the product if it has benches; says whether they went well.
-pub fn bench() -> anyhow::Result<bool> {
+pub fn bench(workspace: &Path) -> anyhow::Result<bool> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(&cargo)
         .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(workspace)
         .output()
         .context("cannot run cargo")?;
     if !output.status.success() {
@@ -28,6 +30,7 @@ pub fn bench() -> anyhow::Result<bool> {
     println!();
     Ok(Command::new(&cargo)
         .args(["bench", "--package", PACKAGE, "--benches"])
+        .current_dir(workspace)
         .status()?
         .success())
 }

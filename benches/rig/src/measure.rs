@@ -100,6 +100,9 @@ pub async fn measure(peer: Peer, test: Test, around: &Circumstances<'_>) -> Samp
         Err(e) => return absent(e),
     };
     let mut job = test.kind.job(around.extent, setup.target, around.passive);
+    if !peer.must_succeed() {
+        job.tries = 3;
+    }
     if let Ability::Fewer(sessions, _) = peer.ability(test, around.passive) {
         job.idle = sessions;
     }

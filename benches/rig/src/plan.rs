@@ -212,6 +212,7 @@ impl Kind {
             idle,
             addresses,
             patience,
+            tries: 1,
         }
     }
 

@@ -204,12 +204,14 @@ impl Report {
         } else {
             "full"
         };
-        writeln!(
-            text,
-            "\nMedians of {} rounds ({extent}), in parentheses least and most.",
-            self.rounds
-        )
-        .ok();
+        match self.rounds {
+            1 => writeln!(text, "\nOne round ({extent}).").ok(),
+            n => writeln!(
+                text,
+                "\nMedians of {n} rounds ({extent}), in parentheses least and most."
+            )
+            .ok(),
+        };
         let lists = [("Notes", &self.notes), ("**The run failed**", &self.faults)];
         for (title, lines) in lists.into_iter().filter(|(_, lines)| !lines.is_empty()) {
             writeln!(text, "\n{title}:").ok();

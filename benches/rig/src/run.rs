@@ -53,6 +53,9 @@ pub struct Options {
     /// Our program.
     #[arg(long, value_name = "FILE", default_value = "target/release/portcullis")]
     portcullis: PathBuf,
+    /// Where our source is.
+    #[arg(long, value_name = "DIRECTORY", default_value = ".", hide = true)]
+    workspace: PathBuf,
 }
 
 /// Runs until done or interrupted; says whether all went well.
@@ -82,7 +85,11 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         std::fs::write(file, text + "\n")
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let engine_went_well = if engine { engine::bench()? } else { true };
+    let engine_went_well = if engine {
+        engine::bench(&options.workspace)?
+    } else {
+        true
+    };
     Ok(engine_went_well && report.faults().is_empty())
 }
 
@@ -116,7 +123,15 @@ async fn rounds(options: &Options, tests: &[Test]) -> anyhow::Result<Report> {
     let mut absent = BTreeSet::new();
     for round in 1..=rounds {
         for &test in tests {
-            for &peer in &options.peers {
+            // Another peer begins each round, so that none always follows the same one.
+            let turn = (round as usize - 1) % options.peers.len().max(1);
+            for &peer in options
+                .peers
+                .iter()
+                .cycle()
+                .skip(turn)
+                .take(options.peers.len())
+            {
                 if absent.contains(&peer) || report.gave_up(test, peer) {
                     continue;
                 }

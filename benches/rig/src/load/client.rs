@@ -68,6 +68,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Says whether nobody listened.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Control { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
     /// Says whether a byte was wrong, seen here or by the server.
     pub fn is_wrong_byte(&self) -> bool {
         match self {
@@ -228,13 +233,15 @@ impl Client {
             during: during.to_owned(),
             patience: self.patience,
         })?;
-        // A broken upload has its reason in the reply.
-        let reply = self.expect(during, "226").await;
-        carried.map_err(|source| Failure::Data {
-            during: during.to_owned(),
-            source,
-        })?;
-        reply.map(drop)
+        // A server that saw a wrong byte breaks the upload and says so in its reply.
+        match (carried, self.expect(during, "226").await) {
+            (_, Err(reply)) if reply.is_wrong_byte() => Err(reply),
+            (Err(source), _) => Err(Failure::Data {
+                during: during.to_owned(),
+                source,
+            }),
+            (Ok(()), reply) => reply.map(drop),
+        }
     }
 
     fn listen(&mut self) -> io::Result<TcpListener> {

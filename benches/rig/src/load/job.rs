@@ -19,6 +19,8 @@ pub struct Job {
     pub addresses: usize,
     /// Longest time for one operation, in seconds.
     pub patience: u64,
+    /// How often a login may be tried while preparing: mod_proxy drops one now and then.
+    pub tries: u32,
 }
 
 /// How a client asks for data connections.

@@ -82,17 +82,15 @@ fn reach(job: &Job) -> anyhow::Result<()> {
         .build()?;
     runtime.block_on(async {
         let deadline = Instant::now() + START;
+        let mut tries = job.tries;
         loop {
             match Client::log_in(job.target, None, START).await {
                 Ok(client) => return Ok(client.quit().await?),
-                Err(Failure::Control { source, .. })
-                    if source.kind() == std::io::ErrorKind::ConnectionRefused
-                        && Instant::now() < deadline =>
-                {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                Err(e) => return Err(e.into()),
+                Err(failure) if failure.is_refused() && Instant::now() < deadline => {}
+                Err(_) if tries > 1 => tries -= 1,
+                Err(failure) => return Err(failure.into()),
             }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
 }

@@ -63,7 +63,7 @@ async fn open(job: &Job, numbers: impl Iterator<Item = usize>) -> Result<Vec<Cli
         let (turns, job) = (Arc::clone(&turns), job.clone());
         opening.spawn(async move {
             let _turn = turns.acquire().await;
-            log_in(&job, number).await
+            log_in_at_last(&job, number).await
         });
     }
     let mut open = Vec::new();
@@ -71,6 +71,15 @@ async fn open(job: &Job, numbers: impl Iterator<Item = usize>) -> Result<Vec<Cli
         open.push(client.expect("a login of the load panicked")?);
     }
     Ok(open)
+}
+
+async fn log_in_at_last(job: &Job, number: usize) -> Result<Client, Failure> {
+    for _ in 1..job.tries {
+        if let Ok(client) = log_in(job, number).await {
+            return Ok(client);
+        }
+    }
+    log_in(job, number).await
 }
 
 async fn log_in(job: &Job, number: usize) -> Result<Client, Failure> {
