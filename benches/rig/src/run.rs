@@ -80,7 +80,9 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
             _ = hangup.recv() => bail!("hung up"),
         }
     })?;
-    print!("{}", report.markdown());
+    if !tests.is_empty() {
+        print!("{}", report.markdown());
+    }
     if let Some(file) = &options.json {
         let text = serde_json::to_string_pretty(&report.json())?;
         std::fs::write(file, text + "\n")
