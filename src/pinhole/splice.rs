@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
 use rustix::pipe::{
     PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice,
 };
@@ -65,7 +66,7 @@ impl Pipe {
 
     /// Moves what a socket has into the pipe, which must be empty; 0 at the end of the stream.
     pub(super) fn fill(&mut self, from: impl AsFd) -> io::Result<usize> {
-        let Some(ends) = &self.ends else { return Ok(0) };
+        let ends = self.ends.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         match splice(from, None, &ends.write, None, ends.size, flags) {
             Ok(moved) => {
@@ -78,7 +79,7 @@ impl Pipe {
 
     /// Moves what is inside to a socket, as much as it takes.
     pub(super) fn drain(&mut self, to: impl AsFd) -> io::Result<usize> {
-        let Some(ends) = &self.ends else { return Ok(0) };
+        let ends = self.ends.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         match splice(&ends.read, None, to, None, self.filled, flags) {
             Ok(moved) => {
@@ -89,8 +90,8 @@ impl Pipe {
         }
     }
 
-    fn failed(&mut self, error: rustix::io::Errno) -> io::Error {
-        if error != rustix::io::Errno::AGAIN {
+    fn failed(&mut self, error: Errno) -> io::Error {
+        if !matches!(error, Errno::AGAIN | Errno::INTR) {
             self.ends = None;
         }
         error.into()
