@@ -20,7 +20,7 @@ Examples:
   portcullis ctl status
   portcullis ctl sessions --format json | jq '.[].client'
   portcullis ctl kill 4k7qz2m5x3ab
-  portcullis ctl drain && systemctl stop portcullis";
+  portcullis ctl drain";
 
 /// Asks and tells a running gateway.
 #[derive(Debug, Clone, clap::Args)]

@@ -20,7 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   portcullis run --listen 127.0.0.1:2121 --upstream 10.0.0.5:21
       Without a file, without root; the journal goes to standard output.
-  portcullis run --listen '*:21' --upstream ftp.example.com --advertise 203.0.113.10 --journal ftp.jsonl
+  portcullis run --listen '*:21' --upstream ftp.example.com --advertise 203.0.113.10
       Behind a NAT whose outer address is 203.0.113.10. Let ports 21 and 21000-21015 in.
   portcullis run --config portcullis.yaml
       With a file; /etc/portcullis/portcullis.yaml is read when nothing is said.
@@ -42,8 +42,13 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Where clients arrive: '*:21' (IPv4 and IPv6), 192.0.2.1:21, '[2001:db8::1]:21'; may be repeated
-    #[arg(short, long, value_name = "ADDR")]
+    /// Where clients arrive; may be repeated
+    #[arg(
+        short,
+        long,
+        value_name = "ADDR",
+        help = "Where clients arrive: '*:21' (IPv4 and IPv6), 192.0.2.1:21, '[2001:db8::1]:21'; may be repeated"
+    )]
     pub listen: Vec<String>,
 
     /// The FTP server behind: 10.0.0.5:21, ftp.example.com; others, for when it fails, by repeating

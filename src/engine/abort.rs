@@ -127,7 +127,9 @@ impl Session {
         let code = reply.code().get();
         let ends_a_transfer = matches!(code, 225 | 226 | 250 | 425 | 426 | 450..=452 | 550..=553);
         if abort.answered {
-            if ends_a_transfer {
+            // A server that refused ABOR at once still owes the transfer's final.
+            let surplus = ends_a_transfer && !self.dialogue.owes_transfer();
+            if surplus {
                 self.report(
                     step,
                     Event::ProtocolViolation {
@@ -136,9 +138,9 @@ impl Session {
                     },
                 );
             }
-            return ends_a_transfer;
+            return surplus;
         }
-        if code == 200 {
+        if code == 200 && matches!(self.dialogue.front(), Some(Pending::Abort)) {
             // The fence was answered and ABOR was not: its final is made up for.
             self.dialogue.forget_abort();
             self.report(

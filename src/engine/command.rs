@@ -21,6 +21,7 @@ impl Session {
         if self.phase != Phase::Talking
             || self.gate.is_some()
             || self.quitting
+            || self.farewell.is_some()
             || self.abort.is_some()
         {
             return true;
@@ -41,19 +42,26 @@ impl Session {
         }
         let command = match self.stash.take() {
             Some(command) => *command,
-            None => match self.client.next_line() {
-                None => return false,
-                Some(line) => match self.parse(step, line) {
+            None => {
+                if !self.has_token(step) {
+                    return false;
+                }
+                let Some(line) = self.client.next_line() else {
+                    return false;
+                };
+                // Every line counts, also one that is no command.
+                self.tokens -= 1.0;
+                match self.parse(step, line) {
                     None => return true,
                     Some(command) => command,
-                },
-            },
+                }
+            }
         };
         let overtakes = matches!(
             command.verb,
             Verb::Abor | Verb::Stat | Verb::Noop | Verb::Quit
         );
-        if (self.in_transfer() && !overtakes) || !self.take_token(step) {
+        if self.in_transfer() && !overtakes {
             self.stash = Some(Box::new(command));
             return false;
         }
@@ -61,16 +69,17 @@ impl Session {
         true
     }
 
-    fn take_token(&mut self, step: &Step) -> bool {
+    /// Tells whether something came that the command rate does not let be read yet.
+    pub(super) fn is_starved(&self) -> bool {
+        self.tokens < 1.0 && !self.client.is_fresh()
+    }
+
+    fn has_token(&mut self, step: &Step) -> bool {
         let rate = self.settings.commands_per_second as f32;
         let gained = step.now.mono.saturating_sub(self.tokens_at).as_secs_f32() * rate;
         self.tokens = (self.tokens + gained).min(burst(&self.settings));
         self.tokens_at = step.now.mono;
-        if self.tokens < 1.0 {
-            return false;
-        }
-        self.tokens -= 1.0;
-        true
+        self.tokens >= 1.0
     }
 
     fn parse(&mut self, step: &mut Step, line: Result<Line, FrameFault>) -> Option<Command> {

@@ -93,6 +93,16 @@ impl Dialogue {
         self.iter().any(|entry| !matches!(entry, Pending::Ready(_)))
     }
 
+    /// Tells whether the upstream owes the running transfer's final reply.
+    pub(super) fn owes_transfer(&self) -> bool {
+        self.iter().any(|entry| *entry == Pending::Transfer)
+    }
+
+    /// Tells whether the upstream owes an answer to QUIT and to nothing else.
+    pub(super) fn owes_only_quit(&self) -> bool {
+        self.first == Some(Pending::Client(Verb::Quit))
+    }
+
     /// Takes the next reply that is known and whose turn has come.
     pub(super) fn take_ready(&mut self) -> Option<Vec<u8>> {
         if !matches!(self.first, Some(Pending::Ready(_))) {
@@ -132,11 +142,22 @@ impl Dialogue {
         self.remove(index)
     }
 
-    /// Replaces the running transfer's entry, because the client has its answer, or was never sent one.
-    pub(super) fn swallow_transfer(&mut self) {
-        for entry in self.first.iter_mut().chain(self.rest.iter_mut()) {
-            if *entry == Pending::Transfer {
-                *entry = Pending::Ours(Purpose::Swallow);
+    /// Answers the running transfer ourselves, in its turn; what the upstream still says of it will be swallowed.
+    pub(super) fn answer_transfer(&mut self, reply: Vec<u8>) {
+        let Some(index) = self.iter().position(|entry| *entry == Pending::Transfer) else {
+            return;
+        };
+        let swallowed = Pending::Ours(Purpose::Swallow);
+        match index.checked_sub(1) {
+            None => {
+                self.first = Some(Pending::Ready(reply));
+                self.rest.push_front(swallowed);
+            }
+            Some(index) => {
+                self.rest.insert(index, Pending::Ready(reply));
+                if let Some(entry) = self.rest.get_mut(index + 1) {
+                    *entry = swallowed;
+                }
             }
         }
     }

@@ -29,10 +29,12 @@ impl Session {
             why,
         });
         transfer.preliminary = None;
-        if transfer.success.take().is_none() {
-            self.dialogue.swallow_transfer();
+        if transfer.success.take().is_some() {
+            self.say(step, reply);
+        } else {
+            self.dialogue.answer_transfer(reply.into_emitted());
+            self.flush_ready(step);
         }
-        self.say(step, reply);
         self.end_data(step, Manner::Drop);
     }
 
@@ -167,10 +169,7 @@ impl Session {
         } else if let Some(reply) = success {
             self.confirm(step, reply);
         }
-        if let Some(farewell) = self.farewell.take() {
-            let (words, reason) = *farewell;
-            self.finish(step, Some(words), reason);
-        }
+        self.take_leave(step);
     }
 
     /// Uses up what was negotiated, without a transfer.

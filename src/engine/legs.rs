@@ -115,6 +115,15 @@ impl Transfer {
         }
     }
 
+    /// Tells whether both legs are connected, so that a relay can carry.
+    pub(super) fn is_joined(&self) -> bool {
+        let up = |leg: &Leg| match leg {
+            Leg::Awaits(hole) => hole.as_ref().is_some_and(|hole| hole.used.is_some()),
+            Leg::Dials { dial, .. } => *dial == Dial::Up,
+        };
+        up(&self.legs.client) && up(&self.legs.upstream)
+    }
+
     pub(super) fn direction(&self) -> Option<Direction> {
         self.command
             .as_ref()

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
+use memchr::memmem;
 
 use super::dialogue::{Pending, Purpose};
 use super::fault::{ClientFault, OwnFault, UpstreamFault};
@@ -227,7 +228,7 @@ impl Session {
         let own_words =
             (asked_passive == passive && code >= 400) || (400..500).contains(&code) || code == 530;
         let reply = if own_words {
-            reply
+            self.without_addresses(reply)
         } else {
             UpstreamFault::NoDataMode.reply()
         };
@@ -242,7 +243,10 @@ impl Session {
         match (&transfer.legs.client, reply) {
             (Leg::Awaits(_), _) => self.reserve(step, Side::Client),
             // The upstream's own words to the client's own question.
-            (Leg::Dials { .. }, Some(reply)) => self.offer(step, reply),
+            (Leg::Dials { .. }, Some(reply)) => {
+                let reply = self.without_addresses(reply);
+                self.offer(step, reply)
+            }
             (Leg::Dials { .. }, None) => self.offer(step, Reply::new(200, "Data port noted.")),
         }
     }
@@ -402,6 +406,24 @@ impl Session {
             self.spend(step, CloseReason::NegotiationFailed);
         }
         self.say_in_turn(step, OwnFault::NoPinhole(why).reply());
+    }
+}
+
+impl Session {
+    /// Keeps the upstream's own words about a data connection, unless they tell an address behind us.
+    fn without_addresses(&self, reply: Reply) -> Reply {
+        let tells = [self.upstream.ip(), self.gateway.ip()].iter().any(|ip| {
+            let dotted = ip.to_string();
+            let commas = dotted.replace('.', ",");
+            [dotted, commas]
+                .iter()
+                .any(|form| memmem::find(reply.as_bytes(), form.as_bytes()).is_some())
+        });
+        match (tells, reply.is_success()) {
+            (false, _) => reply,
+            (true, true) => Reply::new(reply.code().get(), "Data port noted."),
+            (true, false) => UpstreamFault::NoDataMode.reply(),
+        }
     }
 }
 

@@ -9,12 +9,21 @@ use crate::ftp::feature::{feature_verb, filter_feat};
 use crate::ftp::{FrameFault, Line, Reply, ReplyFault, Verb};
 
 impl Session {
-    /// Tells whether no line of the upstream may be taken: a pinhole opens, or the client's port is dialled.
+    /// Tells whether no line of the upstream may be taken: a pinhole opens, the client's port is dialled, a 2xx
+    /// waits for the data.
     pub(super) fn upstream_held(&self) -> bool {
         self.gate.is_some()
+            || self.final_held()
             || self.transfer.as_deref().is_some_and(|transfer| {
                 matches!(transfer.stage, Stage::Opening(_)) || transfer.preliminary.is_some()
             })
+    }
+
+    /// Tells whether the upstream's 2xx to the transfer command waits for the data: no later reply may overtake it.
+    pub(super) fn final_held(&self) -> bool {
+        self.transfer
+            .as_deref()
+            .is_some_and(|transfer| transfer.success.is_some())
     }
 
     /// Handles one line of the upstream.
@@ -52,6 +61,15 @@ impl Session {
         if self.surplus_after_abort(step, &reply) {
             return;
         }
+        let passive = matches!(
+            self.dialogue.front(),
+            Some(Pending::Ours(Purpose::Epsv | Purpose::Pasv))
+        );
+        if (227..=229).contains(&reply.code().get()) && !passive {
+            // An address that nothing had asked for is told to nobody, whatever it claims to answer.
+            let words = UpstreamFault::Violation.reply();
+            return self.violation(step, Side::Upstream, Violation::UnaskedReply, Some(words));
+        }
         let marked = self.transfer.as_deref().is_some_and(|transfer| {
             transfer
                 .command
@@ -79,7 +97,6 @@ impl Session {
             // `take_answered` passes over replies of our own.
             Some(Pending::Ready(bytes)) => self.dialogue.push(Pending::Ready(bytes)),
         }
-        self.flush_ready(step);
     }
 
     fn greeting(&mut self, step: &mut Step, reply: Reply) {
@@ -127,6 +144,10 @@ impl Session {
                 let filtered = filter_feat(&reply, |feature| self.offers(feature_verb(feature)));
                 return self.say(step, filtered);
             }
+            Verb::Quit if self.dialogue.owes_transfer() => {
+                let words = UpstreamFault::GoneInTransfer.reply();
+                return self.leave(step, words, SessionEnd::Quit);
+            }
             Verb::Quit => return self.finish(step, Some(reply), SessionEnd::Quit),
             _ => {}
         }
@@ -142,7 +163,11 @@ impl Session {
         self.asked_user = asked;
         match code {
             230 | 232 => self.login(step),
-            200..400 => self.logged_in = false,
+            200..400 => {
+                if std::mem::take(&mut self.logged_in) {
+                    self.login_since = step.now.mono;
+                }
+            }
             _ if !self.logged_in => self.report(step, Event::LoginFailed { code }),
             _ => {}
         }

@@ -48,6 +48,14 @@ pub(super) enum Gate {
     ClientDial,
 }
 
+/// The last words of a session that only waits for its running transfer.
+#[derive(Debug)]
+pub(super) struct Farewell {
+    words: Reply,
+    reason: SessionEnd,
+    pub(super) since: Duration,
+}
+
 /// What is known of the upstream's EPSV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EpsvSupport {
@@ -83,7 +91,7 @@ pub struct Session {
     pub(super) quitting: bool,
     pub(super) draining: bool,
     /// The upstream's last words, or ours in its place, to be said when the running transfer is over.
-    pub(super) farewell: Option<Box<(Reply, SessionEnd)>>,
+    pub(super) farewell: Option<Box<Farewell>>,
     pub(super) client: Lane,
     pub(super) server: Lane,
     pub(super) assembler: ReplyAssembler,
@@ -334,20 +342,25 @@ impl Session {
     }
 
     /// Moves both lanes until neither can go on.
+    ///
+    /// The client's lane goes first, so that what one line of the upstream sets free is done before its next line: else
+    /// it would matter whether both arrived in one chunk.
     fn pump(&mut self, step: &mut Step) {
         while self.is_talkative() && self.gate.is_none() {
-            if !self.upstream_held()
-                && let Some(line) = self.server.next_line()
-            {
-                self.upstream_line(step, line);
+            self.flush_ready(step);
+            if self.client_step(step) {
                 continue;
             }
-            if !self.client_step(step) {
+            if self.upstream_held() {
                 break;
+            }
+            match self.server.next_line() {
+                Some(line) => self.upstream_line(step, line),
+                None => break,
             }
         }
         if self.is_talkative() && self.gate.is_none() {
-            if self.stash.is_none() && !self.client_held() {
+            if self.stash.is_none() && !self.client_held() && !self.is_starved() {
                 self.client.drained(step.now.mono);
             }
             self.settle(step);
@@ -365,17 +378,20 @@ impl Session {
     fn settle(&mut self, step: &mut Step) {
         let carrying = self.is_carrying();
         if self.server.is_closed() && !self.upstream_held() && self.farewell.is_none() {
-            let (fault, reason) = match (self.quitting, carrying) {
-                (true, _) => (Reply::new(221, "Goodbye."), SessionEnd::Quit),
-                (false, true) => (
+            let (words, reason) = if self.dialogue.owes_only_quit() {
+                (Reply::new(221, "Goodbye."), SessionEnd::Quit)
+            } else if carrying {
+                (
                     UpstreamFault::GoneInTransfer.reply(),
                     SessionEnd::UpstreamClosed,
-                ),
-                (false, false) => (UpstreamFault::Gone.reply(), SessionEnd::UpstreamClosed),
+                )
+            } else {
+                (UpstreamFault::Gone.reply(), SessionEnd::UpstreamClosed)
             };
-            self.leave(step, fault, reason);
+            self.leave(step, words, reason);
         } else if self.client.is_closed()
             && self.stash.is_none()
+            && !self.is_starved()
             && !self.client_held()
             && !self.dialogue.awaits_upstream()
             && !carrying
@@ -396,11 +412,24 @@ impl Session {
 
     /// Ends the session with these words, but lets a running relay deliver what it has first.
     pub(super) fn leave(&mut self, step: &mut Step, words: Reply, reason: SessionEnd) {
-        if self.is_carrying() {
-            self.farewell = Some(Box::new((words, reason)));
+        if self.farewell.is_some() {
+            // The first words hold.
+        } else if self.is_carrying() {
+            self.farewell = Some(Box::new(Farewell {
+                words,
+                reason,
+                since: step.now.mono,
+            }));
             self.linger(step);
         } else {
             self.finish(step, Some(words), reason);
+        }
+    }
+
+    /// Says the last words that were waiting, if there are any, and ends the session.
+    pub(super) fn take_leave(&mut self, step: &mut Step) {
+        if let Some(farewell) = self.farewell.take() {
+            self.finish(step, Some(farewell.words), farewell.reason);
         }
     }
 
@@ -476,7 +505,7 @@ impl Session {
 
     /// Sends a reply of our own in its turn among the replies that are still awaited.
     pub(super) fn say_in_turn(&mut self, step: &mut Step, reply: Reply) {
-        if self.dialogue.is_empty() {
+        if self.dialogue.is_empty() && !self.final_held() {
             self.say(step, reply);
         } else {
             self.dialogue.push(Pending::Ready(reply.into_emitted()));
@@ -485,7 +514,9 @@ impl Session {
 
     /// Sends the replies whose turn has come.
     pub(super) fn flush_ready(&mut self, step: &mut Step) {
-        while let Some(bytes) = self.dialogue.take_ready() {
+        while !self.final_held()
+            && let Some(bytes) = self.dialogue.take_ready()
+        {
             step.out.push(Output::Send {
                 to: Side::Client,
                 bytes,
@@ -526,7 +557,8 @@ impl Session {
     fn record_accepted(&mut self, step: &mut Step) {
         match self.gate.take() {
             Some(Gate::Pinhole(side)) => self.pinhole_recorded(step, side),
-            Some(Gate::Session | Gate::Launch | Gate::ClientDial) | None => {}
+            Some(Gate::Launch) => self.launched(),
+            Some(Gate::Session | Gate::ClientDial) | None => {}
         }
     }
 

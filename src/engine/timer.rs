@@ -29,6 +29,8 @@ enum Deadline {
     AfterBreak,
     /// The second final after ABOR.
     Abort,
+    /// The session only waits for a transfer whose legs are not there yet.
+    Farewell,
 }
 
 impl Deadline {
@@ -44,6 +46,7 @@ impl Deadline {
             Deadline::UpstreamWords => "upstream's refusal",
             Deadline::AfterBreak => "upstream's final after a break",
             Deadline::Abort => "second final after ABOR",
+            Deadline::Farewell => "last transfer",
         }
     }
 }
@@ -64,16 +67,24 @@ impl Session {
     }
 
     pub(super) fn time_passed(&mut self, step: &mut Step) {
-        let mut due = None;
-        let now = step.now.mono;
+        let mut last = None;
+        // Several may be over at once. What expires takes its own cause away, so none comes up twice.
+        while let Some(due) = self.earliest_due(step.now.mono)
+            && last != Some(due)
+        {
+            last = Some(due);
+            self.expire(step, due.1);
+        }
+    }
+
+    fn earliest_due(&self, now: Duration) -> Option<(Duration, Deadline)> {
+        let mut due: Option<(Duration, Deadline)> = None;
         self.deadlines(|at, deadline| {
             if at <= now && due.is_none_or(|(earliest, _)| at < earliest) {
                 due = Some((at, deadline));
             }
         });
-        if let Some((_, deadline)) = due {
-            self.expire(step, deadline);
-        }
+        due
     }
 
     /// The table. A deadline stands here as long as its cause does.
@@ -86,6 +97,13 @@ impl Session {
             return;
         }
         let timeouts = &self.settings.timeouts;
+        if let Some(farewell) = &self.farewell {
+            // A relay that carries ends by itself, within the shell's linger time.
+            if !self.transfer.as_deref().is_some_and(Transfer::is_joined) {
+                say(farewell.since + timeouts.linger, Deadline::Farewell);
+            }
+            return;
+        }
         if !self.logged_in {
             say(self.login_since + timeouts.login, Deadline::Login);
         } else if self.dialogue.is_empty() && !self.in_transfer() {
@@ -94,7 +112,7 @@ impl Session {
         if let Some(begun) = self.client.begun() {
             say(begun + timeouts.command, Deadline::Line);
         }
-        if self.stash.is_some() && !self.client_held() && !self.in_transfer() {
+        if self.stash.is_none() && self.is_starved() && !self.client_held() {
             say(self.next_token_at(), Deadline::Rate);
         }
         if let Some(abort) = &self.abort
@@ -200,9 +218,10 @@ impl Session {
                 SessionEnd::CommandTimeout,
             ),
             Deadline::Reply => self.abort_unanswered(step),
-            // The pump takes the stashed command by itself now.
+            // The pump takes the next line by itself now.
             Deadline::Rate => {}
             Deadline::Abort => self.fence(step),
+            Deadline::Farewell => self.take_leave(step),
             Deadline::NoCommand => self.spend(step, CloseReason::NoCommand),
             Deadline::Unused(side) => self.nobody_dialled(step, side),
             Deadline::UpstreamWords => {

@@ -104,8 +104,6 @@ impl Session {
         };
         transfer.relay = Relay::Asked;
         let direction = transfer.direction().unwrap_or(Direction::Download);
-        self.rest = None;
-        self.rest_stale = false;
         self.renaming = false;
         if let Some(to) = dial {
             self.gate(
@@ -117,6 +115,9 @@ impl Session {
                     to,
                 },
             );
+        }
+        if dial.is_none() {
+            self.launched();
         }
         self.ask(step, command.into_emitted(), Pending::Transfer);
         if let Some(to) = dial {
@@ -134,9 +135,18 @@ impl Session {
         });
     }
 
+    /// The transfer command goes out, and with it the REST before it.
+    pub(super) fn launched(&mut self) {
+        self.rest = None;
+        self.rest_stale = false;
+    }
+
     /// The record of our dial was refused: the command was never sent, nothing was started.
     pub(super) fn launch_unrecorded(&mut self, step: &mut Step) {
         self.dialogue.forget_transfer();
+        if let Some(verb) = self.running_verb() {
+            self.spoil_rest(verb);
+        }
         if let Some(transfer) = self.transfer.as_deref_mut() {
             transfer.relay = Relay::NotAsked;
             transfer.command = None;
