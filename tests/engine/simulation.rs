@@ -4,6 +4,7 @@
 //! its seed and everything that was said are printed; `PORTCULLIS_SEED` runs that one alone.
 
 pub mod client;
+mod data;
 mod dice;
 pub mod script;
 pub mod server;

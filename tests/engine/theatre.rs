@@ -14,7 +14,7 @@ use portcullis::engine::{
 };
 use portcullis::ftp::Verb;
 
-use crate::watch::Watch;
+use super::watch::Watch;
 
 /// What the upstream says to the oldest command that it owes a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

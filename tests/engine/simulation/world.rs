@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    DialError, Direction, Input, Manner, Outcome, Output, PinholeId, Session, SessionFacts,
-    Settings, Side, Time, TransferId, Usage, Wall,
+    Input, Manner, Outcome, Output, PinholeId, Session, SessionFacts, Settings, Side, Time,
+    TransferId, Wall,
 };
 
 use super::client::{Client, Deed};
+use super::data::Data;
 use super::dice::Dice;
 use super::server::{Act, Server};
 use crate::stage::{GATEWAY, UPSTREAM};
 use crate::watch::Watch;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wire {
+pub(super) enum Wire {
     ClientToGateway,
     GatewayToClient,
     GatewayToServer,
@@ -25,7 +26,7 @@ enum Wire {
 }
 
 #[derive(Debug)]
-enum Event {
+pub(super) enum Event {
     Arrives(Wire, Vec<u8>),
     HungUp(Wire),
     UpstreamUp,
@@ -48,19 +49,9 @@ struct Hole {
     open: bool,
 }
 
-/// The one data connection that there may be.
-#[derive(Debug, Default)]
-struct Data {
-    up: [bool; 2],
-    relay: Option<(TransferId, Direction)>,
-    /// What each side has to send, and its end.
-    offered: [Option<Vec<u8>>; 2],
-    scheduled: bool,
-}
-
 pub struct World {
     dice: Dice,
-    now: u64,
+    pub(super) now: u64,
     queue: BTreeMap<(u64, u64), Event>,
     order: u64,
     /// When the last thing sent on each wire arrives.
@@ -68,11 +59,11 @@ pub struct World {
     latency: u64,
     pub session: Session,
     pub watch: Watch,
-    facts: VecDeque<Input<'static>>,
+    pub(super) facts: VecDeque<Input<'static>>,
     holes: Vec<Hole>,
     next_port: u16,
-    data: Data,
-    server_listens: Option<u16>,
+    pub(super) data: Data,
+    pub(super) server_listens: Option<u16>,
     server_line: Vec<u8>,
     pub client: Client,
     pub server: Server,
@@ -133,12 +124,12 @@ impl World {
         );
     }
 
-    fn after(&mut self, delay: u64, event: Event) {
+    pub(super) fn after(&mut self, delay: u64, event: Event) {
         self.order += 1;
         self.queue.insert((self.now + delay, self.order), event);
     }
 
-    fn jitter(&mut self) -> u64 {
+    pub(super) fn jitter(&mut self) -> u64 {
         let most = self.latency;
         self.dice.below(most)
     }
@@ -210,18 +201,7 @@ impl World {
                 self.joined(side);
             }
             Event::Carried(transfer) => self.carried(transfer),
-            Event::Lingered(transfer) => {
-                let idle = !self.data.scheduled && self.data.up == [true, true];
-                let same = self
-                    .data
-                    .relay
-                    .is_some_and(|(running, _)| running == transfer);
-                match (same, idle) {
-                    (false, _) => {}
-                    (true, true) => self.break_off(Outcome::LingerOver),
-                    (true, false) => self.after(1_000_000, Event::Lingered(transfer)),
-                }
-            }
+            Event::Lingered(transfer) => self.lingered(transfer),
             Event::Wake => {
                 let now = Duration::from_micros(self.now);
                 if self.session.next_wake().is_some_and(|wake| wake.at <= now) {
@@ -250,33 +230,6 @@ impl World {
         }
     }
 
-    /// One of our dials arrives: somebody listens there, or not.
-    fn answered(&mut self, transfer: TransferId, side: Side, to: SocketAddr) {
-        let listens = match side {
-            Side::Client => self.client.listens == Some(to),
-            Side::Upstream => self.server_listens == Some(to.port()),
-        };
-        let why = DialError::Refused;
-        if listens {
-            self.tell(Input::DataDialled { transfer, side });
-            self.joined(side);
-        } else {
-            self.tell(Input::DataDialFailed {
-                transfer,
-                side,
-                why,
-            });
-        }
-    }
-
-    fn joined(&mut self, side: Side) {
-        self.data.up[side as usize] = true;
-        if side == Side::Upstream {
-            let acts = self.server.connected();
-            self.server_does(acts);
-        }
-    }
-
     fn client_does(&mut self, deeds: Vec<Deed>) {
         for deed in deeds {
             match deed {
@@ -294,7 +247,7 @@ impl World {
         }
     }
 
-    fn server_does(&mut self, acts: Vec<Act>) {
+    pub(super) fn server_does(&mut self, acts: Vec<Act>) {
         let delay = self.server.personality.delay;
         for act in acts {
             match act {
@@ -322,90 +275,13 @@ impl World {
         }
     }
 
-    /// Begins to carry when there are a relay, both ends and something to carry.
-    fn carry(&mut self) {
-        let Some((transfer, direction)) = self.data.relay else {
-            return;
-        };
-        let ready = self.data.offered[direction.source() as usize].is_some();
-        if ready && self.data.up == [true, true] && !self.data.scheduled {
-            self.data.scheduled = true;
-            let delay = self.jitter() * 5;
-            self.after(delay, Event::Carried(transfer));
-        }
-    }
-
-    fn carried(&mut self, transfer: TransferId) {
-        if self
-            .data
-            .relay
-            .is_none_or(|(running, _)| running != transfer)
-        {
-            return;
-        }
-        let direction = self.data.relay.take().map(|(_, direction)| direction);
-        let direction = direction.expect("just seen");
-        let content = self.data.offered[direction.source() as usize]
-            .take()
-            .unwrap_or_default();
-        self.log
-            .push(format!("{} carried {} bytes", self.now, content.len()));
-        let usage = usage(direction, content.len(), Outcome::Complete);
-        self.data = Data::default();
-        match direction {
-            Direction::Download => self.client.received(content, true),
-            Direction::Upload => {
-                let acts = self.server.data_ended(&content, true);
-                self.server_does(acts);
-            }
-        }
-        self.tell(Input::DataFinished { transfer, usage });
-    }
-
-    /// Ends the relay before its time: the receiver gets a part, or nothing when it was never joined.
-    fn cut(&mut self) -> Option<(TransferId, Usage)> {
-        let (transfer, direction) = self.data.relay.take()?;
-        let mut content = self.data.offered[direction.source() as usize]
-            .take()
-            .unwrap_or_default();
-        content.truncate(content.len() / 2);
-        let up = std::mem::take(&mut self.data).up;
-        if up != [true, true] {
-            content.clear();
-        }
-        let usage = usage(direction, content.len(), Outcome::Aborted);
-        if direction == Direction::Download && up == [true, true] {
-            self.client.received(content.clone(), false);
-        }
-        if up[Side::Upstream as usize] {
-            let acts = self.server.data_ended(&content, false);
-            self.server_does(acts);
-        }
-        Some((transfer, usage))
-    }
-
-    fn break_off(&mut self, outcome: Outcome) {
-        if self.data.up == [true, true]
-            && let Some((transfer, direction)) = self.data.relay.take()
-        {
-            let usage = usage(direction, 0, outcome);
-            self.data = Data::default();
-            self.facts
-                .push_back(Input::DataFinished { transfer, usage });
-            if direction == Direction::Download {
-                self.client.received(Vec::new(), false);
-            }
-            self.tell_rest();
-        }
-    }
-
     /// Hands one fact in, performs what comes out, and hands in the facts that follow at once.
-    fn tell(&mut self, input: Input<'_>) {
+    pub(super) fn tell(&mut self, input: Input<'_>) {
         self.give(input);
         self.tell_rest();
     }
 
-    fn tell_rest(&mut self) {
+    pub(super) fn tell_rest(&mut self) {
         while let Some(fact) = self.facts.pop_front() {
             self.give(fact);
         }
@@ -511,24 +387,5 @@ impl World {
     /// Pinholes that are reserved, open or used and not closed.
     pub fn holes(&self) -> usize {
         self.holes.len()
-    }
-}
-
-fn usage(direction: Direction, bytes: usize, outcome: Outcome) -> Usage {
-    let bytes = bytes as u64;
-    Usage {
-        bytes_up: if direction == Direction::Upload {
-            bytes
-        } else {
-            0
-        },
-        bytes_down: if direction == Direction::Download {
-            bytes
-        } else {
-            0
-        },
-        wrong_direction: 0,
-        unacknowledged: 0,
-        outcome,
     }
 }
