@@ -138,6 +138,18 @@ pub fn machine_busy() -> Duration {
     from_ticks([0, 1, 2, 5, 6].iter().filter_map(|&i| fields.get(i)).sum())
 }
 
+/// Returns how many packets the kernel has dropped since its start because too many waited for a processor.
+pub fn dropped_packets() -> u64 {
+    let text = std::fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default();
+    // One line per processor, hexadecimal; the second column counts drops.
+    let drops = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1));
+    drops
+        .filter_map(|count| u64::from_str_radix(count, 16).ok())
+        .sum()
+}
+
 fn from_ticks(ticks: u64) -> Duration {
     Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }

@@ -12,6 +12,7 @@ use crate::claim;
 use crate::engine;
 use crate::load::job::Mode;
 use crate::measure::{Circumstances, Sample, measure};
+use crate::meter;
 use crate::network::Network;
 use crate::peer::{Ability, Peer};
 use crate::plan::{Extent, TESTS, Test};
@@ -79,7 +80,9 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
             _ = hangup.recv() => bail!("hung up"),
         }
     })?;
-    print!("{}", report.markdown());
+    if !tests.is_empty() {
+        print!("{}", report.markdown());
+    }
     if let Some(file) = &options.json {
         let text = serde_json::to_string_pretty(&report.json())?;
         std::fs::write(file, text + "\n")
@@ -146,7 +149,15 @@ async fn rounds(options: &Options, tests: &[Test]) -> anyhow::Result<Report> {
                     }
                 }
                 eprint!("round {round}/{rounds} {} {}: ", test.name, peer.name());
+                let dropped = meter::dropped_packets();
                 let sample = measure(peer, test, &around).await;
+                let dropped = meter::dropped_packets().saturating_sub(dropped);
+                if dropped > 0 {
+                    let text = format!(
+                        "round {round}: {dropped} packets dropped by the busy machine, times suffer"
+                    );
+                    report.note(peer, test, text);
+                }
                 eprintln!("{}", describe(&sample, test));
                 if matches!(sample, Sample::Failed { absent: true, .. }) {
                     absent.insert(peer);
