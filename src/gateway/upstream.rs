@@ -132,7 +132,7 @@ impl Upstream {
             let others = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
             // A dead address must leave time for those behind it.
             let patience = (left / others).max(LEAST_PATIENCE.min(left));
-            match pinhole::dial(&*shared.sockets, None, *address, patience).await {
+            match pinhole::dial_within(&*shared.sockets, None, *address, patience).await {
                 Ok(stream) => {
                     self.lives(*address);
                     return Ok((stream, *address));
