@@ -145,7 +145,11 @@ fn bind(
             Ok(socket) => made.push(socket),
             // `*` on a machine without IPv6.
             Err(error)
-                if !made.is_empty() && Errno::from_io_error(&error) == Some(Errno::AFNOSUPPORT) =>
+                if !made.is_empty()
+                    && matches!(
+                        Errno::from_io_error(&error),
+                        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+                    ) =>
             {
                 tracing::info!(listener = name, %at, "this machine has no IPv6; listening on IPv4 alone");
             }
