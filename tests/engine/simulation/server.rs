@@ -14,6 +14,8 @@ pub enum Abor {
     Both,
     /// One answer for both.
     Single,
+    /// 426, 226, and another 226 that nothing asked for.
+    Surplus,
     /// 502 at once; the transfer's own final comes later.
     Refused,
 }
@@ -47,7 +49,7 @@ const PLAIN: Personality = Personality {
     hangs_up: None,
 };
 
-pub const PERSONALITIES: [Personality; 8] = [
+pub const PERSONALITIES: [Personality; 9] = [
     PLAIN,
     Personality {
         name: "proftpd-like",
@@ -68,6 +70,11 @@ pub const PERSONALITIES: [Personality; 8] = [
     Personality {
         name: "one answer to ABOR",
         abor: Abor::Single,
+        ..PLAIN
+    },
+    Personality {
+        name: "one answer to ABOR too many",
+        abor: Abor::Surplus,
         ..PLAIN
     },
     Personality {
@@ -322,12 +329,16 @@ impl Server {
         if self.running.is_none() {
             return vec![Act::Say("225 nothing to abort".to_owned())];
         }
-        let mut acts = match self.personality.abor {
+        let extra = match self.personality.abor {
             Abor::Refused => return vec![Act::Say("502 no ABOR here".to_owned())],
-            Abor::Both => self.over("426 aborted"),
-            Abor::Single => return self.over("426 aborted"),
+            Abor::Single => "",
+            Abor::Both => "226 ABOR done",
+            Abor::Surplus => "226 ABOR done\r\n226 done again",
         };
-        acts.insert(1, Act::Say("226 ABOR done".to_owned()));
+        let mut acts = self.over("426 aborted");
+        if !extra.is_empty() {
+            acts.insert(1, Act::Say(extra.to_owned()));
+        }
         acts
     }
 }
