@@ -1,7 +1,8 @@
 //! Parses the command line, does what it says, and turns the result into an exit code.
 
 use clap::Parser as _;
-use portcullis::cli::{Cli, Exit};
+use portcullis::cli::Cli;
+use portcullis::config::ConfigErrors;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -9,10 +10,12 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             // A configuration's errors begin with the file's name and need no other beginning.
-            match failure.exit {
-                Exit::Configuration => eprintln!("{failure}"),
-                _ => eprintln!("portcullis: {failure}"),
-            }
+            let prefix = if failure.error.is::<ConfigErrors>() {
+                ""
+            } else {
+                "portcullis: "
+            };
+            eprintln!("{prefix}{failure}");
             failure.exit.into()
         }
     }

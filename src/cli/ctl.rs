@@ -1,16 +1,26 @@
 //! `portcullis ctl`: questions and orders to a running gateway.
 
-use std::path::PathBuf;
+mod answer;
 
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::output::print;
 use super::{Exit, Failure};
 use crate::config::DEFAULT_SOCKET;
+use crate::gateway::status::{Request, Response};
+
+/// How long a gateway may take to answer; a reload reads files.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const EXAMPLES: &str = "\
 Examples:
   portcullis ctl status
   portcullis ctl sessions --format json | jq '.[].client'
   portcullis ctl kill 4k7qz2m5x3ab
-  portcullis ctl drain && systemctl stop portcullis";
+  portcullis ctl drain";
 
 /// Asks and tells a running gateway.
 #[derive(Debug, Clone, clap::Args)]
@@ -62,16 +72,26 @@ pub enum Format {
 }
 
 impl Args {
-    /// Asks or tells the gateway.
+    /// Asks or tells the gateway, and prints what it answers.
     ///
     /// # Errors
-    /// Always, until the control socket stands here.
+    /// When no gateway answers, or it did not do what it was told.
     pub fn execute(self) -> Result<Exit, Failure> {
         let path = self.socket_path();
-        Err(Failure::new(
-            Exit::Failed,
-            format!("this build can't speak to {} yet", path.display()),
-        ))
+        let (request, format) = match self.order {
+            Order::Status { format } => (Request::Status, format),
+            Order::Sessions { format } => (Request::Sessions, format),
+            Order::Kill { session } => (Request::Kill { session }, Format::Text),
+            Order::Drain => (Request::Drain, Format::Text),
+            Order::Reload => (Request::Reload, Format::Text),
+        };
+        let response = ask(&path, &request)?;
+        if let Response::Error(why) = response {
+            return Err(Failure::new(Exit::Failed, why));
+        }
+        let text = answer::show(&response, format).map_err(io::Error::from)?;
+        print(text.as_bytes())?;
+        Ok(Exit::Done)
     }
 
     /// Returns the socket that is spoken to: the named one, else the user's own where it exists, else the system's.
@@ -85,5 +105,46 @@ impl Args {
             .clone()
             .or_else(own)
             .unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET))
+    }
+}
+
+/// Sends one request and reads its answer.
+fn ask(path: &Path, request: &Request) -> Result<Response, Failure> {
+    let stream = UnixStream::connect(path).map_err(|error| unreachable(path, &error))?;
+    let exchange = || -> io::Result<String> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut line = serde_json::to_string(request)?;
+        line.push('\n');
+        (&stream).write_all(line.as_bytes())?;
+        let mut answer = String::new();
+        BufReader::new(&stream).read_line(&mut answer)?;
+        Ok(answer)
+    };
+    let failed = |error: io::Error| {
+        let shown = path.display();
+        Failure::new(
+            Exit::Failed,
+            format!("the gateway at {shown} did not answer: {error}"),
+        )
+    };
+    let answer = exchange().map_err(failed)?;
+    serde_json::from_str(&answer).map_err(|error| failed(error.into()))
+}
+
+fn unreachable(path: &Path, error: &io::Error) -> Failure {
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::new(
+            Exit::Failed,
+            format!(
+                "no gateway answers at {shown}; is one running, and is this its control.socket? (--socket PATH names another)"
+            ),
+        ),
+        io::ErrorKind::PermissionDenied => Failure::new(
+            Exit::NotPermitted,
+            format!("no permission for {shown}; run ctl as root or as the gateway's user"),
+        ),
+        _ => Failure::new(Exit::Failed, format!("{shown}: {error}")),
     }
 }

@@ -1,10 +1,12 @@
 //! `portcullis journal`: journals as tables.
 
 use ipnet::IpNet;
+use std::io::{self, BufWriter};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::pinholes::{self, PinholeQuery, Source};
 use super::{Exit, Failure};
 use crate::config::{Refusal, quantity};
 
@@ -62,13 +64,26 @@ impl Args {
     /// Shows what was asked for.
     ///
     /// # Errors
-    /// Always, until the table stands here.
+    /// When a journal can't be read, or standard output can't be written.
     pub fn execute(self) -> Result<Exit, Failure> {
-        let View::Pinholes(_) = self.view;
-        Err(Failure::new(
-            Exit::Failed,
-            "this build can't read journals yet",
-        ))
+        let View::Pinholes(args) = self.view;
+        let sources = match args.files.as_slice() {
+            [] => vec![Source::Stdin],
+            files => files.iter().map(|it| Source::from_argument(it)).collect(),
+        };
+        let query = PinholeQuery {
+            since: args.since.map(pinholes::ago),
+            client: args.client,
+            open: args.open,
+            follow: args.follow,
+        };
+        let mut out = BufWriter::new(io::stdout().lock());
+        pinholes::pinholes(&query, &sources, &mut out, &mut io::stderr().lock())
+            .map(|_| Exit::Done)
+            .map_err(|error| Failure {
+                exit: Exit::Unreadable,
+                error,
+            })
     }
 }
 

@@ -12,6 +12,7 @@ mod exit;
 pub mod journal;
 pub mod man;
 mod output;
+pub mod pinholes;
 pub mod run;
 pub mod schema;
 

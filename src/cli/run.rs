@@ -1,10 +1,17 @@
 //! `portcullis run`: the gateway itself.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output::print;
 use super::{Exit, Failure};
 use crate::config::{Config, ConfigErrors, Flags, Loaded};
+use crate::gateway::{
+    ControlError, Gateway, ListenError, Loader, Overrides, Remote, StartError, inherited,
+};
 
 /// The configuration that is read when the command line names none.
 pub const DEFAULT_CONFIG: &str = "/etc/portcullis/portcullis.yaml";
@@ -13,7 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   portcullis run --listen 127.0.0.1:2121 --upstream 10.0.0.5:21
       Without a file, without root; the journal goes to standard output.
-  portcullis run --listen '*:21' --upstream ftp.example.com --advertise 203.0.113.10 --journal ftp.jsonl
+  portcullis run --listen '*:21' --upstream ftp.example.com --advertise 203.0.113.10
       Behind a NAT whose outer address is 203.0.113.10. Let ports 21 and 21000-21015 in.
   portcullis run --config portcullis.yaml
       With a file; /etc/portcullis/portcullis.yaml is read when nothing is said.
@@ -35,8 +42,13 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Where clients arrive: '*:21' (IPv4 and IPv6), 192.0.2.1:21, '[2001:db8::1]:21'; may be repeated
-    #[arg(short, long, value_name = "ADDR")]
+    /// Where clients arrive; may be repeated
+    #[arg(
+        short,
+        long,
+        value_name = "ADDR",
+        help = "Where clients arrive: '*:21' (IPv4 and IPv6), 192.0.2.1:21, '[2001:db8::1]:21'; may be repeated"
+    )]
     pub listen: Vec<String>,
 
     /// The FTP server behind: 10.0.0.5:21, ftp.example.com; others, for when it fails, by repeating
@@ -82,10 +94,44 @@ impl Args {
             print(loaded.config.to_yaml().as_bytes())?;
             return Ok(Exit::Done);
         }
-        Err(Failure::new(
-            Exit::Failed,
-            "this build can check and print configurations, and has no gateway yet",
-        ))
+        log_to_stderr();
+        self.run(loaded.config)
+    }
+
+    /// Runs the gateway until it was told to stop and has stopped.
+    fn run(self, config: Config) -> Result<Exit, Failure> {
+        let mut listeners = config.listeners.keys();
+        let only = match (listeners.next(), listeners.next()) {
+            (Some(only), None) => Some(only.as_str()),
+            _ => None,
+        };
+        let inherited = inherited(only)
+            .map_err(|error| Failure::new(Exit::Failed, format!("socket activation: {error}")))?;
+        // A signal that comes while the gateway starts is kept for when it has started.
+        let signals = Signals::catch()?;
+        let overrides = Overrides {
+            inherited,
+            loader: Some(self.loader()),
+            ..Overrides::default()
+        };
+        let running = Gateway::start(config, overrides)?;
+        signals.obey(running.remote())?;
+        tell_service_manager(running.addresses().len());
+        running.wait();
+        Ok(Exit::Done)
+    }
+
+    /// Reads the configuration again, as the command line said at the start.
+    fn loader(self) -> Loader {
+        Box::new(move || match self.configuration() {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    tracing::warn!("{warning}");
+                }
+                Ok(loaded.config)
+            }
+            Err(failure) => Err(failure.to_string()),
+        })
     }
 
     /// Returns the configuration that file and flags make together.
@@ -129,6 +175,123 @@ impl Args {
             journal: self.journal.clone(),
             data_mode: self.data_mode.clone(),
             firewall: self.firewall.clone(),
+        }
+    }
+}
+
+/// Sends the log to standard error; standard output may be the journal's.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
+        .from_env_lossy();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        // A log that cannot be written is no reason to panic.
+        .log_internal_errors(false);
+    // The service manager's journal has the time already.
+    let installed = if std::env::var_os("JOURNAL_STREAM").is_some() {
+        log.without_time().try_init()
+    } else {
+        log.try_init()
+    };
+    // A caller that has installed its own keeps it.
+    drop(installed);
+}
+
+/// The signals that a gateway obeys.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    fn catch() -> std::io::Result<Signals> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
+        let (terminate, interrupt, hang_up) = {
+            let _inside = runtime.enter();
+            (
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::hangup())?,
+            )
+        };
+        Ok(Signals {
+            runtime,
+            terminate,
+            interrupt,
+            hang_up,
+        })
+    }
+
+    /// Turns them into orders, on a thread of its own that ends with the process.
+    fn obey(self, gateway: Remote) -> std::io::Result<()> {
+        let Signals {
+            runtime,
+            mut terminate,
+            mut interrupt,
+            mut hang_up,
+        } = self;
+        let obeying = async move {
+            let mut stopping = false;
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                    _ = hang_up.recv() => {
+                        gateway.reload();
+                        continue;
+                    }
+                }
+                if std::mem::replace(&mut stopping, true) {
+                    tracing::warn!("told to stop twice: ending at once");
+                    gateway.end();
+                } else {
+                    gateway.drain();
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || runtime.block_on(obeying))?;
+        Ok(())
+    }
+}
+
+/// Tells systemd, where it started us, that clients can come (sd_notify(3)).
+fn tell_service_manager(sockets: usize) {
+    let status = format!("Carrying FTP on {sockets} sockets");
+    if let Err(error) = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]) {
+        tracing::debug!(%error, "the service manager does not listen");
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        use std::io::ErrorKind::{NotFound, PermissionDenied};
+        let exit = match &error {
+            StartError::Listen(ListenError::NoPermission { .. }) => Exit::NotPermitted,
+            StartError::Listen(ListenError::NotOurs { .. } | ListenError::UnknownName { .. })
+            | StartError::Control(ControlError::NotASocket(_)) => Exit::Configuration,
+            StartError::Journal { source, .. } if source.kind() == PermissionDenied => {
+                Exit::NotPermitted
+            }
+            StartError::Journal { source, .. } if source.kind() == NotFound => Exit::Configuration,
+            StartError::Listen(ListenError::InUse { .. } | ListenError::Kernel { .. })
+            | StartError::Control(ControlError::InUse(_) | ControlError::Kernel { .. })
+            | StartError::Journal { .. }
+            | StartError::Thread(_) => Exit::Failed,
+        };
+        Failure {
+            exit,
+            error: error.into(),
         }
     }
 }

@@ -277,3 +277,92 @@ impl JsonSchema for UpstreamAddress {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen(text: &str) -> ListenAddress {
+        ListenAddress::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_star_is_one_socket_of_each_version() {
+        let sockets: Vec<String> = listen("*:21")
+            .sockets()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(sockets, ["0.0.0.0:21", "[::]:21"]);
+        assert_eq!(listen("[::1]:2121").sockets().len(), 1);
+        assert_eq!(listen("127.0.0.1:0").port(), 0);
+    }
+
+    #[test]
+    fn addresses_collide_where_a_socket_would() {
+        for (one, other) in [
+            ("*:21", "*:21"),
+            ("*:21", "192.0.2.1:21"),
+            ("*:21", "[::1]:21"),
+            ("0.0.0.0:21", "192.0.2.1:21"),
+            ("[::1]:21", "[::1]:21"),
+        ] {
+            assert!(
+                listen(one).collides_with(&listen(other))
+                    && listen(other).collides_with(&listen(one)),
+                "{one} {other}"
+            );
+        }
+        for (one, other) in [
+            ("*:21", "*:22"),
+            ("0.0.0.0:21", "[::]:21"),
+            ("192.0.2.1:21", "192.0.2.2:21"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+        ] {
+            assert!(!listen(one).collides_with(&listen(other)), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn upstreams_are_names_and_addresses() {
+        for (text, canonical) in [
+            ("10.0.0.5", "10.0.0.5:21"),
+            ("10.0.0.5:2121", "10.0.0.5:2121"),
+            ("FTP.Example.com", "ftp.example.com:21"),
+            ("my_server:22", "my_server:22"),
+            ("[2001:DB8::5]", "[2001:db8::5]:21"),
+            ("[2001:db8::5]:990", "[2001:db8::5]:990"),
+        ] {
+            let address = UpstreamAddress::parse(text).unwrap();
+            assert_eq!(address.to_string(), canonical);
+            assert_eq!(UpstreamAddress::parse(canonical), Ok(address));
+        }
+    }
+
+    #[test]
+    fn what_is_no_upstream_is_refused() {
+        for bad in [
+            "",
+            ":21",
+            "a b",
+            "10.0.0.256",
+            "10.0.5",
+            "::1",
+            "[::1",
+            "[::1]21",
+            "[10.0.0.5]:21",
+            "[fe80::1%eth0]:21",
+            "a:0",
+            "a:65536",
+            "a:+1",
+            "a:",
+            "-a",
+            "a-",
+            "a..b",
+            "ftp://a",
+            "a/b",
+        ] {
+            assert!(UpstreamAddress::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -111,6 +111,11 @@ fn named<T>(
         section.missing(reader, what, refusal);
         return BTreeMap::new();
     };
+    let nothing = || Refusal::new(format!("`{what}` is empty")).help(SMALLEST);
+    if item.node.is_null() {
+        reader.error(item.at, what, nothing());
+        return BTreeMap::new();
+    }
     let Some(section) = reader.section(&item) else {
         return BTreeMap::new();
     };
@@ -123,11 +128,7 @@ fn named<T>(
         }
     }
     if section.entries().next().is_none() {
-        reader.error(
-            item.node.at,
-            what,
-            Refusal::new(format!("`{what}` is empty")).help(SMALLEST),
-        );
+        reader.error(item.at, what, nothing());
     }
     values
 }

@@ -9,6 +9,8 @@ use std::fs::read_to_string;
 use std::ops::RangeInclusive;
 
 use super::Config;
+use super::endpoint::ListenAddress;
+use super::listener::DataSourcePort;
 use super::problem::Severity;
 use super::window::PortRange;
 
@@ -70,6 +72,7 @@ impl Machine {
             findings.extend(self.inside_ephemeral(key, window));
         }
         findings.extend(self.low_ports(config));
+        findings.extend(self.low_source_ports(config));
         findings
     }
 
@@ -109,6 +112,23 @@ impl Machine {
             severity: Severity::Warning,
             message: format!("this user may not listen on `{low}`: ports below {free} need a privilege"),
             help: "let systemd open the port (portcullis.socket), or give the capability CAP_NET_BIND_SERVICE".to_owned(),
+        })
+    }
+
+    fn low_source_ports(&self, config: &Config) -> Option<Finding> {
+        let free = self.first_free_port.unwrap_or(1024);
+        let dialling = config
+            .listeners
+            .values()
+            .filter(|listener| listener.data_source_port == DataSourcePort::ControlMinusOne);
+        let mut ports = dialling
+            .flat_map(|listener| &listener.listen)
+            .map(ListenAddress::port);
+        let port = ports.find(|port| (2..=free).contains(port))? - 1;
+        (!self.may_bind_low).then(|| Finding {
+            severity: Severity::Warning,
+            message: format!("this user may not dial clients in active mode from port {port}: ports below {free} need a privilege"),
+            help: "write `data_source_port: random`, or give the capability CAP_NET_BIND_SERVICE".to_owned(),
         })
     }
 }
@@ -220,10 +240,34 @@ mod tests {
             may_bind_low: false,
             ..good_machine()
         };
-        assert!(machine.findings(&config(""))[0].message.contains("`*:21`"));
+        let findings = machine.findings(&config(""));
+        assert!(
+            findings[0].message.contains("may not listen on `*:21`"),
+            "{}",
+            findings[0]
+        );
+        assert!(
+            findings[1].message.contains("from port 20:"),
+            "{}",
+            findings[1]
+        );
+        let from_21 = Machine {
+            first_free_port: Some(21),
+            ..machine.clone()
+        };
+        assert_eq!(
+            from_21.findings(&config("")),
+            findings[1..]
+                .iter()
+                .map(|finding| Finding {
+                    message: finding.message.replace("1024", "21"),
+                    ..finding.clone()
+                })
+                .collect::<Vec<_>>()
+        );
         assert_eq!(
             Machine {
-                first_free_port: Some(21),
+                first_free_port: Some(20),
                 ..machine
             }
             .findings(&config("")),

@@ -14,6 +14,7 @@ mod name;
 mod problem;
 pub mod quantity;
 mod reader;
+mod reload;
 mod schema;
 mod section;
 mod settings;

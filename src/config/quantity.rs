@@ -45,6 +45,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, Refusal> {
             "write `{number}s`: a duration needs a unit (ms, s, m, h or d)"
         )));
     }
+    if unit.starts_with(['.', ',']) {
+        return Err(refusal().help("write a whole number with a smaller unit: `1500ms`, `90s`"));
+    }
     let Some((_, factor)) = TIMES.iter().find(|(known, _)| *known == unit) else {
         let likely = match unit.to_ascii_lowercase().as_str() {
             "min" | "mins" | "minute" | "minutes" => "m",
@@ -90,6 +93,9 @@ pub fn parse_size(text: &str) -> Result<u64, Refusal> {
             "write `{number}B`: a size needs a unit (B, KiB, MiB, GiB or TiB)"
         )));
     }
+    if unit.starts_with(['.', ',']) {
+        return Err(refusal().help("write a whole number with a smaller unit: `1536KiB`"));
+    }
     let Some((_, factor)) = SIZES.iter().find(|(known, _)| *known == unit) else {
         let likely = match unit.to_ascii_lowercase().bytes().next() {
             Some(b'k') => "KiB",
@@ -107,7 +113,8 @@ pub fn parse_size(text: &str) -> Result<u64, Refusal> {
             Err(Refusal::new(format!("`{text}` is nothing at all")).help("write a size above zero"))
         }
         Some(bytes) => Ok(bytes),
-        None => Err(Refusal::new(format!("`{text}` is too large"))),
+        None => Err(Refusal::new(format!("`{text}` is too large"))
+            .help("write a smaller size, such as `1GiB`")),
     }
 }
 
@@ -276,5 +283,104 @@ impl FileMode {
 impl fmt::Display for FileMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04o}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_and_write() {
+        for (text, millis, canonical) in [
+            ("500ms", 500, "500ms"),
+            ("60s", 60_000, "1m"),
+            ("90s", 90_000, "90s"),
+            ("15m", 900_000, "15m"),
+            ("24h", 86_400_000, "1d"),
+            ("3650d", 315_360_000_000, "3650d"),
+        ] {
+            let duration = parse_duration(text).unwrap();
+            assert_eq!(duration, Duration::from_millis(millis));
+            assert_eq!(show_duration(duration), canonical);
+        }
+        for bad in [
+            "",
+            "30",
+            "s",
+            "-5s",
+            "1.5s",
+            "1e3s",
+            "30 s",
+            "0s",
+            "3651d",
+            "99999999999999999999s",
+            "18446744073709551615d",
+            "5S",
+        ] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_read_and_write() {
+        for (text, bytes, canonical) in [
+            ("512B", 512, "512B"),
+            ("4KiB", 4096, "4KiB"),
+            ("1024KiB", 1 << 20, "1MiB"),
+            ("1536KiB", 1536 << 10, "1536KiB"),
+            ("2TiB", 2 << 40, "2TiB"),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes));
+            assert_eq!(show_size(bytes), canonical);
+        }
+        for bad in [
+            "",
+            "4096",
+            "4K",
+            "4KB",
+            "4kib",
+            "0B",
+            "-1B",
+            "1.5MiB",
+            "99999999TiB",
+        ] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_read_and_write() {
+        for text in ["20/s", "100/min", "500/h"] {
+            assert_eq!(Rate::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Rate::parse("20/s"), Ok(Rate::per_second(20)));
+        assert_eq!(Rate::parse("6/min").unwrap().per, Duration::from_secs(60));
+        for bad in [
+            "",
+            "20",
+            "/s",
+            "0/s",
+            "20/d",
+            "20 /s",
+            "-1/s",
+            "99999999999/s",
+        ] {
+            assert!(Rate::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn percentages_and_modes_have_bounds() {
+        assert_eq!(Percent::parse("0%").map(Percent::get), Ok(0));
+        assert_eq!(Percent::parse("100%").map(Percent::get), Ok(100));
+        for bad in ["101%", "10", "%", "-1%", "1.5%", "300%"] {
+            assert!(Percent::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(FileMode::parse("0640").map(FileMode::bits), Ok(0o640));
+        assert_eq!(FileMode::parse("600").unwrap().to_string(), "0600");
+        for bad in ["", "64", "0888", "04755", "0444", "rw", "+640", "1777"] {
+            assert!(FileMode::parse(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -145,13 +145,16 @@ impl<'t> Reader<'t> {
                     shorten(text),
                     show_key(&item.key)
                 ));
-                self.fail(
-                    item,
-                    Refusal {
-                        help: no_colon(text.lines().next().unwrap_or_default()).help,
-                        ..refusal
-                    },
-                )
+                let line = text.lines().next().unwrap_or_default();
+                let help = if line.contains([' ', ':', '=']) {
+                    no_colon(line).help
+                } else {
+                    None
+                };
+                let help = help.unwrap_or_else(|| {
+                    "write its keys below it, indented, or leave it away".to_owned()
+                });
+                self.fail(item, refusal.help(help))
             }
         }
     }
@@ -171,12 +174,14 @@ impl<'t> Reader<'t> {
             }
             Value::Scalar { text, .. } => {
                 let refusal = Refusal::new(format!("{} is a list", show_key(&item.key)));
-                self.error(
-                    item.node.at,
-                    &item.key,
-                    refusal.help(format!("write it in brackets: `[\"{}\"]`", shorten(text))),
+                return self.fail(
+                    item,
+                    refusal.help(match text.as_str() {
+                        "none" if !needs_one => "write `[]`".to_owned(),
+                        _ if example.starts_with("[{") => format!("write `{example}`"),
+                        text => format!("write it in brackets: `[\"{}\"]`", shorten(text)),
+                    }),
                 );
-                return None;
             }
             Value::Map(_) => {
                 let refusal = Refusal::new(format!(
@@ -207,6 +212,8 @@ impl<'t> Reader<'t> {
                 at: node.at,
             };
             match each(self, &entry) {
+                // What could not be read stands for itself no longer.
+                Some(_) if !self.clean(&entry.key) => {}
                 Some(value) if values.contains(&value) => {
                     self.error(
                         node.at,

@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::quantity::{FileMode, Percent, Rate, show_duration, show_size};
@@ -67,13 +68,13 @@ pub(super) fn of_config() -> Schema {
 
 /// Returns the paths at which `key` would be right, for whoever wrote it elsewhere.
 pub(super) fn homes(key: &str) -> Vec<String> {
-    let schema = of_config().to_value();
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| of_config().to_value());
     let mut homes = Vec::new();
-    seek(&schema, &schema, key, "", &mut homes);
+    seek(&SCHEMA, &SCHEMA, key, "", &mut homes);
     homes
 }
 
-/// Follows properties, names (`additionalProperties`), entries and references; the schema is our own and not recursive.
+/// Follows properties, names (`patternProperties`), entries and references; the schema is our own and not recursive.
 fn seek(whole: &Value, part: &Value, key: &str, path: &str, homes: &mut Vec<String>) {
     if let Some(part) = part
         .get("$ref")
@@ -82,8 +83,9 @@ fn seek(whole: &Value, part: &Value, key: &str, path: &str, homes: &mut Vec<Stri
     {
         seek(whole, part, key, path, homes);
     }
-    if let Some(names) = part.get("additionalProperties") {
-        seek(whole, names, key, &format!("{path}<name>."), homes);
+    let names = part.get("patternProperties").and_then(Value::as_object);
+    for part in names.into_iter().flat_map(|patterns| patterns.values()) {
+        seek(whole, part, key, &format!("{path}<name>."), homes);
     }
     if let Some(entries) = part.get("items") {
         seek(whole, entries, key, path, homes);

@@ -72,10 +72,9 @@ impl<'n> Section<'n> {
             if self.known.contains(&key) {
                 continue;
             }
-            let owner = if self.key.is_empty() {
-                "a configuration".to_owned()
-            } else {
-                show_key(&self.key)
+            let owner = match self.key.as_str() {
+                "" => "the top level".to_owned(),
+                key => show_key(key),
             };
             let refusal = if self.later.contains(&key) {
                 Refusal::new(format!("this version of Portcullis does not have `{key}`"))

@@ -14,6 +14,9 @@ pub(super) const LONGEST_FILE: u64 = 1 << 20;
 /// The deepest nesting; the format itself needs five.
 const DEEPEST: usize = 16;
 
+/// The most keys and values; a gateway with hundreds of listeners has fewer.
+const MOST_NODES: usize = 10_000;
+
 /// Where a key or value stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -134,6 +137,7 @@ struct Builder {
     open: Vec<Open>,
     root: Option<Node>,
     documents: usize,
+    nodes: usize,
     complaints: Vec<Complaint>,
 }
 
@@ -168,6 +172,14 @@ impl Builder {
                 at,
                 Refusal::new("tags (`!name`) have no meaning here")
                     .help("leave the tag away; a value that begins with `!` stands in quotes"),
+            ));
+        }
+        self.nodes += 1;
+        if self.nodes > MOST_NODES {
+            let refusal = Refusal::new(format!("more than {MOST_NODES} keys and values"));
+            return Err((
+                at,
+                refusal.help("a configuration has a few hundred; is this the right file?"),
             ));
         }
         match event {

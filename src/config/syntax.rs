@@ -74,7 +74,14 @@ pub(super) fn explain(text: &str, info: &str, line: usize, column: usize) -> Com
             refusal.help("write `key: value`, and not `key = value`"),
         );
     }
-    let (message, help) = if info.contains("quoted scalar") && info.contains("end of stream") {
+    let (message, help) = if info.contains("recursion limit") {
+        (
+            "nested far too deep",
+            "no key of this format lies that deep",
+        )
+    } else if info.contains("in quoted scalar")
+        || (info.contains("quoted scalar") && info.contains("unexpected"))
+    {
         (
             "a quotation mark that is never closed",
             "close the quotation mark",

@@ -66,7 +66,8 @@ impl PortRange {
         let (Ok(first), Ok(last)) = (u16::try_from(first), u16::try_from(last)) else {
             return Err(Refusal::new(format!(
                 "the range `{text}` goes beyond 65535, the last port"
-            )));
+            ))
+            .help("write a range that ends at 65535 or before"));
         };
         Self::new(first, last).ok_or_else(|| {
             Refusal::new(format!("the range `{text}` holds ports below 1024"))

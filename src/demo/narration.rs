@@ -93,8 +93,8 @@ impl PinholeStory {
             }
         }
         let counts = [
-            (&mut self.to_client, "bytes_to_client"),
-            (&mut self.to_upstream, "bytes_to_upstream"),
+            (&mut self.to_client, "bytes_down"),
+            (&mut self.to_upstream, "bytes_up"),
         ];
         for (place, key) in counts {
             if let Some(value) = record.get(key).and_then(Value::as_u64) {
@@ -224,7 +224,7 @@ mod tests {
     const USED: &str =
         r#"{"event":"pinhole.used","time":"2026-11-21T04:05:06.001500Z","pinhole":"s.1"}"#;
     const CLOSED: &str = r#"{"event":"pinhole.closed","time":"2026-11-21T04:05:06.250000Z","pinhole":"s.1",
-        "bytes_to_client":1048576,"bytes_to_upstream":0,"reason":"Completed"}"#;
+        "bytes_down":1048576,"bytes_up":0,"reason":"Completed"}"#;
 
     #[test]
     fn a_story_is_put_together_from_its_records() {

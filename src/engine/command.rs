@@ -131,6 +131,10 @@ impl Session {
         }
         if !self.allowed(step, &command) {
             self.spoil_rest(command.verb);
+            if command.verb.is_transfer() {
+                // It has its final answer, and what was negotiated was for it.
+                self.spend(step, CloseReason::TransferRefused);
+            }
             return;
         }
         match command.verb {
@@ -293,7 +297,8 @@ impl Session {
             Verb::Pasv => return self.negotiate(step, Verb::Pasv, None),
             verb => match self.client_address(step, verb, command.argument().unwrap_or_default()) {
                 Ok(to) => return self.negotiate(step, verb, Some(to)),
-                Err(fault) => fault,
+                Err(Some(fault)) => fault,
+                Err(None) => return,
             },
         };
         self.refuse(step, command.to_string(), fault.0, fault.1);

@@ -21,13 +21,14 @@ use crate::ftp::{Command, Reply, Verb, escaped_to};
 const LOWEST_PORT: u16 = 1024;
 
 impl Session {
-    /// Judges the address in a client's PORT or EPRT; trusts its port only.
+    /// Judges the address in a client's PORT or EPRT; trusts its port only. An attempt to bounce is recorded and
+    /// answered here, and then there is no fault left to refuse.
     pub(super) fn client_address(
         &mut self,
         step: &mut Step,
         verb: Verb,
         argument: &[u8],
-    ) -> Result<SocketAddr, (Refusal, ClientFault)> {
+    ) -> Result<SocketAddr, Option<(Refusal, ClientFault)>> {
         let peer = self.facts.client.ip();
         let parsed = match verb {
             Verb::Port => parse_port(argument).map(SocketAddr::from),
@@ -36,12 +37,12 @@ impl Session {
         let address = match parsed {
             Ok(address) => address,
             Err(AddressFault::Malformed) => {
-                return Err((Refusal::Malformed, ClientFault::BadAddress));
+                return Err(Some((Refusal::Malformed, ClientFault::BadAddress)));
             }
-            Err(AddressFault::UnsupportedFamily) => return Err(self.wrong_family()),
+            Err(AddressFault::UnsupportedFamily) => return Err(Some(self.wrong_family())),
         };
         if verb == Verb::Eprt && address.is_ipv4() != peer.is_ipv4() {
-            return Err(self.wrong_family());
+            return Err(Some(self.wrong_family()));
         }
         let foreign = address.ip() != peer;
         let host = match &self.settings.client_foreign_address {
@@ -49,27 +50,26 @@ impl Session {
             ForeignAddress::Ignore => peer,
             ForeignAddress::Allow(networks) if within(networks, address.ip()) => address.ip(),
             ForeignAddress::Refuse | ForeignAddress::Allow(_) => {
-                self.report(
-                    step,
-                    Event::AddressBounce {
-                        address,
-                        command: verb.name(),
-                    },
-                );
-                return Err((Refusal::Malformed, ClientFault::Bounce));
+                return self.bounce(step, verb, address, ClientFault::Bounce);
             }
         };
         if address.port() < LOWEST_PORT {
-            self.report(
-                step,
-                Event::AddressBounce {
-                    address,
-                    command: verb.name(),
-                },
-            );
-            return Err((Refusal::Malformed, ClientFault::LowPort));
+            return self.bounce(step, verb, address, ClientFault::LowPort);
         }
         Ok(SocketAddr::new(host, address.port()))
+    }
+
+    fn bounce(
+        &mut self,
+        step: &mut Step,
+        verb: Verb,
+        address: SocketAddr,
+        fault: ClientFault,
+    ) -> Result<SocketAddr, Option<(Refusal, ClientFault)>> {
+        let command = verb.name();
+        self.report(step, Event::AddressBounce { address, command });
+        self.say_in_turn(step, fault.reply());
+        Err(None)
     }
 
     /// Begins a data connection for this client's PASV, EPSV, PORT or EPRT; an earlier one is spent first.

@@ -1,3 +1,27 @@
-//! The gateway's shell.
+//! The gateway's shell: sockets, threads, the journal and the life cycle around the pure engine.
+//!
+//! [`Gateway::start`] builds everything from a config and returns a [`Running`] gateway. Worker threads carry
+//! the sessions; one more thread, the steward, answers the control socket, reloads, drains and ends. This module
+//! never looks into FTP text, and decides nothing that the engine could decide.
 
+mod admission;
+mod clock;
+mod control;
+mod descriptors;
+mod driver;
 pub mod journal;
+mod legs;
+mod listener;
+mod settings;
+mod shared;
+mod start;
+pub mod status;
+mod steward;
+mod stream;
+mod upstream;
+mod wire;
+mod worker;
+
+pub use control::ControlError;
+pub use listener::{ListenError, inherited};
+pub use start::{Gateway, Loader, Overrides, Remote, Running, StartError};

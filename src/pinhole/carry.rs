@@ -3,23 +3,30 @@
 //!
 //! Invariant: nothing is held while nothing is in hand, and nothing is fetched before all in hand is sent.
 
+use std::future::poll_fn;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use super::buffer::Buffer;
+use super::buffer::{BUFFER, Buffer};
 use super::splice::Pipe;
 
-/// From so many bytes on, a transfer is worth a pipe.
-const SPLICE_AFTER: u64 = 256 * 1024;
+/// From so many bytes on, a transfer is worth a pipe: what one read may fetch is copied, more is spliced.
+const SPLICE_AFTER: u64 = BUFFER as u64;
 /// Most bytes against the direction that are read before the kernel's window stops their sender.
 const AGAINST_AT_MOST: u64 = 1024 * 1024;
 /// How long a misbehaving receiver is listened to after the end, so that what was sent to it is not lost.
 const LINGERING_CLOSE: Duration = Duration::from_secs(5);
+/// Most receivers that are listened to so; any more are just closed.
+const LINGERERS: usize = 64;
+
+static LINGERING: AtomicUsize = AtomicUsize::new(0);
 
 /// What was fetched and is not sent yet.
 #[derive(Debug, Default)]
@@ -183,17 +190,31 @@ impl Against {
     /// Closing while unread bytes wait, or before more come, is a reset that destroys what it has not read
     /// yet: one that sent against the direction is listened to a little longer.
     pub(super) fn part(&mut self, receiver: TcpStream) {
+        // What came just now is not an event yet.
+        let mut buffer = Buffer::take();
+        while !self.ended && self.dropped < AGAINST_AT_MOST {
+            match recv(&receiver, &mut *buffer, RecvFlags::TRUNC) {
+                Ok((_, 0)) => self.ended = true,
+                Ok((_, got)) => self.dropped += got as u64,
+                Err(Errno::INTR) => {}
+                Err(_) => break,
+            }
+        }
         if self.dropped == 0 || self.ended {
             return;
         }
-        let mut rest = std::mem::take(self);
-        self.dropped = rest.dropped;
+        if LINGERING.fetch_add(1, Ordering::Relaxed) >= LINGERERS {
+            LINGERING.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
         tokio::spawn(async move {
-            let drained = std::future::poll_fn(|cx| match rest.poll_drop(&receiver, cx) {
+            let mut rest = Against::default();
+            let drained = poll_fn(|cx| match rest.poll_drop(&receiver, cx) {
                 Ok(()) if !rest.ended && rest.dropped < AGAINST_AT_MOST => Poll::Pending,
                 Ok(()) | Err(_) => Poll::Ready(()),
             });
             let _over = tokio::time::timeout(LINGERING_CLOSE, drained).await;
+            LINGERING.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }

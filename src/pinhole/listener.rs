@@ -134,7 +134,9 @@ impl Listener {
     pub(super) fn open(&self, number: u64, guard: &Guard) -> io::Result<Watched> {
         let mut state = self.state();
         let socket = state.socket.clone().ok_or(io::ErrorKind::NotConnected)?;
-        let watched = if state.listening {
+        // Ours, the state's, and perhaps that of a hole that was here before and has not let go yet.
+        let watched_elsewhere = Arc::strong_count(&socket) > 2;
+        let watched = if state.listening || watched_elsewhere {
             state.shared = true;
             Watched::Copy(socket.as_fd().try_clone_to_owned()?)
         } else {
@@ -183,23 +185,23 @@ impl Listener {
     }
 
     /// Takes a hole away, whatever its stage; the caller has let go of what it watched.
+    ///
+    /// For a hole that got its connection this closes the listener, if nobody else awaits there.
     pub(super) fn leave(&self, number: u64, guard: &Guard) -> Vec<SocketAddr> {
         let mut state = self.state();
-        let Some(place) = state.place(number) else {
-            return Vec::new();
-        };
-        match state.holes.swap_remove(place).stage {
-            // Who was admitted and is not wanted any more is hung up on.
-            Stage::Admitted { .. } => return Vec::new(),
-            Stage::Reserved if state.holes.is_empty() => state.socket = None,
-            Stage::Reserved => return Vec::new(),
-            Stage::Awaiting { .. } => {}
+        if let Some(place) = state.place(number) {
+            // Who was admitted and is not wanted any more is hung up on by dropping it.
+            let left = state.holes.swap_remove(place);
+            if matches!(left.stage, Stage::Awaiting { .. }) && state.awaits_anybody() {
+                state.narrow(guard);
+                let swept = state.sweep(None, guard);
+                return swept.map(|swept| swept.intruders).unwrap_or_default();
+            }
         }
-        state.narrow(guard);
-        state
-            .sweep(None, guard)
-            .map(|swept| swept.intruders)
-            .unwrap_or_default()
+        if !state.awaits_anybody() {
+            state.close();
+        }
+        Vec::new()
     }
 }
 
@@ -219,24 +221,32 @@ impl State {
             .find(|hole| matches!(hole.stage, Stage::Awaiting { .. }) && hole.from.contains(&peer))
     }
 
-    /// Shuts out those who are awaited no more: with a smaller filter, or by ending the listener.
-    fn narrow(&mut self, guard: &Guard) {
-        let Some(socket) = &self.socket else { return };
-        if self.awaited().next().is_some() {
+    fn awaits_anybody(&self) -> bool {
+        self.awaited().next().is_some()
+    }
+
+    /// Shuts out those who are awaited no more.
+    fn narrow(&self, guard: &Guard) {
+        if let Some(socket) = &self.socket {
             guard.admit_only(socket, self.awaited());
-            return;
         }
-        let reserved = self
-            .holes
-            .iter()
-            .any(|hole| matches!(hole.stage, Stage::Reserved));
-        if self.listening && (self.shared || reserved) {
+    }
+
+    /// Ends the listener, since nobody awaits; keeps the port bound for who reserved it.
+    fn close(&mut self) {
+        let reserved = |hole: &Hole| matches!(hole.stage, Stage::Reserved);
+        let reserved = self.holes.iter().any(reserved);
+        // Who called has let go; a hole that has its connection but did not take it yet may watch the socket still.
+        let watched = |socket: &Arc<Socket>| self.shared || Arc::strong_count(socket) > 1;
+        if let Some(socket) = &self.socket
+            && self.listening
+            && (reserved || watched(socket))
+        {
             // On a listening socket this ends listening and resets what waits, for every descriptor of it;
             // the port stays bound.
             if let Err(error) = socket.shutdown(Shutdown::Both) {
                 tracing::error!(%error, "a listener could not be shut");
             }
-            self.shared = true;
         }
         self.listening = false;
         if !reserved {
@@ -247,7 +257,8 @@ impl State {
     fn sweep(&mut self, caller: Option<u64>, guard: &Guard) -> io::Result<Swept> {
         let mut swept = Swept::default();
         for _ in 0..SWEEP {
-            let Some(socket) = self.socket.as_ref().filter(|_| self.listening) else {
+            let listening = self.listening && self.awaits_anybody();
+            let Some(socket) = self.socket.as_ref().filter(|_| listening) else {
                 swept.emptied = true;
                 break;
             };
@@ -261,11 +272,22 @@ impl State {
                     swept.emptied = true;
                     break;
                 }
-                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                    return Err(error.into());
-                }
                 // What broke was the connection, not the listener (accept(2), "Error handling").
-                Err(_) => {}
+                Err(
+                    Errno::CONNABORTED
+                    | Errno::INTR
+                    | Errno::PERM
+                    | Errno::PROTO
+                    | Errno::NOPROTOOPT
+                    | Errno::OPNOTSUPP
+                    | Errno::NETDOWN
+                    | Errno::NETUNREACH
+                    | Errno::NONET
+                    | Errno::HOSTDOWN
+                    | Errno::HOSTUNREACH
+                    | Errno::TIMEDOUT,
+                ) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(swept)
@@ -294,6 +316,11 @@ impl State {
         {
             waker.wake();
         }
-        self.narrow(guard);
+        if self.awaits_anybody() {
+            self.narrow(guard);
+        } else if self.shared {
+            self.close();
+        }
+        // Else the caller is the only one who ever watched this socket, and about to leave: closing it is a call less.
     }
 }

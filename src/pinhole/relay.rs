@@ -18,7 +18,7 @@ use super::kernel;
 use crate::engine::{Direction, Legs, Manner, Outcome, Side, Usage};
 
 /// Most fetches and sends of one poll, before other tasks get their turn.
-const ROUNDS: usize = 32;
+const ROUNDS: usize = 8;
 
 /// How long a relay may stand still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -89,6 +89,10 @@ impl Sockets for OwnSockets {
         // Connections of earlier pinholes live on with this port, some in TIME_WAIT. A listener of another
         // program still makes bind() fail, which is what passes its port over.
         socket.set_reuse_address(true)?;
+        // A busy port has thousands of them, and without this the kernel looks at each at every bind() and listen():
+        // 38 % of the gateway's CPU with 1 KiB files. It lets nobody in but other sockets of our own user that ask
+        // for the same.
+        socket.set_reuse_port(true)?;
         socket.bind(&at.into())?;
         Ok(socket)
     }
@@ -102,6 +106,8 @@ impl Sockets for OwnSockets {
                 kernel::bind_address_only(&socket)?;
             } else {
                 socket.set_reuse_address(true)?;
+                // As above: looking through the TIME_WAITs of port 20 takes 100 us with 1 KiB files.
+                socket.set_reuse_port(true)?;
             }
             socket.bind(&from.into())?;
         }

@@ -169,7 +169,7 @@ catalogue! {
         fields: ["limit"],
     }
     JournalGap "journal.gap" Warning {
-        meaning: "Records were lost while the journal could not be written; no effect waited for them.",
+        meaning: "The journal could not be written for a time; `lost` records that no effect waited for are missing (0: none).",
         gateway: "Opened no pinhole in that time (451 to clients), kept what fitted in memory, and counted the rest.",
         operator: "Free the disk, or restart whatever reads the journal; treat the time before this line as incomplete.",
         fields: ["lost"],

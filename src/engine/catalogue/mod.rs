@@ -5,12 +5,14 @@
 
 mod entries;
 mod fields;
+mod words;
 
 use std::fmt;
 
 use super::Event;
 
 pub use fields::{FIELDS, Field, field};
+pub use words::{WORDS, Word};
 
 /// How much attention an event deserves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -87,7 +87,7 @@ impl<'a> Body<'a> {
             }
             Event::CommandRefused { command, why, code } => {
                 self.command(command);
-                self.word("why", why);
+                self.fixed("why", why.word());
                 self.number("code", u64::from(*code));
             }
             Event::AddressBounce { address, command } => {
@@ -102,7 +102,7 @@ impl<'a> Body<'a> {
             Event::ProtocolForeign { protocol } => self.text("protocol", protocol),
             Event::ProtocolViolation { side, what } => {
                 self.word("side", side);
-                self.word("what", what);
+                self.fixed("what", what.word());
             }
             Event::PinholeOpened {
                 pinhole,
@@ -168,7 +168,7 @@ impl<'a> Body<'a> {
                 self.seconds("seconds", record.at.0.saturating_sub(opened.0));
                 self.number("bytes_up", *bytes_up);
                 self.number("bytes_down", *bytes_down);
-                self.word("reason", reason);
+                self.fixed("reason", reason.word());
                 self.word("carried", carried);
             }
             Event::PinholeIntruder { from, at } => {
@@ -234,7 +234,7 @@ impl<'a> Body<'a> {
                 transfers,
                 pinholes,
             } => {
-                self.word("reason", reason);
+                self.fixed("reason", reason.word());
                 self.seconds("seconds", *micros);
                 self.number("commands", *commands);
                 self.number("transfers", u64::from(*transfers));
@@ -286,22 +286,21 @@ impl Body<'_> {
 
     fn number(&mut self, name: &'static str, number: u64) {
         self.name(name);
-        let _ = write!(self.buffer, "{number}");
+        text::number(self.buffer, number);
     }
 
     fn seconds(&mut self, name: &'static str, micros: u64) {
         self.name(name);
-        let _ = write!(
-            self.buffer,
-            "{}.{:06}",
-            micros / 1_000_000,
-            micros % 1_000_000
-        );
+        text::number(self.buffer, micros / 1_000_000);
+        self.buffer.push(b'.');
+        text::padded(self.buffer, micros % 1_000_000, 6);
     }
 
     fn time(&mut self, name: &'static str, time: Wall) {
         self.name(name);
-        let _ = write!(self.buffer, "\"{time}\"");
+        self.buffer.push(b'"');
+        text::time(self.buffer, time);
+        self.buffer.push(b'"');
     }
 
     /// Writes `session.n`, which names a pinhole for ever.
@@ -356,12 +355,10 @@ impl Body<'_> {
     }
 
     fn refusal(&mut self, why: RefusalReason) {
+        self.fixed("why", why.word());
         match why {
-            RefusalReason::NoPort { in_use } => {
-                self.fixed("why", "no_port");
-                self.number("in_use", u64::from(in_use));
-            }
-            RefusalReason::Kernel | RefusalReason::Resources => self.word("why", &why),
+            RefusalReason::NoPort { in_use } => self.number("in_use", u64::from(in_use)),
+            RefusalReason::Kernel | RefusalReason::Resources => {}
         }
     }
 

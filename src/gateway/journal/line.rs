@@ -2,15 +2,13 @@
 //!
 //! A thread renders its line before it takes the journal's lock; the number is all that is left to do under it.
 
-use std::io::Write as _;
+use crate::engine::Record;
 
-use crate::engine::{Record, Wall};
-
-use super::Addresses;
 use super::body::Body;
+use super::{Addresses, text};
 
 /// Room before the body, for the time and the number.
-const HEAD: usize = 72;
+const ROOM: usize = 64;
 
 /// What a line must not tell in full.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +30,12 @@ impl Privacy {
 /// One line: rendered by its thread first, numbered and thereby finished in the order of the file.
 #[derive(Debug)]
 pub(super) struct Line {
+    /// The body behind room for the head.
     buffer: Vec<u8>,
-    time: Wall,
+    head: Vec<u8>,
+    /// Length of the head without the number.
+    unnumbered: usize,
+    /// Where the numbered line begins.
     start: usize,
 }
 
@@ -42,33 +44,34 @@ impl Line {
     pub(super) const fn new() -> Self {
         Line {
             buffer: Vec::new(),
-            time: Wall(0),
-            start: HEAD,
+            head: Vec::new(),
+            unnumbered: 0,
+            start: ROOM,
         }
     }
 
     /// Renders everything but the number.
     pub(super) fn render(&mut self, record: &Record, privacy: Privacy) {
-        self.time = record.at;
-        self.start = HEAD;
+        self.head.clear();
+        self.head.extend_from_slice(b"{\"time\":\"");
+        text::time(&mut self.head, record.at);
+        self.head.extend_from_slice(b"\",\"seq\":");
+        self.unnumbered = self.head.len();
+        self.start = ROOM;
         self.buffer.clear();
-        self.buffer.resize(HEAD, 0);
+        self.buffer.resize(ROOM, 0);
         Body::new(&mut self.buffer, record, privacy).write(record);
         self.buffer.extend_from_slice(b"}\n");
     }
 
     /// Puts time and number before the body.
     pub(super) fn number(&mut self, seq: u64) {
-        let mut head = [0_u8; HEAD];
-        let mut room = head.as_mut_slice();
-        // It fits by construction: 9 + 27 + 8 + 20 bytes; `Wall` clamps what is beyond the year 9999.
-        let written = write!(room, "{{\"time\":\"{}\",\"seq\":{seq}", self.time);
-        let length = HEAD - room.len();
-        debug_assert!(written.is_ok());
-        self.start = HEAD - length;
-        if let (Some(to), Some(from)) = (self.buffer.get_mut(self.start..HEAD), head.get(..length))
-        {
-            to.copy_from_slice(from);
+        self.head.truncate(self.unnumbered);
+        text::number(&mut self.head, seq);
+        // It always fits: 44 bytes and at most 20 digits.
+        self.start = ROOM.saturating_sub(self.head.len());
+        if let Some(to) = self.buffer.get_mut(self.start..ROOM) {
+            to.copy_from_slice(&self.head);
         }
     }
 

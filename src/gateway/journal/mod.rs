@@ -12,7 +12,11 @@
 
 mod body;
 mod line;
+#[cfg(test)]
+mod page;
 mod rotation;
+#[cfg(test)]
+mod samples;
 mod sink;
 mod text;
 mod upkeep;
@@ -32,6 +36,7 @@ use line::{Line, Privacy};
 use writer::Writer;
 
 pub use rotation::{rotated_at, siblings};
+pub use text::misleads;
 
 /// What the journal is told by the config.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::TcpListener;
+use std::task::Poll;
 
 use super::*;
 
@@ -98,6 +99,28 @@ async fn a_reservation_outlives_the_open_hole_on_its_port() {
         connect(client(2), at).await.unwrap_err(),
         DialError::Refused
     );
+}
+
+#[tokio::test]
+async fn a_reservation_opens_while_used_holes_of_its_port_have_not_let_go() {
+    let field = Field::new(27, 21000..=21000);
+    let (mut first, at) = field.open(client(1));
+    assert!(poll_fn(|cx| Poll::Ready(first.poll_accept(cx).is_pending())).await);
+    let (mut second, _) = field.open(client(2));
+    let reservation = field.reserve(client(3)).unwrap();
+    let _one = connect(client(1), at).await.unwrap();
+    let _two = connect(client(2), at).await.unwrap();
+    // The second hole accepts for both; the first one still watches the socket.
+    accept(&mut second).await;
+    let mut third = reservation.open().unwrap();
+    let dialled = connect(client(3), at).await.unwrap();
+    let (_admitted, peer) = accept(&mut third).await;
+    assert_eq!(peer, dialled.local_addr().unwrap());
+    assert_eq!(
+        connect(client(3), at).await.unwrap_err(),
+        DialError::Refused
+    );
+    accept(&mut first).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,248 @@
+//! A whole run: rounds over tests over peers, then the report.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::claim;
+use crate::engine;
+use crate::load::job::Mode;
+use crate::measure::{Circumstances, Sample, measure};
+use crate::meter;
+use crate::network::Network;
+use crate::peer::{Ability, Peer};
+use crate::plan::{Extent, TESTS, Test};
+use crate::report::{Cell, Report};
+
+/// Name of the test that needs no network: the engine's own benches.
+const ENGINE: &str = "engine";
+
+/// Measures Portcullis beside its peers and prints a table.
+///
+/// Needs root. Client, gateway and server run in network namespaces of their own, which are removed afterwards.
+/// The exit code is 1 when a byte was wrong anywhere, or an operation of ours (or without a gateway) failed.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "scripts/bench [OPTIONS]")]
+pub struct Options {
+    /// Little of everything: some five minutes instead of twenty-five.
+    #[arg(long)]
+    quick: bool,
+    /// Peers to measure.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", value_enum, default_values_t = [
+        Peer::Direct, Peer::Haproxy, Peer::FtpProxy, Peer::ModProxy, Peer::Portcullis,
+    ])]
+    peers: Vec<Peer>,
+    /// Tests to run, by name (`retr-4`) or by the name's beginning; all without it.
+    ///
+    /// There are retr, stor, files, files-active, noop, logins, idle, burst, scale, and engine: the product's own
+    /// `cargo bench`, where it has one.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    tests: Vec<String>,
+    /// How often each is measured; peers take turns [default: 4, with --quick 1].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+    /// Ask for passive data connections with EPSV instead of PASV.
+    #[arg(long)]
+    epsv: bool,
+    /// Write every figure there too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Our program.
+    #[arg(long, value_name = "FILE", default_value = "target/release/portcullis")]
+    portcullis: PathBuf,
+    /// Where our source is.
+    #[arg(long, value_name = "DIRECTORY", default_value = ".", hide = true)]
+    workspace: PathBuf,
+}
+
+/// Runs until done or interrupted; says whether all went well.
+pub fn run(options: &Options) -> anyhow::Result<bool> {
+    let (tests, engine) = chosen(&options.tests)?;
+    if !rustix::process::geteuid().is_root() {
+        bail!("network namespaces need root");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let report = runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        // Whichever comes first, the other is dropped, and with it every process and namespace.
+        tokio::select! {
+            report = rounds(options, &tests) => report,
+            _ = interrupt.recv() => bail!("interrupted"),
+            _ = terminate.recv() => bail!("terminated"),
+            _ = hangup.recv() => bail!("hung up"),
+        }
+    })?;
+    if !tests.is_empty() {
+        print!("{}", report.markdown());
+    }
+    if let Some(file) = &options.json {
+        let text = serde_json::to_string_pretty(&report.json())?;
+        std::fs::write(file, text + "\n")
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    let engine_went_well = if engine {
+        engine::bench(&options.workspace)?
+    } else {
+        true
+    };
+    Ok(engine_went_well && report.faults().is_empty())
+}
+
+async fn rounds(options: &Options, tests: &[Test]) -> anyhow::Result<Report> {
+    let extent = if options.quick {
+        Extent::Quick
+    } else {
+        Extent::Full
+    };
+    let rounds = options.rounds.unwrap_or(if options.quick { 1 } else { 4 });
+    let passive = if options.epsv {
+        Mode::ExtendedPassive
+    } else {
+        Mode::Passive
+    };
+    let mut report = Report::new(&options.peers, tests, extent, rounds);
+    if tests.is_empty() {
+        return Ok(report);
+    }
+    let directory = temporary_directory(&std::env::temp_dir())?;
+    let in_memory = temporary_directory(Path::new("/dev/shm"))
+        .or_else(|_| temporary_directory(&std::env::temp_dir()))?;
+    let _network = Network::build().context("cannot build the network")?;
+    let around = Circumstances {
+        extent,
+        passive,
+        portcullis: &options.portcullis,
+        directory: directory.path(),
+        in_memory: in_memory.path(),
+    };
+    let mut absent = BTreeSet::new();
+    for round in 1..=rounds {
+        for &test in tests {
+            // Another peer begins each round, so that none always follows the same one.
+            let turn = (round as usize - 1) % options.peers.len().max(1);
+            for &peer in options
+                .peers
+                .iter()
+                .cycle()
+                .skip(turn)
+                .take(options.peers.len())
+            {
+                if absent.contains(&peer) || report.gave_up(test, peer) {
+                    continue;
+                }
+                match peer.ability(test, passive) {
+                    Ability::Whole => {}
+                    Ability::Fewer(sessions, why) => {
+                        report.note(peer, test, format!("with {sessions} sessions: {why}"))
+                    }
+                    Ability::Nothing(why) => {
+                        report.exclude(test, peer, Cell::NotApplicable, why.to_owned());
+                        continue;
+                    }
+                }
+                eprint!("round {round}/{rounds} {} {}: ", test.name, peer.name());
+                let dropped = meter::dropped_packets();
+                let sample = measure(peer, test, &around).await;
+                let dropped = meter::dropped_packets().saturating_sub(dropped);
+                if dropped > 0 {
+                    let text = format!(
+                        "round {round}: {dropped} packets dropped by the busy machine, times suffer"
+                    );
+                    report.note(peer, test, text);
+                }
+                eprintln!("{}", describe(&sample, test));
+                if matches!(sample, Sample::Failed { absent: true, .. }) {
+                    absent.insert(peer);
+                }
+                report.add(round, test, peer, sample);
+            }
+        }
+    }
+    Ok(report)
+}
+
+fn temporary_directory(parent: &Path) -> anyhow::Result<TempDir> {
+    for left in claim::left_behind(parent, "bench-") {
+        std::fs::remove_dir_all(left).ok();
+    }
+    let directory = tempfile::Builder::new()
+        .prefix(&claim::name("bench-"))
+        .tempdir_in(parent)?;
+    // Peers that drop their privilege must find their own directory within.
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
+    Ok(directory)
+}
+
+/// Finds the tests that were asked for; the flag is the engine's.
+fn chosen(names: &[String]) -> anyhow::Result<(Vec<Test>, bool)> {
+    let meant =
+        |test: &Test, name: &str| test.name == name || test.name.starts_with(&format!("{name}-"));
+    for name in names {
+        if name != ENGINE && !TESTS.iter().any(|test| meant(test, name)) {
+            let known: Vec<_> = TESTS.iter().map(|test| test.name).chain([ENGINE]).collect();
+            bail!("no test is called {name}; there are {}", known.join(", "));
+        }
+    }
+    let tests = TESTS
+        .into_iter()
+        .filter(|test| names.is_empty() || names.iter().any(|name| meant(test, name)));
+    Ok((
+        tests.collect(),
+        names.is_empty() || names.iter().any(|name| name == ENGINE),
+    ))
+}
+
+fn describe(sample: &Sample, test: Test) -> String {
+    match sample {
+        Sample::Measured {
+            figures, failure, ..
+        } => {
+            let figures = test.kind.metrics().iter().filter_map(|metric| {
+                Some(format!(
+                    "{} {}",
+                    metric.text(*figures.get(metric)?),
+                    metric.title()
+                ))
+            });
+            figures
+                .chain(failure.clone())
+                .collect::<Vec<_>>()
+                .join(", ")
+        }
+        Sample::Failed { why, .. } => format!("FAILED: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_found_by_name_and_by_beginning() {
+        let names = |asked: &[&str]| {
+            let asked: Vec<String> = asked.iter().map(|&name| name.into()).collect();
+            chosen(&asked).map(|(tests, engine)| {
+                (
+                    tests.iter().map(|test| test.name).collect::<Vec<_>>(),
+                    engine,
+                )
+            })
+        };
+        assert_eq!(
+            names(&["retr", "logins"]).expect("known"),
+            (vec!["retr-1", "retr-4", "logins"], false)
+        );
+        assert_eq!(names(&["noop-1"]).expect("known"), (vec!["noop-1"], false));
+        assert_eq!(names(&["engine"]).expect("known"), (vec![], true));
+        assert_eq!(names(&[]).expect("all").0.len(), TESTS.len());
+        assert!(names(&["speed"]).is_err());
+    }
+}

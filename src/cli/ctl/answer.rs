@@ -1,0 +1,220 @@
+//! Shows what a gateway answered: as JSON, or as lines and tables for people.
+
+use std::fmt::Write as _;
+
+use super::Format;
+use crate::gateway::status::{Response, SessionReport, StatusReport};
+
+/// Turns an answer into what is printed, with its last newline.
+pub(super) fn show(response: &Response, format: Format) -> Result<String, serde_json::Error> {
+    let mut text = match (response, format) {
+        (Response::Status(status), Format::Json) => serde_json::to_string(status)?,
+        (Response::Sessions(sessions), Format::Json) => serde_json::to_string(sessions)?,
+        (Response::Status(status), Format::Text) => status_lines(status),
+        (Response::Sessions(sessions), Format::Text) => table(sessions),
+        (Response::Killed(id), _) => format!("session {id} is being ended"),
+        (Response::Draining(0), _) => "stopping; no session runs".to_owned(),
+        (Response::Draining(sessions), _) => {
+            format!("no new sessions; stops when the {sessions} that run are over")
+        }
+        (Response::Reloaded(report), _) if report.needs_restart.is_empty() => {
+            format!("reloaded (config {})", report.config)
+        }
+        (Response::Reloaded(report), _) => format!(
+            "reloaded (config {}); these changes wait for a restart: {}",
+            report.config,
+            report.needs_restart.join(", "),
+        ),
+        (Response::Error(why), _) => why.clone(),
+    };
+    text.push('\n');
+    Ok(text)
+}
+
+fn status_lines(status: &StatusReport) -> String {
+    let state = if status.draining {
+        "stopping: no new sessions"
+    } else {
+        "taking sessions"
+    };
+    let listeners: Vec<_> = status
+        .listeners
+        .iter()
+        .map(|listener| format!("{} on {}", listener.name, listener.address))
+        .collect();
+    let journal = &status.journal;
+    let journal_state = if journal.accepting {
+        "written"
+    } else {
+        "CANNOT BE WRITTEN: nothing is opened"
+    };
+    let guard = match status.guard.as_str() {
+        "socket_filter" => "socket filter",
+        "accept_and_reset" => {
+            "strangers are accepted and reset (the kernel refuses socket filters)"
+        }
+        other => other,
+    };
+    let lines = [
+        (
+            "portcullis",
+            format!("{}, up {}", status.version, span(status.uptime_seconds)),
+        ),
+        ("state", state.to_owned()),
+        ("listeners", listeners.join(", ")),
+        ("sessions", status.sessions.to_string()),
+        ("transfers", status.transfers.to_string()),
+        ("pinholes", status.pinholes.to_string()),
+        ("guard", guard.to_owned()),
+        (
+            "journal",
+            format!(
+                "{journal_state}; {} records, {} lost",
+                journal.records, journal.lost
+            ),
+        ),
+    ];
+    let mut text = String::new();
+    for (name, value) in lines {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<11}{value}");
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn table(sessions: &[SessionReport]) -> String {
+    if sessions.is_empty() {
+        return "no sessions".to_owned();
+    }
+    let heading = [
+        "ID", "CLIENT", "USER", "UPSTREAM", "STATE", "AGE", "COMMAND", "BYTES",
+    ];
+    let mut rows = vec![heading.map(str::to_owned)];
+    rows.extend(sessions.iter().map(|session| {
+        [
+            session.id.clone(),
+            session.client.clone(),
+            session.user.clone().unwrap_or_else(|| "-".to_owned()),
+            session.upstream.clone(),
+            session.state.clone(),
+            span(session.age_seconds),
+            session.command.clone().unwrap_or_else(|| "-".to_owned()),
+            session.bytes.to_string(),
+        ]
+    }));
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
+    let lines = rows.iter().map(|row| {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Writes a span of time with its two largest units.
+fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m{:02}s", seconds % 60),
+        (0, _, _) => format!("{hours}h{minutes:02}m"),
+        _ => format!("{days}d{hours:02}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::status::{JournalReport, ListenerReport, ReloadReport};
+
+    fn session(id: &str, user: Option<&str>) -> SessionReport {
+        SessionReport {
+            id: id.to_owned(),
+            listener: "main".to_owned(),
+            client: "192.0.2.7:40001".to_owned(),
+            user: user.map(str::to_owned),
+            upstream: "legacy".to_owned(),
+            state: "idle".to_owned(),
+            age_seconds: 75,
+            command: None,
+            commands: 3,
+            transfers: 0,
+            bytes: 1234,
+        }
+    }
+
+    #[test]
+    fn sessions_are_a_table_or_json() {
+        let sessions = Response::Sessions(vec![
+            session("aaaabbbbcccc", Some("bob")),
+            session("ddddeeeeffff", None),
+        ]);
+        insta::assert_snapshot!(show(&sessions, Format::Text).expect("text"), @r"
+        ID            CLIENT           USER  UPSTREAM  STATE  AGE    COMMAND  BYTES
+        aaaabbbbcccc  192.0.2.7:40001  bob   legacy    idle   1m15s  -        1234
+        ddddeeeeffff  192.0.2.7:40001  -     legacy    idle   1m15s  -        1234
+        ");
+        let json = show(&sessions, Format::Json).expect("JSON");
+        let values: Vec<serde_json::Value> = serde_json::from_str(&json).expect("a list");
+        assert_eq!(values[1]["client"], "192.0.2.7:40001");
+        assert_eq!(
+            show(&Response::Sessions(Vec::new()), Format::Text).expect("text"),
+            "no sessions\n"
+        );
+    }
+
+    #[test]
+    fn status_says_when_the_journal_cannot_be_written() {
+        let status = StatusReport {
+            version: "0.1.0".to_owned(),
+            uptime_seconds: 90_000,
+            draining: false,
+            listeners: vec![ListenerReport {
+                name: "main".to_owned(),
+                address: "0.0.0.0:21".to_owned(),
+            }],
+            sessions: 2,
+            transfers: 1,
+            pinholes: 0,
+            journal: JournalReport {
+                accepting: false,
+                records: 10,
+                lost: 3,
+            },
+            guard: "socket_filter".to_owned(),
+        };
+        insta::assert_snapshot!(show(&Response::Status(status), Format::Text).expect("text"), @r"
+        portcullis 0.1.0, up 1d01h
+        state      taking sessions
+        listeners  main on 0.0.0.0:21
+        sessions   2
+        transfers  1
+        pinholes   0
+        guard      socket filter
+        journal    CANNOT BE WRITTEN: nothing is opened; 10 records, 3 lost
+        ");
+    }
+
+    #[test]
+    fn a_reload_says_what_waits_for_a_restart() {
+        let report = ReloadReport {
+            config: "00ff".to_owned(),
+            needs_restart: vec!["pinholes".to_owned()],
+        };
+        let shown = show(&Response::Reloaded(report), Format::Text).expect("text");
+        assert_eq!(
+            shown,
+            "reloaded (config 00ff); these changes wait for a restart: pinholes\n"
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! The stable words of the journal: what each reason means to whoever reads it.
+
+use super::super::{CloseReason, Refusal, RefusalReason, SessionEnd, Violation};
+
+/// One word and what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// Where it stands: event and field.
+    pub place: &'static str,
+    /// The word.
+    pub word: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// Defines [`WORDS`] and the way from a value to its word; a variant without one does not compile.
+macro_rules! words {
+    ($($kind:ident $place:literal { $($variant:ident $word:literal $meaning:literal)+ })+) => {
+        /// Every word, by place.
+        pub static WORDS: &[Word] = &[
+            $($(Word { place: $place, word: $word, meaning: $meaning },)+)+
+        ];
+
+        $(impl $kind {
+            /// Gives the stable word that stands in the journal.
+            pub fn word(self) -> &'static str {
+                match self {
+                    $($kind::$variant { .. } => $word,)+
+                }
+            }
+        })+
+    };
+}
+
+words! {
+    CloseReason "pinhole.closed: reason" {
+        Completed "completed" "Its transfer is over and went well."
+        TransferFailed "transfer_failed" "Its transfer is over and failed; `transfer.failed` says how."
+        TransferRefused "transfer_refused" "The server refused the transfer command."
+        NeverUsed "never_used" "Nobody dialled before its time to live was over."
+        NoCommand "no_command" "The peer dialled, but no transfer command came in time."
+        Replaced "replaced" "A later PASV, EPSV, PORT or EPRT took its place."
+        Reset "reset" "REIN, AUTH or HOST reset what was negotiated."
+        NegotiationFailed "negotiation_failed" "The other leg could not be negotiated, or could not be told to its peer."
+        RecordRefused "record_refused" "The journal did not accept its record."
+        OpenRefused "open_refused" "The window or the kernel refused after the record was written."
+        Aborted "aborted" "The client sent ABOR."
+        SessionClosed "session_closed" "The session ended."
+    }
+    RefusalReason "pinhole.refused: why" {
+        NoPort "no_port" "Every port of the window already awaits this peer, or is held by another program; `in_use` counts the former."
+        Kernel "kernel" "The kernel refused; the gateway's log has its reason."
+        Resources "resources" "The gateway is out of descriptors or over a bound of its own."
+    }
+    Refusal "command.refused: why" {
+        HiddenVerb "hidden_verb" "An alias by which some servers set up data behind a firewall's back."
+        Security "security" "A security mechanism that is not offered here."
+        Malformed "malformed" "An argument that is malformed."
+        StrayControl "stray_control" "A bare LF, a bare CR or a NUL inside the line."
+        Mode "mode" "A transfer mode that would hide the data."
+        EpsvAll "epsv_all" "A data command after EPSV ALL (RFC 2428 section 4)."
+        NothingNegotiated "nothing_negotiated" "A transfer command without a negotiated data connection."
+        Family "family" "The address family or form can't be used on this control connection."
+    }
+    Violation "protocol.violation: what" {
+        LineTooLong "line_too_long" "A line longer than `limits.line`."
+        ReplyTooLong "reply_too_long" "A reply with more bytes or lines than `limits.reply` allows."
+        NotAReply "not_a_reply" "A line that is no reply where only replies may come."
+        UnaskedReply "unasked_reply" "A reply that nothing had asked for."
+        ReplyFromClient "reply_from_client" "A line from the client that looks like a server's reply."
+        SurplusReply "surplus_reply" "A surplus reply after ABOR, dropped."
+        MissingReply "missing_reply" "A reply that was missing after ABOR, made up for."
+        WrongDirection "wrong_direction" "Payload against the direction of the transfer, dropped."
+    }
+    SessionEnd "session.closed: reason" {
+        Quit "quit" "QUIT, answered."
+        ClientClosed "client_closed" "The client hung up."
+        UpstreamClosed "upstream_closed" "The upstream hung up, or said 421."
+        UpstreamUnreachable "upstream_unreachable" "The upstream could not be reached."
+        LoginTimeout "login_timeout" "No login within `timeouts.login`."
+        IdleTimeout "idle_timeout" "Nothing happened for `timeouts.idle`."
+        CommandTimeout "command_timeout" "A line was begun and not ended within `timeouts.command`."
+        ReplyTimeout "reply_timeout" "The upstream owed a reply for longer than `timeouts.final_reply`."
+        SendStalled "send_stalled" "A peer took no bytes for `timeouts.send_stall`."
+        Violation "violation" "A peer broke the protocol; `protocol.violation` says how."
+        ForeignProtocol "foreign_protocol" "A client spoke another protocol."
+        RecordRefused "record_refused" "The journal could not be written."
+        Killed "killed" "An operator ended it."
+        Shutdown "shutdown" "The gateway stopped."
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn words_are_unique_in_their_place() {
+        let mut seen = HashSet::new();
+        for word in WORDS {
+            assert!(seen.insert((word.place, word.word)), "{word:?}");
+        }
+    }
+}

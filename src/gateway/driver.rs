@@ -1,0 +1,240 @@
+//! Drives one session: hands facts to the engine, and performs what it asks for, strictly in order.
+//!
+//! One task on one worker holds everything of a session: both control connections, the dial of its upstream,
+//! its pinholes and its relay. While nothing happens it holds no buffer and one timer, which is moved only
+//! when a deadline comes nearer.
+//!
+//! Invariant: an output is performed after all that stood before it; a gating record that was not accepted ends
+//! its list. This module must not look into the bytes that it carries.
+
+mod perform;
+mod talking;
+mod timer;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::Sleep;
+
+use super::admission::Permit;
+use super::legs::DataLegs;
+use super::settings::{Place, Policy};
+use super::status::SessionReport;
+use super::stream::Control;
+use super::upstream::{Connected, Seat, Upstream};
+use super::worker::Worker;
+use crate::engine::{
+    DialError, Input, Legs, Session, SessionEnd, SessionFacts, SessionId, Settings, Side,
+};
+
+/// How often a task goes round before it lets the others of its worker run.
+const ROUNDS: usize = 64;
+
+type Dial = Pin<Box<dyn Future<Output = Result<Connected, DialError>>>>;
+
+/// Something that the gateway wants of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Finish what runs, begin nothing.
+    Drain,
+    /// End now.
+    End(SessionEnd),
+}
+
+/// A session with its sockets.
+pub(super) struct Driver {
+    session: Session,
+    worker: Rc<Worker>,
+    place: Arc<Place>,
+    upstream: Arc<Upstream>,
+    id: SessionId,
+    client: SocketAddr,
+    controls: Legs<Option<Control>>,
+    dial: Option<Dial>,
+    /// Its presence counts the session towards the upstream's `max_sessions`.
+    upstream_seat: Option<Seat>,
+    data: DataLegs,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// When the timer will fire.
+    armed: Option<Duration>,
+    order: Option<Order>,
+    waker: Option<Waker>,
+    began: Duration,
+    arrived: bool,
+    carried: u64,
+    _permit: Permit,
+}
+
+impl Driver {
+    /// Makes the driver of an admitted client.
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        place: Arc<Place>,
+        policy: &Policy,
+        facts: SessionFacts,
+        client: Control,
+        permit: Permit,
+    ) -> Driver {
+        Driver {
+            id: facts.id,
+            client: facts.client,
+            session: Session::new(facts, Arc::clone(&policy.settings)),
+            upstream: Arc::clone(&policy.upstream),
+            began: worker.shared().clock.mono(),
+            worker,
+            place,
+            controls: Legs {
+                client: Some(client),
+                upstream: None,
+            },
+            dial: None,
+            upstream_seat: None,
+            data: DataLegs::default(),
+            timer: None,
+            armed: None,
+            order: None,
+            waker: None,
+            arrived: false,
+            carried: 0,
+            _permit: permit,
+        }
+    }
+
+    /// Goes on with everything that can go on. Ready when the session is over.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.waker.is_none() {
+            self.waker = Some(cx.waker().clone());
+        }
+        if !self.arrived {
+            self.arrived = true;
+            self.tell(cx, Input::ClientArrived);
+        }
+        for _ in 0..ROUNDS {
+            let moved = self.poll_order(cx)
+                | self.poll_dial(cx)
+                | self.poll_data(cx)
+                | self.poll_control(cx, Side::Upstream)
+                | self.poll_control(cx, Side::Client);
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+            if !moved && !self.poll_timer(cx) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_order(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(order) = self.order.take() else {
+            return false;
+        };
+        match order {
+            Order::Drain => self.tell(cx, Input::ShutdownRequested),
+            Order::End(reason) => self.tell(cx, Input::KillRequested { reason }),
+        }
+        true
+    }
+
+    fn poll_dial(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(dial) = &mut self.dial else {
+            return false;
+        };
+        let Poll::Ready(result) = dial.as_mut().poll(cx) else {
+            return false;
+        };
+        self.dial = None;
+        match result {
+            Ok(connected) => {
+                let (gateway, upstream) = (connected.gateway, connected.upstream);
+                self.controls.upstream = Some(Control::new(connected.wire));
+                self.upstream_seat = Some(connected.seat);
+                self.tell(cx, Input::UpstreamConnected { gateway, upstream });
+            }
+            Err(why) => self.tell(cx, Input::UpstreamUnreachable { why }),
+        }
+        true
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.data.is_empty() {
+            return false;
+        }
+        let now = self.worker.shared().clock.mono();
+        let (data, ground) = self.data_and_ground(now);
+        let Some(fact) = data.poll(cx, &ground) else {
+            return false;
+        };
+        if let Input::DataFinished { usage, .. } = &fact {
+            self.carried += usage.bytes_up + usage.bytes_down;
+        }
+        self.tell(cx, fact);
+        true
+    }
+
+    /// Tells whether nobody is left: each control connection is closed, or its peer is gone, and nothing runs.
+    fn is_over(&self) -> bool {
+        let gone = |control: &Option<Control>| control.as_ref().is_none_or(Control::is_gone);
+        let Legs { client, upstream } = &self.controls;
+        let idle = self.data.is_empty() && self.dial.is_none();
+        match (client, upstream) {
+            // Both are closed; the engine may still want to hear how a relay ended.
+            (None, None) => self.session.is_over() || idle,
+            _ => gone(client) && gone(upstream) && (self.session.is_over() || idle),
+        }
+    }
+
+    /// Leaves an order for the next poll, and has it polled.
+    pub(super) fn order(&mut self, order: Order) {
+        // An end is never taken back by a later drain.
+        if !matches!(self.order, Some(Order::End(_))) {
+            self.order = Some(order);
+        }
+        self.wake();
+    }
+
+    /// Gives the session other settings for its next command.
+    pub(super) fn replace_settings(&mut self) {
+        let settings: Arc<Settings> = Arc::clone(&self.place.policy.load().settings);
+        self.session.replace_settings(settings);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Shows what the session is doing.
+    pub(super) fn report(&self) -> SessionReport {
+        let summary = self.session.summary();
+        let age = self.worker.shared().clock.mono().saturating_sub(self.began);
+        let state = match (&self.controls.upstream, summary.transfer, summary.logged_in) {
+            _ if self.session.is_over() => "closing",
+            (_, Some(_), _) => "transferring",
+            (None, None, _) => "connecting",
+            (Some(_), None, false) => "logging_in",
+            (Some(_), None, true) => "idle",
+        };
+        SessionReport {
+            id: self.id.to_string(),
+            listener: self.place.name.to_string(),
+            client: self.client.to_string(),
+            user: summary.user.map(|user| user.to_string()),
+            upstream: self.upstream.name().to_string(),
+            state: state.to_owned(),
+            age_seconds: age.as_secs(),
+            command: summary.transfer.map(str::to_owned),
+            commands: summary.commands,
+            transfers: summary.transfers,
+            bytes: self.carried + self.data.progress(),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! One record of each kind, for the docs page and the tests.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::engine::{
+    Carried, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason, SessionEnd, SessionId,
+    Side, TransferId, Violation, Wall,
+};
+
+/// 2026-11-21T04:00:00Z.
+pub(super) const START: u64 = 1_795_233_600_000_000;
+
+/// One record of each kind of event, in the catalogue's order, and a second one where fields may be absent.
+pub(super) fn records() -> Vec<Record> {
+    events()
+        .into_iter()
+        .enumerate()
+        .map(|(number, event)| {
+            let session = !event.id().starts_with("gateway.")
+                && !matches!(
+                    event,
+                    Event::JournalGap { .. } | Event::PinholeIntruder { .. }
+                );
+            let early = matches!(
+                event,
+                Event::SessionOpened { .. }
+                    | Event::UpstreamConnected { .. }
+                    | Event::UpstreamUnreachable { .. }
+            );
+            Record {
+                at: Wall(START + 123_456 + 1_000_000 * number as u64),
+                session: session.then_some(SessionId(*b"k3j2wq7m4pxa")),
+                client: session.then(|| ip("198.51.100.7")),
+                user: (session && !early).then(|| Arc::from("alice")),
+                event,
+            }
+        })
+        .collect()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn socket(text: &str) -> SocketAddr {
+    text.parse().expect("an address and port")
+}
+
+fn events() -> Vec<Event> {
+    let pinhole = PinholeId(1);
+    let transfer = TransferId(1);
+    let hole = socket("203.0.113.10:21007");
+    let from = "198.51.100.7/32".parse().expect("a network");
+    vec![
+        Event::GatewayStarted { version: "0.1.0" },
+        Event::GatewayReloaded {
+            config: "5f2a9c01d47be386".into(),
+        },
+        Event::GatewayStopping { sessions: 3 },
+        Event::SessionOpened {
+            from: socket("198.51.100.7:40312"),
+            target: socket("203.0.113.10:21"),
+            listener: "main".into(),
+            upstream: "legacy".into(),
+        },
+        Event::UpstreamConnected {
+            upstream: socket("10.0.0.5:21"),
+            gateway: socket("10.0.0.1:51200"),
+        },
+        Event::UpstreamUnreachable {
+            why: "connection refused".into(),
+        },
+        Event::LoginSucceeded { email: None },
+        Event::LoginSucceeded {
+            email: Some("guest@example.org".into()),
+        },
+        Event::LoginFailed { code: 530 },
+        Event::CommandDenied {
+            command: "DELE /srv/contract.pdf".into(),
+            rule: "read-only".into(),
+            code: 550,
+        },
+        Event::CommandRefused {
+            command: "PORT 198,51,100,7,256,1".into(),
+            why: Refusal::Malformed,
+            code: 501,
+        },
+        Event::AddressBounce {
+            address: socket("10.0.0.99:8080"),
+            command: "PORT",
+        },
+        Event::AddressForeign {
+            address: socket("192.168.1.20:50006"),
+            refused: false,
+        },
+        Event::AddressMalformed {
+            reply: "227 Entering Passive Mode (10,0,0,5,300,1).".into(),
+        },
+        Event::AddressMisleading {
+            announced: ip("10.0.0.1"),
+            listener: "main".into(),
+        },
+        Event::ProtocolForeign { protocol: "HTTP" },
+        Event::ProtocolViolation {
+            side: Side::Upstream,
+            what: Violation::UnaskedReply,
+        },
+        Event::PinholeOpened {
+            pinhole,
+            transfer,
+            side: Side::Client,
+            from,
+            at: hole,
+            leads_to: Some(socket("10.0.0.5:50006")),
+            command: "EPSV",
+            ttl: 30,
+        },
+        Event::PinholeOpened {
+            pinhole: PinholeId(2),
+            transfer: TransferId(2),
+            side: Side::Upstream,
+            from: "10.0.0.5/32".parse().expect("a network"),
+            at: socket("10.0.0.1:22017"),
+            leads_to: None,
+            command: "PASV",
+            ttl: 30,
+        },
+        Event::PinholeRefused {
+            side: Side::Client,
+            from,
+            why: RefusalReason::NoPort { in_use: 16 },
+        },
+        Event::PinholeRefused {
+            side: Side::Client,
+            from,
+            why: RefusalReason::Kernel,
+        },
+        Event::PinholeUsed {
+            pinhole,
+            side: Side::Client,
+            peer: socket("198.51.100.7:40313"),
+            at: hole,
+        },
+        Event::PinholeClosed {
+            pinhole,
+            transfer,
+            side: Side::Client,
+            from,
+            at: hole,
+            leads_to: Some(socket("10.0.0.5:50006")),
+            command: "EPSV",
+            opened: Wall(START + 17_123_456),
+            used: Some(Wall(START + 17_165_456)),
+            bytes_up: 0,
+            bytes_down: 1_048_576,
+            reason: CloseReason::Completed,
+            carried: Carried::Relayed,
+        },
+        Event::PinholeClosed {
+            pinhole: PinholeId(2),
+            transfer: TransferId(2),
+            side: Side::Upstream,
+            from: "10.0.0.5/32".parse().expect("a network"),
+            at: socket("10.0.0.1:22017"),
+            leads_to: None,
+            command: "PASV",
+            opened: Wall(START + 18_123_456),
+            used: None,
+            bytes_up: 0,
+            bytes_down: 0,
+            reason: CloseReason::NeverUsed,
+            carried: Carried::Relayed,
+        },
+        Event::PinholeIntruder {
+            from: socket("192.0.2.66:61000"),
+            at: hole,
+        },
+        Event::DataDialled {
+            transfer,
+            side: Side::Upstream,
+            to: socket("10.0.0.5:50006"),
+        },
+        Event::DataFailed {
+            transfer,
+            side: Side::Client,
+            why: "connection refused".into(),
+        },
+        Event::TransferCompleted {
+            transfer,
+            command: "RETR",
+            path: "reports/year end.pdf".into(),
+            bytes_up: 0,
+            bytes_down: 1_048_576,
+            micros: 412_345,
+            unacknowledged: 0,
+        },
+        Event::TransferFailed {
+            transfer,
+            command: "STOR",
+            path: "big.iso".into(),
+            bytes_up: 73_400_320,
+            bytes_down: 0,
+            micros: 9_000_001,
+            code: Some(426),
+            why: "the client broke it off".into(),
+        },
+        Event::TransferFailed {
+            transfer,
+            command: "STOR",
+            path: "big.iso".into(),
+            bytes_up: 10,
+            bytes_down: 0,
+            micros: 9_000_001,
+            code: None,
+            why: "the upstream hung up".into(),
+        },
+        Event::SessionClosed {
+            reason: SessionEnd::Quit,
+            micros: 61_000_250,
+            commands: 14,
+            transfers: 1,
+            pinholes: 2,
+        },
+        Event::LimitReached {
+            limit: "limits.sessions_per_address",
+        },
+        Event::JournalGap { lost: 12 },
+    ]
+}

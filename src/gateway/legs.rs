@@ -1,0 +1,409 @@
+//! The data legs of one session: pinholes, dials and the relay, as the engine asks for them.
+//!
+//! Invariant: every leg belongs to one transfer and one side; what was told to be closed is gone when the call
+//! returns. This module must not know why a leg is wanted.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::status::{Gauge, Gauges};
+use crate::engine::{
+    DialError, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side,
+    TransferId, Usage,
+};
+use crate::pinhole::{
+    self, OpenPinhole, Pinholes, Relay, RelayLimits, Reservation, Sockets, SourcePortFallback,
+};
+
+/// What the legs need from the gateway for a call.
+pub(super) struct Ground<'a> {
+    pub(super) pinholes: &'a Arc<Pinholes>,
+    pub(super) sockets: &'a Arc<dyn Sockets>,
+    pub(super) gauges: &'a Arc<Gauges>,
+    pub(super) now: Duration,
+    pub(super) connect: Duration,
+    pub(super) limits: RelayLimits,
+}
+
+type Dial = Pin<Box<dyn Future<Output = Result<TcpStream, DialError>>>>;
+
+enum Leg {
+    Absent,
+    Reserved(Reservation),
+    Awaiting {
+        open: OpenPinhole,
+        _counted: Gauge,
+    },
+    Dialling {
+        dial: Dial,
+        until: Duration,
+    },
+    Up(TcpStream),
+    /// The relay has it.
+    Relayed,
+}
+
+struct Transfer {
+    id: TransferId,
+    legs: Legs<Leg>,
+    pinholes: Legs<Option<PinholeId>>,
+    /// Set once a relay was asked for.
+    direction: Option<Direction>,
+    relay: Option<(Relay, Gauge)>,
+    /// The end was announced before both legs were there: when it is given up.
+    lingers_until: Option<Duration>,
+}
+
+/// All data legs of a session. Sessions without a transfer have none of these.
+#[derive(Default)]
+pub(super) struct DataLegs {
+    transfers: Vec<Transfer>,
+}
+
+impl DataLegs {
+    pub(super) fn is_empty(&self) -> bool {
+        self.transfers.is_empty()
+    }
+
+    /// Sets a port aside.
+    pub(super) fn reserve(
+        &mut self,
+        ground: &Ground<'_>,
+        id: PinholeId,
+        pinhole: &Pinhole,
+    ) -> Result<SocketAddr, RefusalReason> {
+        let reservation = ground.pinholes.reserve(pinhole)?;
+        let at = reservation.at();
+        let transfer = self.transfer(pinhole.transfer);
+        transfer.pinholes[pinhole.side] = Some(id);
+        transfer.legs[pinhole.side] = Leg::Reserved(reservation);
+        Ok(at)
+    }
+
+    /// Opens what was set aside.
+    pub(super) fn open(&mut self, ground: &Ground<'_>, id: PinholeId) -> Result<(), RefusalReason> {
+        let Some((transfer, side)) = self.of_pinhole(id) else {
+            return Err(RefusalReason::Resources);
+        };
+        let leg = std::mem::replace(&mut transfer.legs[side], Leg::Absent);
+        let opened = match leg {
+            Leg::Reserved(reservation) => reservation.open(),
+            Leg::Absent
+            | Leg::Awaiting { .. }
+            | Leg::Dialling { .. }
+            | Leg::Up(_)
+            | Leg::Relayed => Err(RefusalReason::Resources),
+        };
+        match opened {
+            Ok(open) => {
+                transfer.legs[side] = Leg::Awaiting {
+                    open,
+                    _counted: ground.gauges.pinhole(),
+                };
+                Ok(())
+            }
+            Err(why) => {
+                transfer.pinholes[side] = None;
+                self.forget_idle();
+                Err(why)
+            }
+        }
+    }
+
+    /// Shuts a pinhole. A connection that came through it and that nobody relays is closed.
+    pub(super) fn close(&mut self, id: PinholeId) {
+        if let Some((transfer, side)) = self.of_pinhole(id) {
+            transfer.pinholes[side] = None;
+            if !matches!(transfer.legs[side], Leg::Relayed) {
+                transfer.legs[side] = Leg::Absent;
+            }
+            self.forget_idle();
+        }
+    }
+
+    /// Begins to dial a leg.
+    pub(super) fn dial(
+        &mut self,
+        ground: &Ground<'_>,
+        id: TransferId,
+        side: Side,
+        from: SocketAddr,
+        to: SocketAddr,
+    ) {
+        let sockets = Arc::clone(ground.sockets);
+        let dial = async move { pinhole::dial(&*sockets, Some(from), to).await };
+        self.transfer(id).legs[side] = Leg::Dialling {
+            dial: Box::pin(dial),
+            until: ground.now + ground.connect,
+        };
+    }
+
+    /// Carries bytes as soon as both legs are there.
+    pub(super) fn start(&mut self, ground: &Ground<'_>, id: TransferId, direction: Direction) {
+        let transfer = self.transfer(id);
+        transfer.direction = Some(direction);
+        transfer.begin(ground);
+    }
+
+    /// Ends a transfer's legs; answers with its usage where the engine is to be told at once.
+    pub(super) fn end(
+        &mut self,
+        ground: &Ground<'_>,
+        cx: &mut Context<'_>,
+        id: TransferId,
+        manner: Manner,
+    ) -> Option<Usage> {
+        let position = self.transfers.iter().position(|one| one.id == id)?;
+        let transfer = self.transfers.get_mut(position)?;
+        let usage = match (&mut transfer.relay, manner) {
+            (Some((relay, _)), _) => {
+                relay.end(manner);
+                match relay.poll_finish(cx) {
+                    Poll::Ready(usage) => Some(usage),
+                    Poll::Pending => return None,
+                }
+            }
+            (None, Manner::Linger) if transfer.direction.is_some() => {
+                transfer.lingers_until = Some(ground.now + ground.limits.linger);
+                return None;
+            }
+            (None, Manner::Abort) => {
+                transfer.reset();
+                transfer.direction.map(|_| nothing(Outcome::Aborted))
+            }
+            (None, Manner::Drop | Manner::Linger) => {
+                transfer.direction.map(|_| nothing(Outcome::Aborted))
+            }
+        };
+        self.remove(position);
+        usage
+    }
+
+    /// Goes on with everything; answers with the next fact.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        ground: &Ground<'_>,
+    ) -> Option<Input<'static>> {
+        for position in 0..self.transfers.len() {
+            let Some(transfer) = self.transfers.get_mut(position) else {
+                break;
+            };
+            for side in [Side::Client, Side::Upstream] {
+                if let Some(fact) = transfer.poll_leg(cx, side, ground.now) {
+                    warn_of_other_source_port(ground.sockets.source_port_fallback());
+                    transfer.begin(ground);
+                    return Some(fact);
+                }
+            }
+            let finished = match &mut transfer.relay {
+                Some((relay, _)) => match relay.poll_finish(cx) {
+                    Poll::Ready(usage) => Some(usage),
+                    Poll::Pending => None,
+                },
+                None => transfer
+                    .lingers_until
+                    .filter(|until| *until <= ground.now)
+                    .map(|_| nothing(Outcome::LingerOver)),
+            };
+            if let Some(usage) = finished {
+                let id = transfer.id;
+                self.remove(position);
+                return Some(Input::DataFinished {
+                    transfer: id,
+                    usage,
+                });
+            }
+        }
+        None
+    }
+
+    /// When a leg next wants to be looked at, whatever happens; relays keep their own time.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.transfers.iter().filter_map(Transfer::deadline).min()
+    }
+
+    /// How many bytes the running relay has carried.
+    pub(super) fn progress(&self) -> u64 {
+        let relays = self.transfers.iter().filter_map(|one| one.relay.as_ref());
+        relays.map(|(relay, _)| relay.progress()).sum()
+    }
+
+    fn transfer(&mut self, id: TransferId) -> &mut Transfer {
+        let position = match self.transfers.iter().position(|one| one.id == id) {
+            Some(position) => position,
+            None => {
+                // One is the rule; room for more would be paid for by every transfer.
+                self.transfers.reserve_exact(1);
+                self.transfers.push(Transfer {
+                    id,
+                    legs: Legs {
+                        client: Leg::Absent,
+                        upstream: Leg::Absent,
+                    },
+                    pinholes: Legs::default(),
+                    direction: None,
+                    relay: None,
+                    lingers_until: None,
+                });
+                self.transfers.len() - 1
+            }
+        };
+        &mut self.transfers[position]
+    }
+
+    fn of_pinhole(&mut self, id: PinholeId) -> Option<(&mut Transfer, Side)> {
+        self.transfers.iter_mut().find_map(|transfer| {
+            let side = [Side::Client, Side::Upstream]
+                .into_iter()
+                .find(|side| transfer.pinholes[*side] == Some(id))?;
+            Some((transfer, side))
+        })
+    }
+
+    fn remove(&mut self, position: usize) {
+        self.transfers.swap_remove(position);
+        if self.transfers.is_empty() {
+            self.transfers = Vec::new();
+        }
+    }
+
+    fn forget_idle(&mut self) {
+        self.transfers.retain(|one| {
+            one.direction.is_some()
+                || !matches!(
+                    (&one.legs.client, &one.legs.upstream),
+                    (Leg::Absent, Leg::Absent)
+                )
+        });
+        if self.transfers.is_empty() {
+            self.transfers = Vec::new();
+        }
+    }
+}
+
+impl Transfer {
+    /// Starts the relay if it was asked for and both legs are there.
+    fn begin(&mut self, ground: &Ground<'_>) {
+        let (Some(direction), None) = (self.direction, &self.relay) else {
+            return;
+        };
+        let both = Legs {
+            client: std::mem::replace(&mut self.legs.client, Leg::Relayed),
+            upstream: std::mem::replace(&mut self.legs.upstream, Leg::Relayed),
+        };
+        match both {
+            Legs {
+                client: Leg::Up(client),
+                upstream: Leg::Up(upstream),
+            } => {
+                let mut relay = Relay::start(Legs { client, upstream }, direction, ground.limits);
+                if self.lingers_until.take().is_some() {
+                    relay.end(Manner::Linger);
+                }
+                self.relay = Some((relay, ground.gauges.transfer()));
+            }
+            legs => self.legs = legs,
+        }
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        let lingers = self.lingers_until.filter(|_| self.relay.is_none());
+        let dials = [Side::Client, Side::Upstream].map(|side| match &self.legs[side] {
+            Leg::Dialling { until, .. } => Some(*until),
+            Leg::Absent | Leg::Reserved(_) | Leg::Awaiting { .. } | Leg::Up(_) | Leg::Relayed => {
+                None
+            }
+        });
+        dials.into_iter().flatten().chain(lingers).min()
+    }
+
+    fn poll_leg(
+        &mut self,
+        cx: &mut Context<'_>,
+        side: Side,
+        now: Duration,
+    ) -> Option<Input<'static>> {
+        match &mut self.legs[side] {
+            Leg::Awaiting { open, .. } => {
+                let Poll::Ready(accepted) = open.poll_accept(cx) else {
+                    return None;
+                };
+                match (accepted, self.pinholes[side]) {
+                    (Ok((stream, peer)), Some(id)) => {
+                        self.legs[side] = Leg::Up(stream);
+                        Some(Input::PinholeUsed { id, peer })
+                    }
+                    (accepted, _) => {
+                        // The engine's own deadline for this leg ends it.
+                        if let Err(error) = accepted {
+                            tracing::warn!(%error, %side, "a data connection could not be accepted");
+                        }
+                        self.legs[side] = Leg::Absent;
+                        None
+                    }
+                }
+            }
+            Leg::Dialling { dial, until } => {
+                let result = match dial.as_mut().poll(cx) {
+                    Poll::Ready(result) => result,
+                    Poll::Pending if *until <= now => Err(DialError::TimedOut),
+                    Poll::Pending => return None,
+                };
+                let transfer = self.id;
+                match result {
+                    Ok(stream) => {
+                        self.legs[side] = Leg::Up(stream);
+                        Some(Input::DataDialled { transfer, side })
+                    }
+                    Err(why) => {
+                        self.legs[side] = Leg::Absent;
+                        Some(Input::DataDialFailed {
+                            transfer,
+                            side,
+                            why,
+                        })
+                    }
+                }
+            }
+            Leg::Absent | Leg::Reserved(_) | Leg::Up(_) | Leg::Relayed => None,
+        }
+    }
+
+    /// Makes the legs that are up end with a reset, so that nothing that was cut off looks complete.
+    fn reset(&self) {
+        for side in [Side::Client, Side::Upstream] {
+            if let Leg::Up(stream) = &self.legs[side] {
+                // A socket that is broken already needs no reset.
+                let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            }
+        }
+    }
+}
+
+/// Says once that clients see another source port than the config wants.
+fn warn_of_other_source_port(fallback: &SourcePortFallback) {
+    if fallback.is_news() {
+        tracing::warn!(
+            "data connections to clients come from random ports: the port below the listener's is taken or needs CAP_NET_BIND_SERVICE; \
+             firewalls of active clients may want it (data_source_port: random says that they need not)"
+        );
+    }
+}
+
+fn nothing(outcome: Outcome) -> Usage {
+    Usage {
+        bytes_up: 0,
+        bytes_down: 0,
+        wrong_direction: 0,
+        unacknowledged: 0,
+        outcome,
+    }
+}

@@ -1,0 +1,24 @@
+//! What all workers of a gateway share: each part behind its own small lock, or none.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::admission::Admission;
+use super::clock::Clock;
+use super::journal::Journal;
+use super::settings::{Names, Tuning};
+use super::status::Gauges;
+use crate::pinhole::{Pinholes, Sockets};
+
+/// Everything that sessions of different workers have in common.
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    pub(super) names: Names,
+    pub(super) journal: Arc<Journal>,
+    pub(super) sockets: Arc<dyn Sockets>,
+    pub(super) pinholes: Arc<Pinholes>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) gauges: Arc<Gauges>,
+    pub(super) tuning: ArcSwap<Tuning>,
+}

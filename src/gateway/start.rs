@@ -1,0 +1,371 @@
+//! Builds a gateway from a config, and stands for it while it runs.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+
+use super::admission::Admission;
+use super::clock::{self, Clock};
+use super::control::{ControlError, ControlSocket};
+use super::descriptors;
+use super::journal::{Addresses, Journal, JournalSettings, Target};
+use super::listener::{self, ListenError};
+use super::settings::{self, Names, Place, Tuning};
+use super::shared::Shared;
+use super::status::{ListenerReport, ReloadReport};
+use super::steward::{self, Errand, Steward};
+use super::worker::{self, Entrance};
+use crate::config::{Config, JournalFile, RecordedAddresses};
+use crate::engine::{Event, Legs, Record};
+use crate::pinhole::{Intruder, OwnSockets, Pinholes, Sockets};
+
+/// Reads the config again for a reload; the error is one or more lines for people.
+pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send>;
+
+/// What a caller may want otherwise than the config says, or give along.
+#[derive(Default)]
+pub struct Overrides {
+    /// How many workers there are; one per core without it.
+    pub workers: Option<NonZeroUsize>,
+    /// Listening sockets that were inherited, by listener.
+    pub inherited: BTreeMap<String, Vec<TcpListener>>,
+    /// How `reload` gets the new config; without it there is no reload.
+    pub loader: Option<Loader>,
+    /// Where sockets come from; made in this process without it.
+    pub sockets: Option<Arc<dyn Sockets>>,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener could not be made.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The control socket could not be made.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The journal could not be opened.
+    #[error("the journal {path} cannot be opened: {source}")]
+    Journal {
+        /// Where it was to be.
+        path: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A thread or its runtime could not be made.
+    #[error("no worker thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// The gateway, to be started.
+#[derive(Debug)]
+pub struct Gateway;
+
+/// A gateway that runs. Dropping it ends it at once; [`Running::shutdown`] lets transfers finish.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Vec<(String, SocketAddr)>,
+    errands: mpsc::UnboundedSender<Errand>,
+    steward: Option<JoinHandle<()>>,
+}
+
+impl Gateway {
+    /// Starts a gateway: when this returns, clients can connect.
+    ///
+    /// # Errors
+    /// When an address, the journal, the control socket or a thread cannot be had; nothing is left behind then.
+    pub fn start(config: Config, overrides: Overrides) -> Result<Running, StartError> {
+        descriptors::prepare(&config);
+        let sockets = overrides
+            .sockets
+            .unwrap_or_else(|| Arc::new(OwnSockets::new()));
+        let bound = listener::bind_all(&config, &*sockets, overrides.inherited)?;
+        let control = control_socket(&config)?;
+        let journal = open_journal(&config)?;
+        let shared = Arc::new(Shared {
+            clock: Clock::start(),
+            names: Names::new(),
+            pinholes: pinholes(&config, &sockets, &journal),
+            journal,
+            sockets,
+            admission: Admission::new(&config.limits),
+            gauges: Arc::default(),
+            tuning: ArcSwap::from_pointee(Tuning::of(&config)),
+        });
+        let upstreams = settings::upstreams(&config, &BTreeMap::new());
+        let places: Vec<Arc<Place>> = settings::policies(&config, &upstreams)
+            .into_iter()
+            .map(|(name, policy)| Arc::new(Place::new(&name, policy)))
+            .collect();
+        let addresses: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.at)).collect();
+        // Everything that can fail for lack of descriptors comes before the first client can take one.
+        let count = overrides
+            .workers
+            .or(std::thread::available_parallelism().ok())
+            .map_or(1, NonZeroUsize::get);
+        let steward_runtime = runtime()?;
+        let mut prepared = Vec::new();
+        for _ in 0..count {
+            prepared.push((runtime()?, entrances(&bound, &places)?));
+        }
+        let (alive, all_gone) = mpsc::channel(1);
+        let mut workers = Vec::new();
+        for (number, (runtime, entrances)) in prepared.into_iter().enumerate() {
+            let (messages, received) = mpsc::unbounded_channel();
+            let (shared, alive) = (Arc::clone(&shared), alive.clone());
+            spawn(format!("worker-{number}"), move || {
+                worker::run(runtime, shared, entrances, received);
+                drop(alive);
+            })?;
+            workers.push(messages);
+        }
+        drop(alive);
+        drop(bound);
+        say_where(&shared, &config, &addresses);
+        let (errands, received) = mpsc::unbounded_channel();
+        let steward = Steward {
+            shared,
+            places,
+            upstreams,
+            config,
+            loader: overrides.loader,
+            workers,
+            listeners: addresses
+                .iter()
+                .map(|(name, at)| ListenerReport {
+                    name: name.clone(),
+                    address: at.to_string(),
+                })
+                .collect(),
+            draining: false,
+        };
+        let steward = spawn("steward".to_owned(), move || {
+            steward_runtime.block_on(steward::run(steward, control, received, all_gone));
+            steward_runtime.shutdown_background();
+        })?;
+        Ok(Running {
+            addresses,
+            errands,
+            steward: Some(steward),
+        })
+    }
+}
+
+impl Running {
+    /// Shows where clients can connect: each listener's name with one of its addresses.
+    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Takes no new sessions from now on, lets transfers finish until `timeouts.drain`, and ends.
+    pub fn drain(&self) {
+        self.send(Errand::Drain);
+    }
+
+    /// Ends all sessions now.
+    pub fn end(&self) {
+        self.send(Errand::End);
+    }
+
+    /// Reopens the journal and reads the config again.
+    ///
+    /// # Errors
+    /// What is wrong with the new config, in lines for people; the old one stays in force.
+    pub fn reload(&self) -> Result<ReloadReport, String> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Errand::Reload(answer));
+        let ended = || "the gateway has ended".to_owned();
+        answered.blocking_recv().map_err(|_| ended())?
+    }
+
+    /// Gives orders from elsewhere, such as a thread that waits for signals.
+    pub fn remote(&self) -> Remote {
+        Remote {
+            errands: self.errands.clone(),
+        }
+    }
+
+    /// Drains, and waits until the last session is over.
+    pub fn shutdown(self) {
+        self.drain();
+        self.wait();
+    }
+
+    /// Waits until the gateway has ended, by whatever order.
+    pub fn wait(mut self) {
+        self.join();
+    }
+
+    fn send(&self, errand: Errand) {
+        // A steward that is gone needs no errand.
+        let _ = self.errands.send(errand);
+    }
+
+    fn join(&mut self) {
+        if let Some(steward) = self.steward.take()
+            && steward.join().is_err()
+        {
+            tracing::error!("the steward was ended by a bug in Portcullis; please report it");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.steward.is_some() {
+            self.end();
+            self.join();
+        }
+    }
+}
+
+/// Gives orders to a running gateway from another thread.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    errands: mpsc::UnboundedSender<Errand>,
+}
+
+impl Remote {
+    /// As [`Running::drain`].
+    pub fn drain(&self) {
+        let _ = self.errands.send(Errand::Drain);
+    }
+
+    /// As [`Running::end`].
+    pub fn end(&self) {
+        let _ = self.errands.send(Errand::End);
+    }
+
+    /// As [`Running::reload`], but the outcome is told in the log.
+    pub fn reload(&self) {
+        let (answer, _) = oneshot::channel();
+        let _ = self.errands.send(Errand::Reload(answer));
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::Thread)
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(body)
+        .map_err(StartError::Thread)
+}
+
+/// Each worker has a descriptor of its own for each listening socket.
+fn entrances(
+    bound: &[listener::Bound],
+    places: &[Arc<Place>],
+) -> Result<Vec<Entrance>, StartError> {
+    let mut made = Vec::new();
+    for one in bound {
+        let Some(place) = places.iter().find(|place| *place.name == *one.name) else {
+            continue;
+        };
+        made.push(Entrance {
+            place: Arc::clone(place),
+            socket: one.socket.try_clone().map_err(StartError::Thread)?,
+        });
+    }
+    Ok(made)
+}
+
+/// A control socket that cannot be made for lack of rights is no reason not to carry FTP.
+fn control_socket(config: &Config) -> Result<Option<ControlSocket>, StartError> {
+    let Some(path) = &config.control.socket else {
+        return Ok(None);
+    };
+    match ControlSocket::bind(path) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error @ ControlError::Kernel { .. }) => {
+            tracing::warn!(
+                "{error}; `portcullis ctl` will not work: set control.socket to a path that can be written, or to none"
+            );
+            Ok(None)
+        }
+        Err(error @ (ControlError::InUse(_) | ControlError::NotASocket(_))) => Err(error.into()),
+    }
+}
+
+fn open_journal(config: &Config) -> Result<Arc<Journal>, StartError> {
+    let path = match &config.journal.file {
+        JournalFile::Stdout => "on standard output".to_owned(),
+        JournalFile::Path(path) => path.display().to_string(),
+    };
+    Journal::open(journal_settings(config)).map_err(|source| StartError::Journal { path, source })
+}
+
+/// What the config says of the journal, in the journal's own terms.
+pub(super) fn journal_settings(config: &Config) -> JournalSettings {
+    let journal = &config.journal;
+    JournalSettings {
+        target: match &journal.file {
+            JournalFile::Stdout => Target::Stdout,
+            JournalFile::Path(path) => Target::File(path.clone()),
+        },
+        mode: journal.mode.bits(),
+        rotate_size: Some(journal.rotate_size),
+        keep: Some(journal.keep),
+        warn_free: Some(journal.warn_free.get()),
+        anonymous_email: journal.anonymous_email,
+        addresses: match journal.addresses {
+            RecordedAddresses::Full => Addresses::Full,
+            RecordedAddresses::Prefix => Addresses::Prefix,
+        },
+    }
+}
+
+fn pinholes(config: &Config, sockets: &Arc<dyn Sockets>, journal: &Arc<Journal>) -> Arc<Pinholes> {
+    let journal = Arc::clone(journal);
+    let on_intruder = move |intruder: Intruder| {
+        // No effect waits for it; the journal itself counts what it lost.
+        let _ = journal.write(&Record {
+            at: clock::wall(),
+            session: None,
+            client: Some(intruder.from.ip()),
+            user: None,
+            event: Event::PinholeIntruder {
+                from: intruder.from,
+                at: intruder.at,
+            },
+        });
+    };
+    let windows = Legs {
+        client: config.pinholes.window.ports(),
+        upstream: config.pinholes.upstream_window.ports(),
+    };
+    Pinholes::new(windows, Arc::clone(sockets), Box::new(on_intruder))
+}
+
+fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)]) {
+    for (name, at) in addresses {
+        let upstream = config
+            .listeners
+            .iter()
+            .find(|(known, _)| known.as_str() == name);
+        let upstream = upstream.map_or("", |(_, listener)| listener.upstream.as_str());
+        tracing::info!("listener {name} on {at}, to upstream {upstream}");
+    }
+    if !shared.pinholes.filter_in_force() {
+        tracing::warn!(
+            "the kernel refuses socket filters: strangers who dial a pinhole are accepted and reset instead of ignored"
+        );
+    }
+    steward::record(
+        shared,
+        Event::GatewayStarted {
+            version: env!("CARGO_PKG_VERSION"),
+        },
+    );
+}

@@ -1,0 +1,204 @@
+//! What the control socket is asked and answers: one JSON line each way.
+//!
+//! These are the values; `control` carries them, and `portcullis ctl` shows them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+/// What may be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// How the gateway is.
+    Status,
+    /// Which sessions run.
+    Sessions,
+    /// End a session now.
+    Kill {
+        /// The session's id.
+        session: String,
+    },
+    /// Take no new sessions, let transfers finish, and stop.
+    Drain,
+    /// Read the config again.
+    Reload,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// To `status`.
+    Status(StatusReport),
+    /// To `sessions`, oldest first.
+    Sessions(Vec<SessionReport>),
+    /// To `kill`: the session that is being ended.
+    Killed(String),
+    /// To `drain`: how many sessions still run.
+    Draining(u64),
+    /// To `reload`.
+    Reloaded(ReloadReport),
+    /// To anything: why it was not done.
+    Error(String),
+}
+
+/// How the gateway is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// The program's version.
+    pub version: String,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Whether no new sessions are taken.
+    pub draining: bool,
+    /// Where clients arrive.
+    pub listeners: Vec<ListenerReport>,
+    /// Sessions that run.
+    pub sessions: u64,
+    /// Transfers whose bytes are being carried.
+    pub transfers: u64,
+    /// Pinholes that are open and not used yet.
+    pub pinholes: u64,
+    /// The journal.
+    pub journal: JournalReport,
+    /// What keeps pinholes shut to strangers: `socket_filter`, or `accept_and_reset` where the kernel refuses filters.
+    pub guard: String,
+}
+
+/// One socket of a listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerReport {
+    /// The listener's name.
+    pub name: String,
+    /// Its address and port.
+    pub address: String,
+}
+
+/// How the journal is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalReport {
+    /// Whether records are being written; without that nothing is opened.
+    pub accepting: bool,
+    /// Records since the start.
+    pub records: u64,
+    /// Records that were lost; no effect waited for them.
+    pub lost: u64,
+}
+
+/// What a session is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionReport {
+    /// Its id.
+    pub id: String,
+    /// The listener where it came in.
+    pub listener: String,
+    /// The client's address and port.
+    pub client: String,
+    /// The user name as the client gave it (escaped), once it did.
+    pub user: Option<String>,
+    /// The upstream's name.
+    pub upstream: String,
+    /// What it is doing: `connecting`, `logging_in`, `idle`, `transferring` or `closing`.
+    pub state: String,
+    /// Seconds since it began.
+    pub age_seconds: u64,
+    /// The verb whose transfer runs.
+    pub command: Option<String>,
+    /// Commands that the client has sent.
+    pub commands: u64,
+    /// Transfers that ended well.
+    pub transfers: u32,
+    /// Bytes of file data carried so far, both directions together.
+    pub bytes: u64,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// Digest of the config that is in force now.
+    pub config: String,
+    /// Keys whose change waits for a restart.
+    pub needs_restart: Vec<String>,
+}
+
+/// Counts of what is under way, kept by those who do it.
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    transfers: AtomicU64,
+    pinholes: AtomicU64,
+}
+
+impl Gauges {
+    pub(super) fn transfer(self: &Arc<Self>) -> Gauge {
+        Gauge::new(self, |gauges| &gauges.transfers)
+    }
+
+    pub(super) fn pinhole(self: &Arc<Self>) -> Gauge {
+        Gauge::new(self, |gauges| &gauges.pinholes)
+    }
+
+    pub(super) fn transfers(&self) -> u64 {
+        self.transfers.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn pinholes(&self) -> u64 {
+        self.pinholes.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts as one until it is dropped.
+#[derive(Debug)]
+pub(super) struct Gauge {
+    gauges: Arc<Gauges>,
+    which: fn(&Gauges) -> &AtomicU64,
+}
+
+impl Gauge {
+    fn new(gauges: &Arc<Gauges>, which: fn(&Gauges) -> &AtomicU64) -> Gauge {
+        which(gauges).fetch_add(1, Ordering::Relaxed);
+        Gauge {
+            gauges: Arc::clone(gauges),
+            which,
+        }
+    }
+}
+
+impl Drop for Gauge {
+    fn drop(&mut self) {
+        (self.which)(&self.gauges).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gauge_counts_until_it_is_dropped() {
+        let gauges = Arc::new(Gauges::default());
+        let (first, second) = (gauges.transfer(), gauges.transfer());
+        let _pinhole = gauges.pinhole();
+        assert_eq!((gauges.transfers(), gauges.pinholes()), (2, 1));
+        drop((first, second));
+        assert_eq!((gauges.transfers(), gauges.pinholes()), (0, 1));
+    }
+
+    #[test]
+    fn requests_are_small_json_objects() {
+        let kill: Request =
+            serde_json::from_str(r#"{"ask":"kill","session":"abc"}"#).expect("a request");
+        assert_eq!(
+            kill,
+            Request::Kill {
+                session: "abc".to_owned()
+            }
+        );
+        assert_eq!(
+            serde_json::to_string(&Request::Status).expect("text"),
+            r#"{"ask":"status"}"#
+        );
+        assert!(serde_json::from_str::<Request>(r#"{"ask":"explode"}"#).is_err());
+    }
+}

@@ -1,0 +1,362 @@
+//! The one thread that looks after the gateway as a whole: questions, reloads, draining, the end.
+//!
+//! Invariant: whatever happens here, sessions go on; a config that cannot be used changes nothing.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::clock;
+use super::control::ControlSocket;
+use super::settings::{self, Place, Tuning};
+use super::shared::Shared;
+use super::start::{Loader, journal_settings};
+use super::status::{
+    JournalReport, ListenerReport, ReloadReport, Request, Response, SessionReport, StatusReport,
+};
+use super::upstream::Upstream;
+use super::worker::Message;
+use crate::config::Config;
+use crate::engine::{Event, Record};
+
+/// What the steward is told from inside the process.
+#[derive(Debug)]
+pub(super) enum Errand {
+    Drain,
+    End,
+    Reload(oneshot::Sender<Result<ReloadReport, String>>),
+}
+
+/// What the steward looks after.
+pub(super) struct Steward {
+    pub(super) shared: Arc<Shared>,
+    pub(super) places: Vec<Arc<Place>>,
+    pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
+    pub(super) config: Config,
+    pub(super) loader: Option<Loader>,
+    pub(super) workers: Vec<mpsc::UnboundedSender<Message>>,
+    pub(super) listeners: Vec<ListenerReport>,
+    pub(super) draining: bool,
+}
+
+/// Looks after the gateway until its last worker is gone.
+pub(super) async fn run(
+    mut steward: Steward,
+    control: Option<ControlSocket>,
+    mut errands: mpsc::UnboundedReceiver<Errand>,
+    mut all_gone: mpsc::Receiver<Infallible>,
+) {
+    let (ask, mut asked) = mpsc::unbounded_channel();
+    let serving = control.map(|control| tokio::spawn(control.serve(ask.clone())));
+    for upstream in steward.upstreams.values() {
+        let (upstream, shared) = (Arc::clone(upstream), Arc::clone(&steward.shared));
+        tokio::spawn(async move { upstream.probe(&shared).await });
+    }
+    let mut end_at = None;
+    loop {
+        let deadline = async {
+            match end_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            // Nobody sends: it ends when the last worker has dropped its half.
+            _ = all_gone.recv() => break,
+            () = deadline => {
+                tracing::warn!("timeouts.drain is over: the sessions that are left are ended");
+                end_at = None;
+                steward.tell_all(|| Message::End);
+            }
+            Some(errand) = errands.recv() => match errand {
+                Errand::Drain => end_at = end_at.or(steward.drain()),
+                Errand::End => {
+                    steward.stop();
+                    end_at = None;
+                    steward.tell_all(|| Message::End);
+                }
+                Errand::Reload(answer) => {
+                    // Whoever asked may not wait for the answer; the log has it.
+                    let _ = answer.send(steward.reload());
+                }
+            },
+            Some((request, answer)) = asked.recv() => {
+                if request == Request::Drain {
+                    end_at = end_at.or(steward.drain());
+                }
+                steward.answer(request, answer);
+            }
+        }
+    }
+    // Dropping the task drops the socket, and its file with it.
+    if let Some(serving) = serving {
+        serving.abort();
+        let _ = serving.await;
+    }
+    tracing::info!("stopped");
+}
+
+impl Steward {
+    /// Begins to drain, once; answers when it is to be over.
+    fn drain(&mut self) -> Option<Instant> {
+        if !self.stop() {
+            return None;
+        }
+        self.tell_all(|| Message::Drain);
+        Some(Instant::now() + self.shared.tuning.load().drain)
+    }
+
+    /// Says that the end has begun, once.
+    fn stop(&mut self) -> bool {
+        if std::mem::replace(&mut self.draining, true) {
+            return false;
+        }
+        let sessions = u64::from(self.shared.admission.sessions());
+        tracing::info!("stopping: no new sessions; {sessions} still run");
+        tell_service_manager(&[sd_notify::NotifyState::Stopping]);
+        record(&self.shared, Event::GatewayStopping { sessions });
+        true
+    }
+
+    fn tell_all(&self, message: impl Fn() -> Message) {
+        for worker in &self.workers {
+            // A worker that is gone has no sessions.
+            let _ = worker.send(message());
+        }
+    }
+
+    fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) {
+        match request {
+            Request::Status => reply(answer, Response::Status(self.status())),
+            Request::Drain => {
+                let sessions = self.shared.admission.sessions();
+                reply(answer, Response::Draining(u64::from(sessions)));
+            }
+            Request::Reload => reply(
+                answer,
+                self.reload()
+                    .map_or_else(Response::Error, Response::Reloaded),
+            ),
+            // These wait for the workers, and the steward must not.
+            Request::Sessions => {
+                let asked: Vec<_> = self.ask_all(Message::Sessions);
+                tokio::spawn(async move {
+                    let mut sessions: Vec<SessionReport> = Vec::new();
+                    for answered in asked {
+                        sessions.extend(answered.await.unwrap_or_default());
+                    }
+                    sessions
+                        .sort_by(|a, b| b.age_seconds.cmp(&a.age_seconds).then(a.id.cmp(&b.id)));
+                    reply(answer, Response::Sessions(sessions));
+                });
+            }
+            Request::Kill { session } => {
+                let asked = self.ask_all(|answer| Message::Kill(session.clone(), answer));
+                tokio::spawn(async move {
+                    let mut found = false;
+                    for answered in asked {
+                        found |= answered.await.unwrap_or(false);
+                    }
+                    let none = || Response::Error(format!("no session {session:?} runs here"));
+                    reply(
+                        answer,
+                        if found {
+                            Response::Killed(session.clone())
+                        } else {
+                            none()
+                        },
+                    );
+                });
+            }
+        }
+    }
+
+    fn ask_all<T>(
+        &self,
+        question: impl Fn(oneshot::Sender<T>) -> Message,
+    ) -> Vec<oneshot::Receiver<T>> {
+        let asked = self.workers.iter().map(|worker| {
+            let (answer, answered) = oneshot::channel();
+            // A worker that is gone drops the question, which is an answer.
+            let _ = worker.send(question(answer));
+            answered
+        });
+        asked.collect()
+    }
+
+    fn status(&self) -> StatusReport {
+        let shared = &self.shared;
+        let journal = shared.journal.state();
+        let guard = if shared.pinholes.filter_in_force() {
+            "socket_filter"
+        } else {
+            "accept_and_reset"
+        };
+        StatusReport {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: shared.clock.mono().as_secs(),
+            draining: self.draining,
+            listeners: self.listeners.clone(),
+            sessions: u64::from(shared.admission.sessions()),
+            transfers: shared.gauges.transfers(),
+            pinholes: shared.gauges.pinholes(),
+            journal: JournalReport {
+                accepting: journal.accepting,
+                records: journal.records,
+                lost: journal.lost,
+            },
+            guard: guard.to_owned(),
+        }
+    }
+
+    /// Reopens the journal, reads the config again and puts it in force.
+    fn reload(&mut self) -> Result<ReloadReport, String> {
+        self.shared.journal.reopen();
+        tell_service_manager(&reloading());
+        let outcome = self.replace_config();
+        tell_service_manager(&[sd_notify::NotifyState::Ready]);
+        match &outcome {
+            Ok(report) if report.needs_restart.is_empty() => {
+                tracing::info!("the config was reloaded")
+            }
+            Ok(report) => tracing::warn!(
+                "the config was reloaded; these changes wait for a restart: {}",
+                report.needs_restart.join(", "),
+            ),
+            Err(why) => {
+                tracing::error!("the config was not reloaded, the old one stays in force:\n{why}")
+            }
+        }
+        outcome
+    }
+
+    fn replace_config(&mut self) -> Result<ReloadReport, String> {
+        let loader = self.loader.as_ref();
+        let loader =
+            loader.ok_or("this gateway was started without a config that could be read again")?;
+        let mut new = loader()?;
+        let needs_restart = keep_what_needs_a_restart(&self.config, &mut new);
+        let journal = self.shared.journal.replace_settings(journal_settings(&new));
+        journal.map_err(|error| format!("the new journal.file cannot be opened: {error}"))?;
+        self.upstreams = settings::upstreams(&new, &self.upstreams);
+        for (name, policy) in settings::policies(&new, &self.upstreams) {
+            if let Some(place) = self.places.iter().find(|place| *place.name == *name) {
+                place.replace(policy);
+            }
+        }
+        self.shared.tuning.store(Arc::new(Tuning::of(&new)));
+        self.shared.admission.replace(&new.limits);
+        self.config = new;
+        self.tell_all(|| Message::Reload);
+        let config = settings::digest(&self.config);
+        record(
+            &self.shared,
+            Event::GatewayReloaded {
+                config: config.clone(),
+            },
+        );
+        Ok(ReloadReport {
+            config,
+            needs_restart,
+        })
+    }
+}
+
+/// Puts back into a new config what a running gateway cannot change; answers with the keys that differed.
+fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<String> {
+    let mut waiting = Vec::new();
+    for (name, listener) in &old.listeners {
+        match new.listeners.get_mut(name) {
+            Some(now) if now.listen == listener.listen => {}
+            Some(now) => {
+                waiting.push(format!("listeners.{name}.listen"));
+                now.listen.clone_from(&listener.listen);
+            }
+            // It goes on as it was, with the upstream that it had.
+            None => waiting.push(format!("listeners.{name}")),
+        }
+    }
+    for name in new
+        .listeners
+        .keys()
+        .filter(|name| !old.listeners.contains_key(*name))
+    {
+        waiting.push(format!("listeners.{name}"));
+    }
+    if new.control.socket != old.control.socket {
+        waiting.push("control.socket".to_owned());
+        new.control.socket.clone_from(&old.control.socket);
+    }
+    if new.pinholes != old.pinholes {
+        waiting.push("pinholes".to_owned());
+        new.pinholes = old.pinholes.clone();
+    }
+    waiting
+}
+
+/// Writes a record of the gateway itself.
+pub(super) fn record(shared: &Shared, event: Event) {
+    // No effect waits for it; the journal itself counts what it lost.
+    let _ = shared.journal.write(&Record {
+        at: clock::wall(),
+        session: None,
+        client: None,
+        user: None,
+        event,
+    });
+}
+
+/// Tells systemd, where it started us (sd_notify(3)).
+pub(super) fn tell_service_manager(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "the service manager does not listen");
+    }
+}
+
+/// RELOADING=1 needs the time with it.
+fn reloading() -> Vec<sd_notify::NotifyState<'static>> {
+    let time = sd_notify::NotifyState::monotonic_usec_now().ok();
+    std::iter::once(sd_notify::NotifyState::Reloading)
+        .chain(time)
+        .collect()
+}
+
+fn reply(answer: oneshot::Sender<Response>, response: Response) {
+    // Whoever asked may have hung up.
+    let _ = answer.send(response);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_says_what_needs_a_restart_and_keeps_it_as_it_was() {
+        let text = |listen: &str, more: &str| {
+            format!(
+                "version: 1\nlisteners:\n  main:\n    listen: [\"{listen}\"]\nupstreams:\n  old:\n    addresses: [\"10.0.0.5:21\"]\n{more}"
+            )
+        };
+        let config = |text: String| Config::parse(&text, "test").expect("a good config").config;
+        let old = config(text("127.0.0.1:2121", ""));
+        let mut new = config(text(
+            "127.0.0.1:2122",
+            "pinholes: {ttl: 5s}\ncontrol: {socket: /tmp/other.sock}\ntimeouts: {idle: 1m}\n",
+        ));
+        let waiting = keep_what_needs_a_restart(&old, &mut new);
+        assert_eq!(
+            waiting,
+            ["listeners.main.listen", "control.socket", "pinholes"]
+        );
+        assert_eq!(
+            (&new.listeners, &new.pinholes, &new.control),
+            (&old.listeners, &old.pinholes, &old.control)
+        );
+        assert_ne!(new.timeouts, old.timeouts);
+        assert!(keep_what_needs_a_restart(&old.clone(), &mut old.clone()).is_empty());
+    }
+}

@@ -1,0 +1,250 @@
+//! One control connection: what is read from it, what waits to be sent on it, and how it is closed.
+//!
+//! Invariant: an idle connection holds no buffer; what waits is sent in order, and a connection is closed only
+//! after it was sent or its time was over. This module must not know what the bytes mean.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::wire::Wire;
+
+/// How long a closed connection may take to drain and to be closed by its peer too.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// More than this may not wait for a side: nothing is read that could add to it.
+pub(super) const MOST_WAITING: usize = 64 * 1024;
+
+/// What became of a control connection that was asked to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// Nothing waits any more.
+    All,
+    /// The peer takes no more at the moment.
+    Some,
+    /// The connection broke; nothing waits any more.
+    Broken,
+}
+
+/// One control connection. What is rare is boxed: thousands of these do nothing.
+#[derive(Debug)]
+pub(super) struct Control {
+    wire: Wire,
+    rest: Option<Box<Rest>>,
+    closing: Option<Box<Closing>>,
+    /// The peer's end of file or a failure was seen: nothing is read any more.
+    ended: bool,
+    /// Sending failed: nothing is sent any more. What the peer sent before may still be there to be read.
+    mute: bool,
+}
+
+/// What the peer has not taken yet.
+#[derive(Debug)]
+struct Rest {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// When the peer will have taken nothing for too long; told once.
+    stalls_at: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Closing {
+    until: Duration,
+    output_ended: bool,
+}
+
+impl Control {
+    pub(super) fn new(wire: Wire) -> Control {
+        Control {
+            wire,
+            rest: None,
+            closing: None,
+            ended: false,
+            mute: false,
+        }
+    }
+
+    /// How many bytes wait to be sent.
+    pub(super) fn waiting(&self) -> usize {
+        let rest = self.rest.as_deref();
+        rest.map_or(0, |rest| rest.bytes.len() - rest.sent)
+    }
+
+    /// Tells whether the peer may still be read.
+    pub(super) fn is_open(&self) -> bool {
+        !self.ended && self.closing.is_none()
+    }
+
+    /// Notes that nothing more will come from the peer.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Tells whether the peer is gone for both directions.
+    pub(super) fn is_broken(&self) -> bool {
+        self.ended && self.mute
+    }
+
+    /// Notes that the connection is of no use any more in either direction.
+    pub(super) fn break_off(&mut self) {
+        self.ended = true;
+        self.mute = true;
+        self.rest = None;
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    /// Tells whether the peer is gone and nothing is left to be done for it.
+    pub(super) fn is_gone(&self) -> bool {
+        self.ended && self.closing.is_none() && self.rest.is_none()
+    }
+
+    /// Sends bytes behind those that wait. `patience` is how long the peer may take nothing at all.
+    pub(super) fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: Vec<u8>,
+        now: Duration,
+        patience: Duration,
+    ) -> Flushed {
+        if self.mute {
+            return Flushed::All;
+        }
+        if let Some(rest) = &mut self.rest {
+            rest.bytes.extend_from_slice(&bytes);
+            return self.flush(cx, now, patience);
+        }
+        let mut sent = 0;
+        match self.wire.poll_write(cx, &bytes, &mut sent) {
+            Poll::Ready(Ok(())) => Flushed::All,
+            Poll::Ready(Err(_)) => self.broke(),
+            Poll::Pending => {
+                let stalls_at = Some(now + patience);
+                self.rest = Some(Box::new(Rest {
+                    bytes,
+                    sent,
+                    stalls_at,
+                }));
+                Flushed::Some
+            }
+        }
+    }
+
+    /// Sends what waits, as far as the peer takes it.
+    pub(super) fn flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Duration,
+        patience: Duration,
+    ) -> Flushed {
+        let Some(rest) = &mut self.rest else {
+            return Flushed::All;
+        };
+        let before = rest.sent;
+        match self.wire.poll_write(cx, &rest.bytes, &mut rest.sent) {
+            Poll::Ready(Ok(())) => {
+                self.rest = None;
+                Flushed::All
+            }
+            Poll::Ready(Err(_)) => self.broke(),
+            Poll::Pending => {
+                if rest.sent > before {
+                    rest.stalls_at = Some(now + patience);
+                }
+                // The sent part must not grow while a slow peer always leaves a rest.
+                if rest.sent > MOST_WAITING {
+                    rest.bytes.drain(..rest.sent);
+                    rest.sent = 0;
+                }
+                Flushed::Some
+            }
+        }
+    }
+
+    fn broke(&mut self) -> Flushed {
+        self.mute = true;
+        self.rest = None;
+        Flushed::Broken
+    }
+
+    /// Reads what is there; 0 bytes are the end.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.wire.poll_read(cx, buffer)
+    }
+
+    /// Answers once that the peer took nothing for too long.
+    pub(super) fn has_stalled(&mut self, now: Duration) -> bool {
+        let Some(rest) = self.rest.as_deref_mut().filter(|_| self.closing.is_none()) else {
+            return false;
+        };
+        rest.stalls_at.take_if(|at| *at <= now).is_some()
+    }
+
+    /// Begins to close: what waits is sent first.
+    pub(super) fn close(&mut self, now: Duration) {
+        self.closing.get_or_insert_with(|| {
+            Box::new(Closing {
+                until: now + CLOSE_WAIT,
+                output_ended: false,
+            })
+        });
+    }
+
+    /// Goes on with closing. Ready when nothing is left to do and the socket may be dropped.
+    ///
+    /// The peer's own end is awaited, because closing with bytes unread would reset the connection and take our
+    /// last reply with it (RFC 1122 section 4.2.2.13).
+    pub(super) fn poll_closed(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Duration,
+        buffer: &mut [u8],
+    ) -> Poll<()> {
+        if self
+            .closing
+            .as_deref()
+            .is_none_or(|closing| closing.until <= now)
+        {
+            return Poll::Ready(());
+        }
+        match self.flush(cx, now, CLOSE_WAIT) {
+            Flushed::Some => return Poll::Pending,
+            Flushed::Broken => return Poll::Ready(()),
+            Flushed::All => {}
+        }
+        if self.ended || self.mute {
+            return Poll::Ready(());
+        }
+        if let Some(closing) = self
+            .closing
+            .as_deref_mut()
+            .filter(|closing| !closing.output_ended)
+        {
+            closing.output_ended = true;
+            if self.wire.end_output().is_err() {
+                return Poll::Ready(());
+            }
+        }
+        loop {
+            match ready!(self.wire.poll_read(cx, buffer)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// When this connection next wants to be looked at, whatever happens.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        match (&self.closing, &self.rest) {
+            (Some(closing), _) => Some(closing.until),
+            (None, Some(rest)) => rest.stalls_at,
+            (None, None) => None,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What is shipped under `deploy/`.
+
+use portcullis::config::{Config, Loaded};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::program::portcullis;
+
+fn deploy(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("deploy")
+        .join(name)
+}
+
+fn shipped() -> Loaded {
+    Config::load(&deploy("portcullis.yaml")).expect("the shipped configuration is good")
+}
+
+#[test]
+fn the_shipped_configuration_is_good() {
+    let ran = portcullis(&["check", "deploy/portcullis.yaml"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    assert!(
+        ran.stdout.starts_with("deploy/portcullis.yaml: good: "),
+        "{}",
+        ran.stdout
+    );
+}
+
+/// It shows each key with its default, so it must not lag behind.
+#[test]
+fn the_shipped_configuration_says_every_default() {
+    let text = std::fs::read_to_string(deploy("portcullis.yaml")).expect("readable");
+    let config = shipped().config;
+    let smallest = "version: 1\nlisteners: {main: {listen: [\"*:21\"]}}\nupstreams: {legacy: {addresses: [\"10.0.0.5:21\"]}}\njournal: {file: /var/log/portcullis/journal.jsonl}";
+    assert_eq!(
+        config,
+        Config::parse(smallest, "test").expect("a good file").config
+    );
+    for line in config.to_yaml().lines() {
+        let Some((key, _)) = line.trim().trim_start_matches("- ").split_once(": ") else {
+            continue;
+        };
+        let said = text
+            .match_indices(&format!("{key}:"))
+            .any(|(at, _)| text[..at].ends_with([' ', '{', '\n']));
+        assert!(said, "{key} is not in deploy/portcullis.yaml");
+    }
+}
+
+/// systemd hands sockets over by name, and stops waiting for transfers when its own time is up.
+#[test]
+fn the_units_fit_the_configuration() {
+    let read = |name: &str| std::fs::read_to_string(deploy(name)).expect("readable");
+    let (service, socket) = (
+        read("systemd/portcullis.service"),
+        read("systemd/portcullis.socket"),
+    );
+    let config = shipped().config;
+    let value = |unit: &str, key: &str| {
+        let line = unit
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("{key} is missing"))
+            .to_owned()
+    };
+    let (name, listener) = config.listeners.first_key_value().expect("a listener");
+    assert_eq!(value(&socket, "FileDescriptorName"), name.as_str());
+    for address in listener.listen.iter().flat_map(|address| address.sockets()) {
+        assert!(
+            socket.contains(&format!("ListenStream={address}")),
+            "{address}"
+        );
+    }
+    let stop: u64 = value(&service, "TimeoutStopSec").parse().expect("seconds");
+    assert!(stop > config.timeouts.drain.as_secs(), "{stop}");
+    let descriptors: u64 = value(&service, "LimitNOFILE").parse().expect("a number");
+    assert!(
+        descriptors >= portcullis::config::machine::descriptors_needed(&config),
+        "{descriptors}"
+    );
+    let start = value(&service, "ExecStart");
+    assert!(
+        start.contains("run --config /etc/portcullis/portcullis.yaml"),
+        "{start}"
+    );
+}
+
+#[test]
+fn systemd_accepts_the_units() {
+    let Ok(version) = Command::new("systemd-analyze").arg("--version").output() else {
+        // Not every machine has systemd; scripts/test installs it.
+        return;
+    };
+    assert!(version.status.success());
+    // The unit names the installed program, which need not be on this machine.
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = directory.path().join("portcullis");
+    std::fs::copy(assert_cmd::cargo::cargo_bin!("portcullis"), &program).expect("a copy");
+    let mut units = Vec::new();
+    for name in ["portcullis.service", "portcullis.socket"] {
+        let text = std::fs::read_to_string(deploy("systemd").join(name)).expect("readable");
+        let path = directory.path().join(name);
+        std::fs::write(
+            &path,
+            text.replace("/usr/bin/portcullis", program.to_str().expect("UTF-8")),
+        )
+        .expect("a file");
+        units.push(path);
+    }
+    let output = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .args(&units)
+        .output()
+        .expect("systemd-analyze runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(!said.contains("portcullis"), "{said}");
+}

@@ -1,0 +1,10 @@
+//! The program as an administrator meets it: the command line, the configuration and its errors.
+
+mod bad_files;
+mod deploy;
+mod flags;
+mod good_files;
+mod help;
+mod mutations;
+mod program;
+mod schema;

@@ -1,0 +1,21 @@
+//! The gateway on real sockets of the loopback interface, between scripted peers of the test's own.
+//!
+//! Each test is named after the behaviour that it holds. Nothing here sleeps: everything waits for an event, and for
+//! at most [`PATIENCE`].
+
+mod admission;
+mod carrying;
+mod client;
+mod commands;
+mod endings;
+mod gate;
+mod process;
+mod reloading;
+mod server;
+mod upstreams;
+mod window;
+
+use std::time::Duration;
+
+/// How long anything that must happen may take, also on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(20);

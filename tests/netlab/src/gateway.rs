@@ -1,0 +1,216 @@
+//! A `portcullis run` in the gateway's namespace, configured by a file as an administrator would.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use crate::{Daemon, Failure, Family, Lab, Node, ServerKind, journal};
+
+/// How long the gateway may take to listen.
+const START: Duration = Duration::from_secs(20);
+
+/// How long it may take to end after SIGTERM when nothing is being transferred.
+const STOP: Duration = Duration::from_secs(20);
+
+/// The ports in which pinholes for clients open.
+pub const WINDOW: std::ops::RangeInclusive<u16> = 21000..=21015;
+
+/// The ports in which pinholes for upstreams open.
+pub const UPSTREAM_WINDOW: std::ops::RangeInclusive<u16> = 22000..=22199;
+
+/// How the gateway speaks to an upstream: `upstreams.<name>.data_mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DataMode {
+    /// As the client does.
+    AsClient,
+    /// The gateway dials the upstream.
+    Passive,
+    /// The upstream dials the gateway.
+    Active,
+}
+
+impl DataMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::AsClient, Self::Passive, Self::Active];
+
+    /// The value in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AsClient => "as_client",
+            Self::Passive => "passive",
+            Self::Active => "active",
+        }
+    }
+}
+
+/// One listener of the gateway with the upstream behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Listener {
+    /// The server behind it.
+    pub server: ServerKind,
+    /// The family in which the gateway reaches the server.
+    pub upstream: Family,
+    /// The mode in which it speaks to the server.
+    pub data_mode: DataMode,
+}
+
+impl Listener {
+    /// One listener per server, family and data mode.
+    pub fn every(servers: &[ServerKind]) -> Vec<Self> {
+        let mut all = Vec::new();
+        for server in servers {
+            for upstream in Family::BOTH {
+                all.extend(DataMode::ALL.map(|data_mode| Self {
+                    server: *server,
+                    upstream,
+                    data_mode,
+                }));
+            }
+        }
+        all
+    }
+
+    /// The port on which clients reach it.
+    pub fn port(self) -> u16 {
+        let mode: u16 = match self.data_mode {
+            DataMode::AsClient => 0,
+            DataMode::Passive => 20,
+            DataMode::Active => 40,
+        };
+        let family: u16 = match self.upstream {
+            Family::V4 => 0,
+            Family::V6 => 10,
+        };
+        self.server.port() + mode + family
+    }
+
+    fn name(self) -> String {
+        let family = self.upstream.name().to_ascii_lowercase();
+        format!(
+            "{}-{family}-{}",
+            self.server.name(),
+            self.data_mode.name().replace('_', "-")
+        )
+    }
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    journal: PathBuf,
+    daemon: Daemon,
+}
+
+impl Gateway {
+    /// Starts the program with a listener for each of `listeners` and waits until all are open.
+    ///
+    /// # Errors
+    /// It ended or does not listen; with what it printed.
+    pub fn start(lab: &Lab, portcullis: &Path, listeners: &[Listener]) -> Result<Self, Failure> {
+        let directory = lab.directory().join("gateway");
+        let journal = directory.join("journal.jsonl");
+        let configuration = directory.join("portcullis.yaml");
+        fs::create_dir_all(&directory)
+            .and_then(|()| fs::write(&configuration, yaml(listeners, &directory, &journal)))
+            .map_err(|error| format!("{}: {error}", directory.display()))?;
+        let mut command = lab.command(Node::Gateway, portcullis);
+        command.args(["run", "--config"]).arg(&configuration);
+        let mut daemon = Daemon::start("portcullis", &mut command, &directory.join("output"))?;
+        let ports: Vec<u16> = listeners.iter().map(|listener| listener.port()).collect();
+        daemon.wait_for_ports(&ports, START)?;
+        Ok(Self { journal, daemon })
+    }
+
+    /// What the program printed so far.
+    pub fn printed(&self) -> String {
+        self.daemon.printed()
+    }
+
+    /// The journal so far, as text.
+    pub fn journal_text(&self) -> String {
+        fs::read_to_string(&self.journal).unwrap_or_default()
+    }
+
+    /// The journal so far, as records.
+    ///
+    /// # Errors
+    /// A line of it is no JSON object.
+    pub fn journal(&self) -> Result<Vec<journal::Record>, Failure> {
+        journal::read(&self.journal_text())
+    }
+
+    /// Ends the program with SIGTERM; the journal is complete then.
+    ///
+    /// # Errors
+    /// It did not end in time, or not with exit code 0.
+    pub fn stop(self) -> Result<Vec<journal::Record>, Failure> {
+        let Self { journal, daemon } = self;
+        let printed = daemon.printed();
+        let status: ExitStatus = daemon.stop(STOP)?;
+        if !status.success() {
+            return Err(format!(
+                "portcullis ended with {status} after SIGTERM:\n{printed}"
+            ));
+        }
+        journal::read(&fs::read_to_string(&journal).unwrap_or_default())
+    }
+}
+
+/// The configuration file, with limits that these tests never reach.
+fn yaml(listeners: &[Listener], directory: &Path, journal: &Path) -> String {
+    let mut text = String::from("version: 1\nlisteners:\n");
+    for listener in listeners {
+        let listen = Family::BOTH
+            .map(|family| SocketAddr::new(Node::Gateway.address(family), listener.port()));
+        let name = listener.name();
+        let _ = writeln!(
+            text,
+            "  {name}: {{listen: [\"{}\", \"{}\"], upstream: {name}}}",
+            listen[0], listen[1]
+        );
+    }
+    text.push_str("upstreams:\n");
+    for listener in listeners {
+        let server = SocketAddr::new(
+            Node::Server.address(listener.upstream),
+            listener.server.port(),
+        );
+        let (name, mode) = (listener.name(), listener.data_mode.name());
+        let _ = writeln!(
+            text,
+            "  {name}: {{addresses: [\"{server}\"], data_mode: {mode}}}"
+        );
+    }
+    let _ = write!(
+        text,
+        "pinholes: {{window: {}-{}, upstream_window: {}-{}}}\n\
+         journal: {{file: {}}}\n\
+         control: {{socket: {}}}\n\
+         limits: {{connects_per_address: 10000/s, commands: 100000/s, sessions_per_address: 1000}}\n",
+        WINDOW.start(),
+        WINDOW.end(),
+        UPSTREAM_WINDOW.start(),
+        UPSTREAM_WINDOW.end(),
+        journal.display(),
+        directory.join("control.sock").display()
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{Listener, ServerKind};
+
+    #[test]
+    fn every_listener_has_a_port_and_a_name_of_its_own() {
+        let all = Listener::every(&ServerKind::ALL);
+        let ports: HashSet<u16> = all.iter().map(|listener| listener.port()).collect();
+        let names: HashSet<String> = all.iter().map(|listener| listener.name()).collect();
+        assert_eq!((all.len(), ports.len(), names.len()), (24, 24, 24));
+    }
+}
