@@ -8,6 +8,8 @@
 //!
 //! This module must not know sockets, files, clocks, threads, randomness or a runtime.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod abort;
 pub mod catalogue;
 mod command;
