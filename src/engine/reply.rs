@@ -79,7 +79,7 @@ impl Session {
         match self.dialogue.take_answered(&reply, marked) {
             None => {
                 let words = UpstreamFault::Violation.reply();
-                return self.violation(step, Side::Upstream, Violation::UnaskedReply, Some(words));
+                self.violation(step, Side::Upstream, Violation::UnaskedReply, Some(words));
             }
             Some(Pending::Client(verb)) => self.client_answered(step, verb, reply),
             Some(Pending::Transfer) if self.abort.is_some() => {
@@ -163,11 +163,11 @@ impl Session {
         self.asked_user = asked;
         match code {
             230 | 232 => self.login(step),
-            200..400 => {
-                if std::mem::take(&mut self.logged_in) {
-                    self.login_since = step.now.mono;
-                }
+            200..400 if self.logged_in => {
+                self.logged_in = false;
+                self.login_since = step.now.mono;
             }
+            200..400 => {}
             _ if !self.logged_in => self.report(step, Event::LoginFailed { code }),
             _ => {}
         }

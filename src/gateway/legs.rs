@@ -18,7 +18,9 @@ use crate::engine::{
     DialError, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side,
     TransferId, Usage,
 };
-use crate::pinhole::{self, OpenPinhole, Pinholes, Relay, RelayLimits, Reservation, Sockets};
+use crate::pinhole::{
+    self, OpenPinhole, Pinholes, Relay, RelayLimits, Reservation, Sockets, SourcePortFallback,
+};
 
 /// What the legs need from the gateway for a call.
 pub(super) struct Ground<'a> {
@@ -196,6 +198,7 @@ impl DataLegs {
             };
             for side in [Side::Client, Side::Upstream] {
                 if let Some(fact) = transfer.poll_leg(cx, side, ground.now) {
+                    warn_of_other_source_port(ground.sockets.source_port_fallback());
                     transfer.begin(ground);
                     return Some(fact);
                 }
@@ -382,6 +385,16 @@ impl Transfer {
                 let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
             }
         }
+    }
+}
+
+/// Says once that clients see another source port than the config wants.
+fn warn_of_other_source_port(fallback: &SourcePortFallback) {
+    if fallback.is_news() {
+        tracing::warn!(
+            "data connections to clients come from random ports: the port below the listener's is taken or needs CAP_NET_BIND_SERVICE; \
+             firewalls of active clients may want it (data_source_port: random says that they need not)"
+        );
     }
 }
 

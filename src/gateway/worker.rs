@@ -24,7 +24,8 @@ use super::listener;
 use super::settings::Place;
 use super::shared::Shared;
 use super::status::SessionReport;
-use super::stream::{self, Control, Wire};
+use super::stream::Control;
+use super::wire::{self, Wire};
 use crate::engine::{Event, Record, SessionEnd, SessionId};
 
 /// How long sessions that are ended at once may take to say so; peers that do not hang up can't hold up the end.
@@ -127,7 +128,7 @@ impl Worker {
 
     fn open(self: &Rc<Self>, entrances: Vec<Entrance>) -> Vec<Open> {
         let opened = entrances.into_iter().filter_map(|Entrance { place, socket }| {
-            match stream::register(socket, tokio::io::Interest::READABLE) {
+            match wire::register(socket, tokio::io::Interest::READABLE) {
                 Ok(socket) => {
                     let socket = Rc::new(socket);
                     let accepting =
@@ -246,7 +247,7 @@ impl Worker {
     fn reload(&self, open: &[Open]) {
         let keepalive = self.shared.tuning.load().keepalive;
         for entrance in open {
-            if let Err(error) = stream::tune(&SockRef::from(&*entrance.socket), keepalive, true) {
+            if let Err(error) = wire::tune(&SockRef::from(&*entrance.socket), keepalive, true) {
                 tracing::warn!(%error, "keepalive cannot be changed on a listener");
             }
         }

@@ -1,4 +1,11 @@
 //! The session engine, driven with nothing: transcripts, properties, simulation.
 
+mod moves;
+mod order;
+mod properties;
+mod reference;
+mod simulation;
 mod stage;
+mod theatre;
 mod transcripts;
+mod watch;

@@ -2,9 +2,8 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
@@ -51,7 +50,11 @@ impl Setup {
     }
 
     pub fn text(&self) -> String {
-        let upstreams: Vec<_> = self.upstreams.iter().map(|at| format!("\"{at}\"")).collect();
+        let upstreams: Vec<_> = self
+            .upstreams
+            .iter()
+            .map(|at| format!("\"{at}\""))
+            .collect();
         format!(
             "version: 1\nlisteners:\n  main:\n    listen: [\"{}\"]\nupstreams:\n  server:\n    addresses: [{}]\n{}\n\
              pinholes: {{window: {}, upstream_window: {}}}\njournal: {{file: {:?}}}\ncontrol: {{socket: {}}}\n{}",
@@ -72,11 +75,18 @@ impl Setup {
         let pipe = directory.path().join("journal");
         mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
         // The reader comes first, or the writer finds nobody; it reads when there is a writer, or it finds the end.
-        let reader = open(&pipe, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).expect("a reader");
-        let setup = Setup { journal: pipe.display().to_string(), ..self };
+        let reader =
+            open(&pipe, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).expect("a reader");
+        let setup = Setup {
+            journal: pipe.display().to_string(),
+            ..self
+        };
         let gate = setup.start_with(directory);
         fcntl_setfl(&reader, OFlags::empty()).expect("a reader that waits");
-        Gate { journal: Journal::from_lines(File::from(reader)), ..gate }
+        Gate {
+            journal: Journal::from_lines(File::from(reader)),
+            ..gate
+        }
     }
 
     /// Starts the gateway with the journal that the setup names.
@@ -85,7 +95,9 @@ impl Setup {
         let read = Arc::clone(&text);
         let load = move || {
             let text = read.lock().expect("the text").clone();
-            Config::parse(&text, "test.yaml").map(|loaded| loaded.config).map_err(|error| error.to_string())
+            Config::parse(&text, "test.yaml")
+                .map(|loaded| loaded.config)
+                .map_err(|error| error.to_string())
         };
         let config = load().expect("a good config");
         let overrides = Overrides {
@@ -95,7 +107,14 @@ impl Setup {
         };
         let running = Gateway::start(config, overrides).expect("a gateway");
         let at = running.addresses()[0].1;
-        Gate { at, running, text, journal: Journal::none(), setup: self, _directory: directory }
+        Gate {
+            at,
+            running,
+            text,
+            journal: Journal::none(),
+            setup: self,
+            _directory: directory,
+        }
     }
 }
 
@@ -116,7 +135,9 @@ pub struct Journal {
 
 impl Journal {
     fn none() -> Journal {
-        Journal { records: channel().1 }
+        Journal {
+            records: channel().1,
+        }
     }
 
     /// Reads lines until whoever writes them is gone.
@@ -158,9 +179,15 @@ impl Journal {
     }
 }
 
-/// Some ports of the loopback interface that no other test of this process uses.
+/// Up to 16 ports of the loopback interface that no other test uses, in this process or another.
 pub fn window(ports: u16) -> String {
-    static NEXT: AtomicU16 = AtomicU16::new(24_000);
-    let first = NEXT.fetch_add(ports, Ordering::Relaxed);
+    assert!(ports <= 16);
+    let first = (24_000..32_000).step_by(16).find(|first| {
+        // UDP ports are no obstacle to TCP, and say to other processes that the window is taken.
+        UdpSocket::bind(("127.0.0.1", *first))
+            .map(std::mem::forget)
+            .is_ok()
+    });
+    let first = first.expect("a free window");
     format!("{first}-{}", first + ports - 1)
 }

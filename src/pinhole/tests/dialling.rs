@@ -131,3 +131,15 @@ async fn a_source_port_that_is_not_permitted_gives_way_to_a_random_one() {
     assert_ne!(stream.local_addr().unwrap().port(), 20);
     assert!(sockets.source_port_fallback().happened());
 }
+
+#[test]
+fn two_gateways_never_share_a_port() {
+    let (one, other) = (OwnSockets::new(), OwnSockets::new());
+    for (first, second) in [(&one, &other), (&other, &one)] {
+        let holder = first.pinhole("127.0.0.1:0".parse().unwrap()).unwrap();
+        holder.listen(1).unwrap();
+        let at = holder.local_addr().unwrap().as_socket().unwrap();
+        let error = second.pinhole(at).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    }
+}
