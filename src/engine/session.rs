@@ -99,7 +99,7 @@ pub struct Session {
     /// The client's next command, read but not yet allowed to go on.
     pub(super) stash: Option<Box<Command>>,
     pub(super) transfer: Option<Box<Transfer>>,
-    pub(super) abort: Option<Abort>,
+    pub(super) abort: Option<Box<Abort>>,
     pub(super) gate: Option<Gate>,
     /// Since when the upstream owes what it owes.
     pub(super) reply_since: Duration,
@@ -199,6 +199,11 @@ impl Session {
             Phase::Dialling => from == Side::Client && self.client.accepts(),
             Phase::Greeting | Phase::Talking => self.lane(from).accepts(),
         }
+    }
+
+    /// Shows what the session was born with.
+    pub fn facts(&self) -> &SessionFacts {
+        &self.facts
     }
 
     /// Tells whether the session is over: nothing is left to be done for it.

@@ -12,7 +12,6 @@ mod talking;
 mod timer;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,9 +27,7 @@ use super::status::SessionReport;
 use super::stream::Control;
 use super::upstream::{Connected, Seat, Upstream};
 use super::worker::Worker;
-use crate::engine::{
-    DialError, Input, Legs, Session, SessionEnd, SessionFacts, SessionId, Settings, Side,
-};
+use crate::engine::{DialError, Input, Legs, Session, SessionEnd, SessionFacts, Settings, Side};
 
 /// How often a task goes round before it lets the others of its worker run.
 const ROUNDS: usize = 64;
@@ -52,8 +49,6 @@ pub(super) struct Driver {
     worker: Rc<Worker>,
     place: Arc<Place>,
     upstream: Arc<Upstream>,
-    id: SessionId,
-    client: SocketAddr,
     controls: Legs<Option<Control>>,
     dial: Option<Dial>,
     /// Its presence counts the session towards the upstream's `max_sessions`.
@@ -81,8 +76,6 @@ impl Driver {
         permit: Permit,
     ) -> Driver {
         Driver {
-            id: facts.id,
-            client: facts.client,
             session: Session::new(facts, Arc::clone(&policy.settings)),
             upstream: Arc::clone(&policy.upstream),
             began: worker.shared().clock.mono(),
@@ -224,9 +217,9 @@ impl Driver {
             (Some(_), None, true) => "idle",
         };
         SessionReport {
-            id: self.id.to_string(),
+            id: self.session.facts().id.to_string(),
             listener: self.place.name.to_string(),
-            client: self.client.to_string(),
+            client: self.session.facts().client.to_string(),
             user: summary.user.map(|user| user.to_string()),
             upstream: self.upstream.name().to_string(),
             state: state.to_owned(),
