@@ -5,12 +5,17 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::Builder;
 
+use rustix::process::{Resource, getrlimit};
+
 use crate::client::{Client, read_all};
 use crate::gate::window;
 use crate::scripted::setup;
 
 /// How many transfers run at the same time.
 const TRANSFERS: usize = 1_500;
+
+/// Descriptors that one of them takes: all three parties are in this process.
+const DESCRIPTORS: u64 = 12;
 
 /// How many clients share an address: fewer than the window has ports.
 const PER_ADDRESS: usize = 15;
@@ -107,6 +112,13 @@ fn serve(mut control: std::net::TcpStream, door: &Door) -> std::io::Result<()> {
 
 #[test]
 fn fifteen_hundred_transfers_at_once_all_arrive_whole() {
+    // The gateway raises the limit of open files to the highest that is allowed.
+    let allowed = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let needed = TRANSFERS as u64 * DESCRIPTORS;
+    assert!(
+        needed <= allowed,
+        "{needed} open files are needed and {allowed} allowed: ulimit -n"
+    );
     let door = Arc::new(Door::default());
     let mut setup = setup(depot(Arc::clone(&door)), 40);
     setup.window = window(16);

@@ -178,3 +178,44 @@ fn the_end_of_an_upload_is_told_after_the_servers_226_only() {
     assert_eq!(client.reply(), "552 The disk is full.");
     assert_eq!(gate.journal.shows("transfer.failed")["code"], 552);
 }
+
+#[test]
+fn control_connections_of_both_sides_are_kept_alive() {
+    let upstream = Upstream::new();
+    let gate = upstream.start(upstream.setup(27));
+    let (client, peer) = upstream.session(&gate);
+    let ends = |stream: &std::net::TcpStream| {
+        let address = |at: std::io::Result<std::net::SocketAddr>| match at.expect("an address") {
+            std::net::SocketAddr::V4(at) => {
+                let ip = u32::from_le_bytes(at.ip().octets());
+                format!("{ip:08X}:{:04X}", at.port())
+            }
+            std::net::SocketAddr::V6(at) => panic!("{at} is not IPv4"),
+        };
+        // As the gateway's end sees it.
+        format!(
+            "{} {} 01 ",
+            address(stream.peer_addr()),
+            address(stream.local_addr())
+        )
+    };
+    let began = std::time::Instant::now();
+    for stream in [&client.control, &peer.control] {
+        let ends = ends(stream);
+        loop {
+            let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+            let line = table
+                .lines()
+                .find(|line| line.contains(&ends))
+                .expect("the gateway's end");
+            // `tr`, the timer that is active: 1 while an acknowledgement is awaited, then 2 for keepalive (proc(5)).
+            let timer = line.split_whitespace().nth(5).expect("tr:when");
+            if timer.starts_with("02:") {
+                break;
+            }
+            assert!(timer.starts_with("01:"), "no keepalive: {line}");
+            assert!(began.elapsed() < crate::PATIENCE, "{line}");
+            std::thread::yield_now();
+        }
+    }
+}
