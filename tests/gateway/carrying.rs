@@ -23,7 +23,9 @@ fn without_a_lobby_it_dials_at_once_and_the_upstreams_220_passes() {
 #[test]
 fn passive_download_and_upload_carry_every_byte() {
     let big = content(3_000_000);
-    let server = Server::start().with_file("big", &big).with_file("empty", b"");
+    let server = Server::start()
+        .with_file("big", &big)
+        .with_file("empty", b"");
     let gate = Setup::to(server.at).start();
     let mut client = Client::login(gate.at);
     assert!(client.download("big") == big);
@@ -33,7 +35,10 @@ fn passive_download_and_upload_carry_every_byte() {
     client.asks("QUIT", "221");
     assert_eq!(client.hears_the_end(), "");
     let closed = gate.journal.shows("session.closed");
-    assert_eq!((&closed["reason"], &closed["transfers"]), (&"quit".into(), &3.into()));
+    assert_eq!(
+        (&closed["reason"], &closed["transfers"]),
+        (&"quit".into(), &3.into())
+    );
 }
 
 #[test]

@@ -20,14 +20,18 @@ impl Client {
 
     pub fn connect_from(from: IpAddr, to: SocketAddr) -> Client {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("a socket");
-        socket.bind(&SocketAddr::new(from, 0).into()).expect("bound");
+        socket
+            .bind(&SocketAddr::new(from, 0).into())
+            .expect("bound");
         socket.connect(&to.into()).expect("connected");
         Client::over(socket.into())
     }
 
     pub fn over(control: TcpStream) -> Client {
         control.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        control.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        control
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a timeout");
         let lines = BufReader::new(control.try_clone().expect("a clone"));
         Client { control, lines }
     }
@@ -54,7 +58,9 @@ impl Client {
 
     /// Sends bytes of which the last is urgent.
     pub fn send_urgent(&mut self, bytes: &[u8]) {
-        let sent = SockRef::from(&self.control).send_out_of_band(bytes).expect("sent");
+        let sent = SockRef::from(&self.control)
+            .send_out_of_band(bytes)
+            .expect("sent");
         assert_eq!(sent, bytes.len());
     }
 
@@ -80,7 +86,9 @@ impl Client {
     /// Reads until the gateway hangs up; answers with what came before.
     pub fn hears_the_end(&mut self) -> String {
         let mut rest = String::new();
-        self.lines.read_to_string(&mut rest).expect("an end without an error");
+        self.lines
+            .read_to_string(&mut rest)
+            .expect("an end without an error");
         rest
     }
 
@@ -102,19 +110,32 @@ impl Client {
     /// Sends EPSV; answers with the address to dial.
     pub fn extended_passive(&mut self) -> SocketAddr {
         let reply = self.asks("EPSV", "229");
-        let port = reply.split('|').nth(3).expect("a port").parse().expect("a number");
+        let port = reply
+            .split('|')
+            .nth(3)
+            .expect("a port")
+            .parse()
+            .expect("a number");
         SocketAddr::new(self.control.peer_addr().expect("a peer").ip(), port)
     }
 
     /// Sends PORT; answers with where the gateway will dial.
     pub fn active(&mut self) -> TcpListener {
-        let listener = TcpListener::bind((self.control.local_addr().expect("ours").ip(), 0)).expect("a listener");
+        let listener = TcpListener::bind((self.control.local_addr().expect("ours").ip(), 0))
+            .expect("a listener");
         let at = listener.local_addr().expect("an address");
         let IpAddr::V4(ip) = at.ip() else {
             panic!("PORT is for IPv4");
         };
         let [a, b, c, d] = ip.octets();
-        self.asks(&format!("PORT {a},{b},{c},{d},{},{}", at.port() >> 8, at.port() & 255), "200");
+        self.asks(
+            &format!(
+                "PORT {a},{b},{c},{d},{},{}",
+                at.port() >> 8,
+                at.port() & 255
+            ),
+            "200",
+        );
         listener
     }
 
@@ -122,8 +143,12 @@ impl Client {
     pub fn dial(&self, to: SocketAddr) -> TcpStream {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("a socket");
         let from = self.control.local_addr().expect("ours").ip();
-        socket.bind(&SocketAddr::new(from, 0).into()).expect("bound");
-        socket.connect(&to.into()).expect("connected to the pinhole");
+        socket
+            .bind(&SocketAddr::new(from, 0).into())
+            .expect("bound");
+        socket
+            .connect(&to.into())
+            .expect("connected to the pinhole");
         let data: TcpStream = socket.into();
         data.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         data.set_write_timeout(Some(PATIENCE)).expect("a timeout");

@@ -12,7 +12,9 @@ use crate::server::Server;
 #[test]
 fn one_byte_per_tcp_segment_or_forty_commands_in_one_the_same_result_in_order() {
     let server = Server::start().with_file("file", b"some content");
-    let gate = Setup::to(server.at).more("limits: {commands: 1000/s}").start();
+    let gate = Setup::to(server.at)
+        .more("limits: {commands: 1000/s}")
+        .start();
     let mut client = Client::login(gate.at);
     client.control.set_nodelay(true).expect("set");
     let mut script = String::new();
@@ -27,7 +29,10 @@ fn one_byte_per_tcp_segment_or_forty_commands_in_one_the_same_result_in_order() 
     let pieces: Vec<_> = (0..40).map(|_| client.reply()).collect();
     assert_eq!(burst, pieces);
     for pair in burst.chunks(2) {
-        assert!(pair[0].starts_with("200") && pair[1].starts_with("50"), "{pair:?}");
+        assert!(
+            pair[0].starts_with("200") && pair[1].starts_with("50"),
+            "{pair:?}"
+        );
     }
     assert_eq!(client.download("file"), b"some content");
 }
@@ -56,7 +61,9 @@ fn abor_with_urgent_data_in_the_middle_of_a_retr_gets_426_and_226_and_the_next_c
 #[test]
 fn urgent_data_inline_never_leaves_a_command_behind_its_mark_unread() {
     let server = Server::start();
-    let gate = Setup::to(server.at).more("limits: {commands: 10000/s}").start();
+    let gate = Setup::to(server.at)
+        .more("limits: {commands: 10000/s}")
+        .start();
     let mut client = Client::login(gate.at);
     client.control.set_nodelay(true).expect("set");
     // The mark may stand anywhere: the kernel stops a read in front of it, whatever is behind.
@@ -88,10 +95,16 @@ fn a_client_that_takes_no_replies_is_closed_after_send_stall_and_memory_is_bound
     for _ in 0..1000 {
         client.send("STAT");
     }
-    assert_eq!(gate.journal.shows("session.closed")["reason"], "send_stalled");
+    assert_eq!(
+        gate.journal.shows("session.closed")["reason"],
+        "send_stalled"
+    );
     // The upstream answers one after the other, as far as it is read.
     let heard = server.has_heard();
-    assert!(heard < 700, "nothing is read that could add to a full side, but the upstream answered {heard} times");
+    assert!(
+        heard < 700,
+        "nothing is read that could add to a full side, but the upstream answered {heard} times"
+    );
 }
 
 #[test]
@@ -104,8 +117,14 @@ fn a_client_that_vanishes_in_the_middle_leaves_no_pinhole_and_no_session() {
     client.asks("RETR endless", "150");
     data.read_exact(&mut [0; 100_000]).expect("bytes flow");
     drop((client, data));
-    assert_eq!(gate.journal.shows("pinhole.closed")["reason"], "transfer_failed");
-    assert_eq!(gate.journal.shows("session.closed")["reason"], "client_closed");
+    assert_eq!(
+        gate.journal.shows("pinhole.closed")["reason"],
+        "transfer_failed"
+    );
+    assert_eq!(
+        gate.journal.shows("session.closed")["reason"],
+        "client_closed"
+    );
 }
 
 #[test]
@@ -122,7 +141,9 @@ fn idle_sessions_end_with_421_at_their_time_and_running_transfers_do_not() {
     assert_eq!(idle.hears_the_end(), "");
     let closed = gate.journal.shows("session.closed");
     assert_eq!(closed["reason"], "idle_timeout");
-    assert!(closed["seconds"].as_f64().expect("a number") >= Duration::from_millis(300).as_secs_f64());
+    assert!(
+        closed["seconds"].as_f64().expect("a number") >= Duration::from_millis(300).as_secs_f64()
+    );
     drop(hold);
     assert_eq!(crate::client::read_all(data), b"first half, second half");
     busy.hears("226");

@@ -28,7 +28,10 @@ fn draining_lets_running_transfers_finish_and_closes_and_records_every_pinhole()
     busy.hears("421");
     gate.running.wait();
     let rest = gate.journal.to_the_end();
-    let closed = rest.iter().find(|record| record["event"] == "pinhole.closed").expect("a pinhole");
+    let closed = rest
+        .iter()
+        .find(|record| record["event"] == "pinhole.closed")
+        .expect("a pinhole");
     assert_eq!(closed["reason"], "completed");
 }
 
@@ -36,14 +39,21 @@ fn draining_lets_running_transfers_finish_and_closes_and_records_every_pinhole()
 fn draining_ends_transfers_at_timeouts_drain() {
     let server = Server::start().with_file("held", b"first half, second half");
     let hold = server.hold();
-    let gate = Setup::to(server.at).more("timeouts: {drain: 200ms}").start();
+    let gate = Setup::to(server.at)
+        .more("timeouts: {drain: 200ms}")
+        .start();
     let mut client = Client::login(gate.at);
     let at = client.passive();
     let data = client.dial(at);
     client.asks("RETR held", "150");
     gate.running.shutdown();
     let records = gate.journal.to_the_end();
-    let of = |event: &str| records.iter().filter(|record| record["event"] == event).count();
+    let of = |event: &str| {
+        records
+            .iter()
+            .filter(|record| record["event"] == event)
+            .count()
+    };
     assert_eq!((of("pinhole.opened"), of("pinhole.closed")), (1, 1));
     assert_eq!((of("session.opened"), of("session.closed")), (1, 1));
     drop((hold, data));
@@ -62,7 +72,10 @@ fn a_second_order_ends_at_once() {
     gate.running.end();
     gate.running.wait();
     let records = gate.journal.to_the_end();
-    let closed = records.iter().find(|record| record["event"] == "session.closed").expect("a session");
+    let closed = records
+        .iter()
+        .find(|record| record["event"] == "session.closed")
+        .expect("a session");
     assert_eq!(closed["reason"], "shutdown");
     drop(hold);
 }
@@ -94,6 +107,9 @@ fn a_journal_that_cannot_be_written_means_no_pinholes_451_and_recovery() {
     assert_eq!(client.download("file"), b"some content");
     assert_eq!(Client::login(gate.at).download("file"), b"some content");
     let journal = std::fs::read_to_string(&path).expect("a journal");
-    let opened = journal.lines().filter(|line| line.contains("\"pinhole.opened\"")).count();
+    let opened = journal
+        .lines()
+        .filter(|line| line.contains("\"pinhole.opened\""))
+        .count();
     assert_eq!(opened, 3, "the refused one is not among them");
 }

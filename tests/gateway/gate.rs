@@ -51,7 +51,11 @@ impl Setup {
     }
 
     pub fn text(&self) -> String {
-        let upstreams: Vec<_> = self.upstreams.iter().map(|at| format!("\"{at}\"")).collect();
+        let upstreams: Vec<_> = self
+            .upstreams
+            .iter()
+            .map(|at| format!("\"{at}\""))
+            .collect();
         format!(
             "version: 1\nlisteners:\n  main:\n    listen: [\"{}\"]\nupstreams:\n  server:\n    addresses: [{}]\n{}\n\
              pinholes: {{window: {}, upstream_window: {}}}\njournal: {{file: {:?}}}\ncontrol: {{socket: {}}}\n{}",
@@ -72,11 +76,18 @@ impl Setup {
         let pipe = directory.path().join("journal");
         mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
         // The reader comes first, or the writer finds nobody; it reads when there is a writer, or it finds the end.
-        let reader = open(&pipe, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).expect("a reader");
-        let setup = Setup { journal: pipe.display().to_string(), ..self };
+        let reader =
+            open(&pipe, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).expect("a reader");
+        let setup = Setup {
+            journal: pipe.display().to_string(),
+            ..self
+        };
         let gate = setup.start_with(directory);
         fcntl_setfl(&reader, OFlags::empty()).expect("a reader that waits");
-        Gate { journal: Journal::from_lines(File::from(reader)), ..gate }
+        Gate {
+            journal: Journal::from_lines(File::from(reader)),
+            ..gate
+        }
     }
 
     /// Starts the gateway with the journal that the setup names.
@@ -85,7 +96,9 @@ impl Setup {
         let read = Arc::clone(&text);
         let load = move || {
             let text = read.lock().expect("the text").clone();
-            Config::parse(&text, "test.yaml").map(|loaded| loaded.config).map_err(|error| error.to_string())
+            Config::parse(&text, "test.yaml")
+                .map(|loaded| loaded.config)
+                .map_err(|error| error.to_string())
         };
         let config = load().expect("a good config");
         let overrides = Overrides {
@@ -95,7 +108,14 @@ impl Setup {
         };
         let running = Gateway::start(config, overrides).expect("a gateway");
         let at = running.addresses()[0].1;
-        Gate { at, running, text, journal: Journal::none(), setup: self, _directory: directory }
+        Gate {
+            at,
+            running,
+            text,
+            journal: Journal::none(),
+            setup: self,
+            _directory: directory,
+        }
     }
 }
 
@@ -116,7 +136,9 @@ pub struct Journal {
 
 impl Journal {
     fn none() -> Journal {
-        Journal { records: channel().1 }
+        Journal {
+            records: channel().1,
+        }
     }
 
     /// Reads lines until whoever writes them is gone.

@@ -32,7 +32,10 @@ impl Process {
     fn start(setup: &Setup) -> Process {
         let directory = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command.arg("run").arg("--config").arg(config(directory.path(), setup));
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(config(directory.path(), setup));
         Process::spawn(command, directory)
     }
 
@@ -144,7 +147,10 @@ fn sigterm_takes_no_new_sessions_lets_transfers_finish_and_exits_0() {
     drop(hold);
     assert_eq!(read_all(data), b"first half, second half");
     client.hears("226");
-    assert_eq!(process.journal.shows("pinhole.closed")["reason"], "completed");
+    assert_eq!(
+        process.journal.shows("pinhole.closed")["reason"],
+        "completed"
+    );
     process.journal.shows("session.closed");
     assert_eq!(process.ends(), Some(0));
 }
@@ -161,7 +167,10 @@ fn a_second_sigterm_ends_at_once() {
     process.signal(Signal::TERM);
     process.journal.shows("gateway.stopping");
     process.signal(Signal::INT);
-    assert_eq!(process.journal.shows("session.closed")["reason"], "shutdown");
+    assert_eq!(
+        process.journal.shows("session.closed")["reason"],
+        "shutdown"
+    );
     assert_eq!(process.ends(), Some(0));
 }
 
@@ -191,7 +200,10 @@ fn ctl_status_sessions_kill_reload_and_drain() {
 
     let status = process.ctl(&["status", "--format", "json"]);
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
-    assert_eq!((&status["sessions"], &status["pinholes"]), (&1.into(), &1.into()));
+    assert_eq!(
+        (&status["sessions"], &status["pinholes"]),
+        (&1.into(), &1.into())
+    );
     assert_eq!(status["journal"]["accepting"], true);
     assert_eq!(status["listeners"][0]["address"], process.at.to_string());
     let shown = text(&process.ctl(&["status"]).stdout);
@@ -200,7 +212,10 @@ fn ctl_status_sessions_kill_reload_and_drain() {
     let sessions = process.ctl(&["sessions", "--format", "json"]);
     let sessions: serde_json::Value = serde_json::from_slice(&sessions.stdout).expect("JSON");
     let session = &sessions[0];
-    assert_eq!((&session["user"], &session["state"]), (&"bob".into(), &"idle".into()));
+    assert_eq!(
+        (&session["user"], &session["state"]),
+        (&"bob".into(), &"idle".into())
+    );
     let id = session["id"].as_str().expect("an id").to_owned();
     assert!(text(&process.ctl(&["sessions"]).stdout).contains(&id));
 
@@ -209,10 +224,16 @@ fn ctl_status_sessions_kill_reload_and_drain() {
     assert!(text(&nobody.stderr).contains("aaaaaaaaaaaa"));
     assert!(process.ctl(&["kill", &id]).status.success());
     client.hears("421");
-    assert_eq!(process.journal.shows("pinhole.closed")["reason"], "session_closed");
+    assert_eq!(
+        process.journal.shows("pinhole.closed")["reason"],
+        "session_closed"
+    );
     assert_eq!(process.journal.shows("session.closed")["reason"], "killed");
 
-    config(process.directory.path(), &setup.more("limits: {sessions: 1}"));
+    config(
+        process.directory.path(),
+        &setup.more("limits: {sessions: 1}"),
+    );
     let reloaded = process.ctl(&["reload"]);
     assert!(reloaded.status.success(), "{}", text(&reloaded.stderr));
     std::fs::write(process.directory.path().join("portcullis.yaml"), "nonsense").expect("written");
@@ -224,7 +245,11 @@ fn ctl_status_sessions_kill_reload_and_drain() {
     assert!(!process.directory.path().join("control.sock").exists());
     let gone = process.ctl(&["status"]);
     assert_eq!(gone.status.code(), Some(1));
-    assert!(text(&gone.stderr).contains("no gateway answers"), "{}", text(&gone.stderr));
+    assert!(
+        text(&gone.stderr).contains("no gateway answers"),
+        "{}",
+        text(&gone.stderr)
+    );
 }
 
 #[test]
@@ -234,28 +259,43 @@ fn an_address_in_use_and_a_living_control_socket_are_one_clear_line_each() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut taken = Setup::to(server.at);
     taken.listen = process.at.to_string();
-    let output = run(&config(directory.path(), &taken)).output().expect("an end");
+    let output = run(&config(directory.path(), &taken))
+        .output()
+        .expect("an end");
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.contains(&process.at.to_string()) && said.contains("in use"), "{said}");
+    assert!(
+        said.contains(&process.at.to_string()) && said.contains("in use"),
+        "{said}"
+    );
 
     let again = config(process.directory.path(), &Setup::to(server.at));
     let output = run(&again).output().expect("an end");
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
-    assert!(said.lines().count() == 1 && said.contains("another gateway answers"), "{said}");
+    assert!(
+        said.lines().count() == 1 && said.contains("another gateway answers"),
+        "{said}"
+    );
 }
 
 #[test]
 fn no_permission_for_port_21_exits_77_and_says_what_to_do() {
-    let floor = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").expect("a number");
+    let floor =
+        std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").expect("a number");
     if floor.trim().parse::<u32>().expect("a number") <= 21 {
         eprintln!("n/a: this machine lets everybody have port 21");
         return;
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    command.args(["run", "--listen", "127.0.0.1:21", "--upstream", "127.0.0.1:2"]);
+    command.args([
+        "run",
+        "--listen",
+        "127.0.0.1:21",
+        "--upstream",
+        "127.0.0.1:2",
+    ]);
     if rustix::process::geteuid().is_root() {
         command.uid(65_534);
     }
@@ -276,7 +316,10 @@ fn an_upstream_that_is_unreachable_at_start_is_one_warning_line() {
     let at = SocketAddr::from(([127, 0, 0, 1], 23_903));
     let process = Process::start(&Setup::to(at));
     let line = process.logs("WARN");
-    assert!(line.contains("cannot be reached") && line.contains("421 until it is back"), "{line}");
+    assert!(
+        line.contains("cannot be reached") && line.contains("421 until it is back"),
+        "{line}"
+    );
     Client::connect(process.at).hears("421");
 }
 
@@ -332,7 +375,9 @@ fn without_descriptors_accepting_waits_says_so_and_goes_on_later() {
         .arg(config);
     let process = Process::spawn(command, directory);
     let mut first = Client::login(process.at);
-    let crowd: Vec<_> = (0..60).map(|_| TcpStream::connect(process.at).expect("the backlog")).collect();
+    let crowd: Vec<_> = (0..60)
+        .map(|_| TcpStream::connect(process.at).expect("the backlog"))
+        .collect();
     let line = process.logs("clients wait at listener main");
     assert!(line.contains("LimitNOFILE"), "{line}");
     first.asks("NOOP", "200");
@@ -357,5 +402,8 @@ fn a_descriptor_limit_that_is_too_low_is_told_with_the_number_that_fits() {
         .arg(config);
     let process = Process::spawn(command, directory);
     let said = process.early.join("\n");
-    assert!(said.contains("limits.sessions is 8000") && said.contains("enough for 364 sessions"), "{said}");
+    assert!(
+        said.contains("limits.sessions is 8000") && said.contains("enough for 364 sessions"),
+        "{said}"
+    );
 }

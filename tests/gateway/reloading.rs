@@ -5,7 +5,8 @@ use crate::gate::Setup;
 use crate::server::Server;
 
 #[test]
-fn reload_with_a_rule_that_now_denies_lets_a_running_transfer_complete_and_judges_the_next_command() {
+fn reload_with_a_rule_that_now_denies_lets_a_running_transfer_complete_and_judges_the_next_command()
+{
     let server = Server::start().with_file("held", b"first half, second half");
     let hold = server.hold();
     let gate = Setup::to(server.at).start();

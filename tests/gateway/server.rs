@@ -48,11 +48,19 @@ impl Server {
                 std::thread::spawn(move || drop(conversation.run()));
             }
         });
-        Server { at, files, heard, release }
+        Server {
+            at,
+            files,
+            heard,
+            release,
+        }
     }
 
     pub fn with_file(self, name: &str, content: &[u8]) -> Server {
-        self.files.lock().expect("files").insert(name.to_owned(), content.to_vec());
+        self.files
+            .lock()
+            .expect("files")
+            .insert(name.to_owned(), content.to_vec());
         self
     }
 
@@ -209,7 +217,10 @@ impl Conversation {
         let mut data = self.connect()?;
         let mut content = Vec::new();
         data.read_to_end(&mut content)?;
-        self.files.lock().expect("files").insert(name.to_owned(), content);
+        self.files
+            .lock()
+            .expect("files")
+            .insert(name.to_owned(), content);
         self.say("226 Got it.")
     }
 }
@@ -226,7 +237,10 @@ fn address_of(argument: &str) -> Option<SocketAddr> {
         let ip: IpAddr = fields.next()?.parse().ok()?;
         return Some(SocketAddr::new(ip, fields.next()?.parse().ok()?));
     }
-    let numbers: Vec<u8> = argument.split(',').map_while(|number| number.parse().ok()).collect();
+    let numbers: Vec<u8> = argument
+        .split(',')
+        .map_while(|number| number.parse().ok())
+        .collect();
     let [a, b, c, d, high, low] = numbers[..] else {
         return None;
     };

@@ -20,10 +20,19 @@ fn an_upstream_that_is_unreachable_gives_421_until_it_is_back() {
     let gate = Setup::to(at).start();
     let mut client = Client::connect(gate.at);
     let reply = client.hears("421");
-    assert!(!reply.contains("127.0.0.1"), "never an upstream's address: {reply}");
+    assert!(
+        !reply.contains("127.0.0.1"),
+        "never an upstream's address: {reply}"
+    );
     assert_eq!(client.hears_the_end(), "");
-    assert_eq!(gate.journal.shows("upstream.unreachable")["why"], "connection refused");
-    assert_eq!(gate.journal.shows("session.closed")["reason"], "upstream_unreachable");
+    assert_eq!(
+        gate.journal.shows("upstream.unreachable")["why"],
+        "connection refused"
+    );
+    assert_eq!(
+        gate.journal.shows("session.closed")["reason"],
+        "upstream_unreachable"
+    );
     let _server = Server::at(at);
     assert_eq!(Client::connect(gate.at).reply(), GREETING);
 }
@@ -45,13 +54,21 @@ fn fail_over_reaches_the_next_address_and_remembers_the_dead_one() {
 fn fail_over_happens_within_timeouts_connect_also_when_an_address_says_nothing() {
     let server = Server::start();
     // A listener with a full backlog ignores SYNs, as a host does that is gone.
-    let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
+    let silent =
+        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    silent
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .expect("bound");
     silent.listen(0).expect("listens");
-    let at = silent.local_addr().expect("an address").as_socket().expect("an address");
+    let at = silent
+        .local_addr()
+        .expect("an address")
+        .as_socket()
+        .expect("an address");
     let fill: Vec<_> = (0..2)
         .map(|_| {
-            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+                .expect("a socket");
             socket.set_nonblocking(true).expect("set");
             // It may be under way for ever.
             let _ = socket.connect(&at.into());
@@ -63,7 +80,11 @@ fn fail_over_happens_within_timeouts_connect_also_when_an_address_says_nothing()
     let gate = setup.more("timeouts: {connect: 2s}").start();
     let began = Instant::now();
     assert_eq!(Client::connect(gate.at).reply(), GREETING);
-    assert!(began.elapsed().as_secs_f64() < 2.0, "took {:?}", began.elapsed());
+    assert!(
+        began.elapsed().as_secs_f64() < 2.0,
+        "took {:?}",
+        began.elapsed()
+    );
     drop(fill);
 }
 
@@ -73,9 +94,18 @@ fn a_name_is_resolved_and_dialled() {
     let mut setup = Setup::to(server.at);
     setup.upstreams.clear();
     let port = server.at.port();
-    let setup = Setup { upstream_more: String::new(), ..setup };
-    let text = setup.text().replace("addresses: []", &format!("addresses: [\"localhost:{port}\"]"));
-    let config = portcullis::config::Config::parse(&text, "test.yaml").expect("a good config").config;
-    let running = portcullis::gateway::Gateway::start(config, Default::default()).expect("a gateway");
+    let setup = Setup {
+        upstream_more: String::new(),
+        ..setup
+    };
+    let text = setup.text().replace(
+        "addresses: []",
+        &format!("addresses: [\"localhost:{port}\"]"),
+    );
+    let config = portcullis::config::Config::parse(&text, "test.yaml")
+        .expect("a good config")
+        .config;
+    let running =
+        portcullis::gateway::Gateway::start(config, Default::default()).expect("a gateway");
     assert_eq!(Client::connect(running.addresses()[0].1).reply(), GREETING);
 }
