@@ -38,11 +38,11 @@ impl Session {
             self.ask(step, command.into_emitted(), Pending::Client(Verb::Abor));
             return;
         }
-        self.abort = Some(Abort {
+        self.abort = Some(Box::new(Abort {
             first: None,
             fenced: false,
             answered: false,
-        });
+        }));
         self.ask(step, command.into_emitted(), Pending::Abort);
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;

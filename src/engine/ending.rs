@@ -130,7 +130,6 @@ impl Session {
         };
         transfer.ended = Some(ended);
         if complete {
-            self.transfers += 1;
             self.tokens = (self.tokens + TRANSFER_REFUND).min(burst(&self.settings));
         }
         self.say(step, reply);
@@ -233,6 +232,7 @@ impl Session {
                 String::from(command.path.clone()),
             );
             let event = if reason == CloseReason::Completed {
+                self.transfers += 1;
                 let unacknowledged = usage.map_or(0, |usage| usage.unacknowledged);
                 Event::TransferCompleted {
                     transfer: id,

@@ -17,6 +17,9 @@ const MOST_IDLE: usize = 16 * 1024;
 /// Between two records of the same kind about the same address, at least.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// How many records about clients that were turned away there may be in a second, and in a burst.
+const NEWS_PER_SECOND: f64 = 10.0;
+
 /// Why a client is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bound {
@@ -72,6 +75,9 @@ struct Counts {
     sessions: u32,
     addresses: HashMap<IpAddr, Address>,
     told: Option<Duration>,
+    /// What may still be told now, about whomever.
+    news: f64,
+    news_at: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +121,8 @@ impl Admission {
                 sessions: 0,
                 addresses: HashMap::new(),
                 told: None,
+                news: NEWS_PER_SECOND,
+                news_at: Duration::ZERO,
             }),
         })
     }
@@ -194,9 +202,13 @@ impl Counts {
             Bound::Sessions => &mut self.told,
             Bound::SessionsPerAddress | Bound::ConnectsPerAddress => &mut address.told,
         };
-        let news = told.is_none_or(|told| told + QUIET <= now);
+        let passed = now.saturating_sub(self.news_at).as_secs_f64();
+        self.news = (self.news + passed * NEWS_PER_SECOND).min(NEWS_PER_SECOND);
+        self.news_at = now;
+        let news = told.is_none_or(|told| told + QUIET <= now) && self.news >= 1.0;
         if news {
             *told = Some(now);
+            self.news -= 1.0;
         }
         Err(TurnedAway { bound, news })
     }
@@ -310,6 +322,28 @@ mod tests {
                 .expect_err("again")
                 .news
         );
+    }
+
+    #[test]
+    fn a_flood_from_many_addresses_is_told_of_in_bounded_numbers() {
+        let admission = admission(1, 64, 100);
+        let _held = admission.admit(ip("192.0.2.1"), NOW).expect("room");
+        let limits = Limits {
+            sessions: 100_000,
+            sessions_per_address: 1,
+            ..Limits::default()
+        };
+        admission.replace(&limits);
+        let mut permits = Vec::new();
+        let told = (0..1000_u32).filter(|n| {
+            let address = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
+            permits.push(admission.admit(address, NOW).expect("room"));
+            admission
+                .admit(address, NOW)
+                .expect_err("its own bound")
+                .news
+        });
+        assert_eq!(told.count(), 10);
     }
 
     #[test]

@@ -47,10 +47,16 @@ pub enum ControlError {
 /// A request and where its answer goes.
 pub(super) type Asked = (Request, oneshot::Sender<Response>);
 
-/// The bound socket; its file is removed when this is dropped.
+/// The bound socket and its file.
 #[derive(Debug)]
 pub(super) struct ControlSocket {
     listener: StdUnixListener,
+    _file: SocketFile,
+}
+
+/// The file of a socket that is ours; removed when this is dropped.
+#[derive(Debug)]
+struct SocketFile {
     path: PathBuf,
     inode: u64,
 }
@@ -81,15 +87,16 @@ impl ControlSocket {
         let (listener, inode) = bound.map_err(failed)?;
         Ok(ControlSocket {
             listener,
-            path: path.to_owned(),
-            inode,
+            _file: SocketFile {
+                path: path.to_owned(),
+                inode,
+            },
         })
     }
 
     /// Answers for ever, by way of `asked`.
     pub(super) async fn serve(self, asked: mpsc::UnboundedSender<Asked>) {
-        let listener = self.listener.try_clone().and_then(UnixListener::from_std);
-        let listener = match listener {
+        let listener = match UnixListener::from_std(self.listener) {
             Ok(listener) => listener,
             Err(error) => {
                 tracing::error!(%error, "the control socket does not answer");
@@ -123,7 +130,7 @@ impl ControlSocket {
     }
 }
 
-impl Drop for ControlSocket {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         // Another gateway may have put its own there meanwhile.
         if std::fs::symlink_metadata(&self.path).is_ok_and(|file| file.ino() == self.inode) {
@@ -220,8 +227,6 @@ mod tests {
             .mode();
         assert_eq!(mode & 0o777, 0o600);
         // Its owner is killed: the file stays, nobody answers.
-        let ControlSocket { listener, .. } = &first;
-        drop(listener.try_clone());
         std::fs::rename(&path, directory.path().join("stale")).expect("moved");
         drop(first);
         std::fs::rename(directory.path().join("stale"), &path).expect("moved back");

@@ -18,7 +18,9 @@ use crate::engine::{
     DialError, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side,
     TransferId, Usage,
 };
-use crate::pinhole::{self, OpenPinhole, Pinholes, Relay, RelayLimits, Reservation, Sockets};
+use crate::pinhole::{
+    self, OpenPinhole, Pinholes, Relay, RelayLimits, Reservation, Sockets, SourcePortFallback,
+};
 
 /// What the legs need from the gateway for a call.
 pub(super) struct Ground<'a> {
@@ -39,7 +41,10 @@ enum Leg {
         open: OpenPinhole,
         _counted: Gauge,
     },
-    Dialling(Dial),
+    Dialling {
+        dial: Dial,
+        until: Duration,
+    },
     Up(TcpStream),
     /// The relay has it.
     Relayed,
@@ -90,9 +95,11 @@ impl DataLegs {
         let leg = std::mem::replace(&mut transfer.legs[side], Leg::Absent);
         let opened = match leg {
             Leg::Reserved(reservation) => reservation.open(),
-            Leg::Absent | Leg::Awaiting { .. } | Leg::Dialling(_) | Leg::Up(_) | Leg::Relayed => {
-                Err(RefusalReason::Resources)
-            }
+            Leg::Absent
+            | Leg::Awaiting { .. }
+            | Leg::Dialling { .. }
+            | Leg::Up(_)
+            | Leg::Relayed => Err(RefusalReason::Resources),
         };
         match opened {
             Ok(open) => {
@@ -131,9 +138,11 @@ impl DataLegs {
         to: SocketAddr,
     ) {
         let sockets = Arc::clone(ground.sockets);
-        let connect = ground.connect;
-        let dial = async move { pinhole::dial(&*sockets, Some(from), to, connect).await };
-        self.transfer(id).legs[side] = Leg::Dialling(Box::pin(dial));
+        let dial = async move { pinhole::dial(&*sockets, Some(from), to).await };
+        self.transfer(id).legs[side] = Leg::Dialling {
+            dial: Box::pin(dial),
+            until: ground.now + ground.connect,
+        };
     }
 
     /// Carries bytes as soon as both legs are there.
@@ -188,7 +197,8 @@ impl DataLegs {
                 break;
             };
             for side in [Side::Client, Side::Upstream] {
-                if let Some(fact) = transfer.poll_leg(cx, side) {
+                if let Some(fact) = transfer.poll_leg(cx, side, ground.now) {
+                    warn_of_other_source_port(ground.sockets.source_port_fallback());
                     transfer.begin(ground);
                     return Some(fact);
                 }
@@ -215,10 +225,9 @@ impl DataLegs {
         None
     }
 
-    /// When a leg next wants to be looked at, whatever happens; relays and dials keep their own time.
+    /// When a leg next wants to be looked at, whatever happens; relays keep their own time.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        let waits = |one: &Transfer| one.lingers_until.filter(|_| one.relay.is_none());
-        self.transfers.iter().filter_map(waits).min()
+        self.transfers.iter().filter_map(Transfer::deadline).min()
     }
 
     /// How many bytes the running relay has carried.
@@ -305,7 +314,23 @@ impl Transfer {
         }
     }
 
-    fn poll_leg(&mut self, cx: &mut Context<'_>, side: Side) -> Option<Input<'static>> {
+    fn deadline(&self) -> Option<Duration> {
+        let lingers = self.lingers_until.filter(|_| self.relay.is_none());
+        let dials = [Side::Client, Side::Upstream].map(|side| match &self.legs[side] {
+            Leg::Dialling { until, .. } => Some(*until),
+            Leg::Absent | Leg::Reserved(_) | Leg::Awaiting { .. } | Leg::Up(_) | Leg::Relayed => {
+                None
+            }
+        });
+        dials.into_iter().flatten().chain(lingers).min()
+    }
+
+    fn poll_leg(
+        &mut self,
+        cx: &mut Context<'_>,
+        side: Side,
+        now: Duration,
+    ) -> Option<Input<'static>> {
         match &mut self.legs[side] {
             Leg::Awaiting { open, .. } => {
                 let Poll::Ready(accepted) = open.poll_accept(cx) else {
@@ -326,9 +351,11 @@ impl Transfer {
                     }
                 }
             }
-            Leg::Dialling(dial) => {
-                let Poll::Ready(result) = dial.as_mut().poll(cx) else {
-                    return None;
+            Leg::Dialling { dial, until } => {
+                let result = match dial.as_mut().poll(cx) {
+                    Poll::Ready(result) => result,
+                    Poll::Pending if *until <= now => Err(DialError::TimedOut),
+                    Poll::Pending => return None,
                 };
                 let transfer = self.id;
                 match result {
@@ -358,6 +385,16 @@ impl Transfer {
                 let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
             }
         }
+    }
+}
+
+/// Says once that clients see another source port than the config wants.
+fn warn_of_other_source_port(fallback: &SourcePortFallback) {
+    if fallback.is_news() {
+        tracing::warn!(
+            "data connections to clients come from random ports: the port below the listener's is taken or needs CAP_NET_BIND_SERVICE; \
+             firewalls of active clients may want it (data_source_port: random says that they need not)"
+        );
     }
 }
 

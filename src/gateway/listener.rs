@@ -16,7 +16,7 @@ use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 
 use super::settings::Place;
-use super::stream;
+use super::wire;
 use super::worker::Worker;
 use crate::config::{Config, ListenAddress};
 use crate::pinhole::Sockets;
@@ -145,7 +145,11 @@ fn bind(
             Ok(socket) => made.push(socket),
             // `*` on a machine without IPv6.
             Err(error)
-                if !made.is_empty() && Errno::from_io_error(&error) == Some(Errno::AFNOSUPPORT) =>
+                if !made.is_empty()
+                    && matches!(
+                        Errno::from_io_error(&error),
+                        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
+                    ) =>
             {
                 tracing::info!(listener = name, %at, "this machine has no IPv6; listening on IPv4 alone");
             }
@@ -162,7 +166,7 @@ fn adopt(
     socket: TcpListener,
     config: &Config,
 ) -> Result<Bound, ListenError> {
-    let tuned = stream::tune(&SockRef::from(&socket), config.timeouts.keepalive, true);
+    let tuned = wire::tune(&SockRef::from(&socket), config.timeouts.keepalive, true);
     tuned
         .and_then(|()| socket.set_nonblocking(true))
         .map_err(|error| failed(name, at, error))?;
@@ -266,4 +270,48 @@ fn exhaustion_is_news(now: Duration) -> bool {
         && TOLD
             .compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pinhole::OwnSockets;
+
+    fn config(listen: &str) -> Config {
+        let text = format!(
+            "version: 1\nlisteners:\n  main:\n    listen: [\"{listen}\"]\nupstreams:\n  old:\n    addresses: [\"10.0.0.5:21\"]\ntimeouts: {{keepalive: 77s}}\n"
+        );
+        Config::parse(&text, "test").expect("a good config").config
+    }
+
+    #[test]
+    fn accepted_sockets_inherit_nodelay_keepalive_and_urgent_data_inline() {
+        let bound = bind_all(&config("127.0.0.1:0"), &OwnSockets::new(), BTreeMap::new());
+        let bound = bound.expect("a listener").remove(0);
+        let _client = TcpStream::connect(bound.at).expect("connected");
+        bound.socket.set_nonblocking(false).expect("set");
+        let (stream, _) = accept(&bound.socket)
+            .expect("accepted")
+            .expect("with an address");
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().expect("told"));
+        assert!(socket.keepalive().expect("told"));
+        assert!(socket.out_of_band_inline().expect("told"));
+        assert_eq!(
+            socket.tcp_keepalive_time().expect("told"),
+            Duration::from_secs(77)
+        );
+    }
+
+    #[test]
+    fn a_socket_of_the_service_manager_for_an_unknown_listener_is_an_error() {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let inherited = BTreeMap::from([("ftp".to_owned(), vec![socket])]);
+        let bound = bind_all(&config("127.0.0.1:0"), &OwnSockets::new(), inherited);
+        let error = bound.expect_err("an unknown name").to_string();
+        assert!(
+            error.contains("\"ftp\"") && error.contains("main"),
+            "{error}"
+        );
+    }
 }

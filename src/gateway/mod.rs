@@ -19,6 +19,7 @@ pub mod status;
 mod steward;
 mod stream;
 mod upstream;
+mod wire;
 mod worker;
 
 pub use control::ControlError;

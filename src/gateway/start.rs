@@ -104,21 +104,28 @@ impl Gateway {
             .map(|(name, policy)| Arc::new(Place::new(&name, policy)))
             .collect();
         let addresses: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.at)).collect();
-        let (alive, all_gone) = mpsc::channel(1);
-        let mut workers = Vec::new();
+        // Everything that can fail for lack of descriptors comes before the first client can take one.
         let count = overrides
             .workers
-            .or(std::thread::available_parallelism().ok());
-        for number in 0..count.map_or(1, NonZeroUsize::get) {
-            let entrances = entrances(&bound, &places)?;
+            .or(std::thread::available_parallelism().ok())
+            .map_or(1, NonZeroUsize::get);
+        let steward_runtime = runtime()?;
+        let mut prepared = Vec::new();
+        for _ in 0..count {
+            prepared.push((runtime()?, entrances(&bound, &places)?));
+        }
+        let (alive, all_gone) = mpsc::channel(1);
+        let mut workers = Vec::new();
+        for (number, (runtime, entrances)) in prepared.into_iter().enumerate() {
             let (messages, received) = mpsc::unbounded_channel();
             let (shared, alive) = (Arc::clone(&shared), alive.clone());
-            spawn(format!("worker-{number}"), move |runtime| {
+            spawn(format!("worker-{number}"), move || {
                 worker::run(runtime, shared, entrances, received);
                 drop(alive);
             })?;
             workers.push(messages);
         }
+        drop(alive);
         drop(bound);
         say_where(&shared, &config, &addresses);
         let (errands, received) = mpsc::unbounded_channel();
@@ -138,9 +145,9 @@ impl Gateway {
                 .collect(),
             draining: false,
         };
-        let steward = spawn("steward".to_owned(), move |runtime| {
-            runtime.block_on(steward::run(steward, control, received, all_gone));
-            runtime.shutdown_background();
+        let steward = spawn("steward".to_owned(), move || {
+            steward_runtime.block_on(steward::run(steward, control, received, all_gone));
+            steward_runtime.shutdown_background();
         })?;
         Ok(Running {
             addresses,
@@ -242,17 +249,17 @@ impl Remote {
     }
 }
 
-fn spawn(
-    name: String,
-    body: impl FnOnce(tokio::runtime::Runtime) + Send + 'static,
-) -> Result<JoinHandle<()>, StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(StartError::Thread)?;
+        .map_err(StartError::Thread)
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
     std::thread::Builder::new()
         .name(name)
-        .spawn(move || body(runtime))
+        .spawn(body)
         .map_err(StartError::Thread)
 }
 

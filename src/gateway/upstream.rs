@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
+use tokio::net::TcpStream;
 
 use super::shared::Shared;
-use super::stream::{self, Wire};
+use super::wire::{self, Wire};
 use crate::config::{self, Host, UpstreamAddress};
 use crate::engine::DialError;
 use crate::pinhole;
@@ -76,14 +77,14 @@ impl Upstream {
     /// Dials the upstream's control connection for a session.
     pub(super) async fn dial(self: Arc<Self>, shared: &Shared) -> Result<Connected, DialError> {
         let seat = self.take_seat().ok_or(DialError::Busy)?;
-        let stream = self.connect(shared).await?;
-        let prepared = || -> io::Result<(SocketAddr, SocketAddr)> {
+        let (stream, upstream) = self.connect(shared).await?;
+        let prepared = || -> io::Result<SocketAddr> {
             let keepalive = shared.tuning.load().keepalive;
-            stream::tune(&SockRef::from(&stream), keepalive, false)?;
-            Ok((stream.local_addr()?, stream.peer_addr()?))
+            wire::tune(&SockRef::from(&stream), keepalive, false)?;
+            stream.local_addr()
         };
         // It came up and broke at once.
-        let (gateway, upstream) = prepared().map_err(|_| DialError::Other)?;
+        let gateway = prepared().map_err(|_| DialError::Other)?;
         Ok(Connected {
             wire: Wire::Dialled(stream),
             gateway,
@@ -121,7 +122,7 @@ impl Upstream {
         })
     }
 
-    async fn connect(&self, shared: &Shared) -> Result<tokio::net::TcpStream, DialError> {
+    async fn connect(&self, shared: &Shared) -> Result<(TcpStream, SocketAddr), DialError> {
         let until = Instant::now() + shared.tuning.load().connect;
         let resolving = tokio::time::timeout_at(until.into(), self.addresses());
         let addresses = resolving.await.map_err(|_| DialError::TimedOut)?;
@@ -131,10 +132,10 @@ impl Upstream {
             let others = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
             // A dead address must leave time for those behind it.
             let patience = (left / others).max(LEAST_PATIENCE.min(left));
-            match pinhole::dial(&*shared.sockets, None, *address, patience).await {
+            match pinhole::dial_within(&*shared.sockets, None, *address, patience).await {
                 Ok(stream) => {
                     self.lives(*address);
-                    return Ok(stream);
+                    return Ok((stream, *address));
                 }
                 Err(error) => {
                     tracing::debug!(upstream = %self.name, %address, %error, "dial failed");

@@ -1,6 +1,6 @@
 //! Dials a peer: the upstream's control connection, and every leg that we dial.
 //!
-//! Invariant: one attempt, bounded in time, from the address that was asked for or not at all. This
+//! Invariant: one attempt, from the address that was asked for or not at all. This
 //! module must not know names, nor try other addresses.
 
 use std::io;
@@ -14,27 +14,39 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::sockets::Sockets;
 use crate::engine::DialError;
 
-/// Dials `to` from `from` (port 0: any port of that address).
-///
-/// A source port that this process may not have, or that is taken, gives way to a random port of the same
-/// address; [`Sockets::source_port_fallback`] tells that it happened.
+/// Dials `to` from `from` (port 0: any port of that address), for at most `timeout`.
 ///
 /// # Errors
 /// Why nothing came up within `timeout`.
-pub async fn dial(
+pub async fn dial_within(
     sockets: &dyn Sockets,
     from: Option<SocketAddr>,
     to: SocketAddr,
     timeout: Duration,
 ) -> Result<TcpStream, DialError> {
-    match tokio::time::timeout(timeout, connect(sockets, from, to)).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => {
-            tracing::debug!(%to, ?from, %error, "dial failed");
-            Err(blame(&error))
-        }
-        Err(_) => Err(DialError::TimedOut),
-    }
+    tokio::time::timeout(timeout, dial(sockets, from, to))
+        .await
+        .unwrap_or(Err(DialError::TimedOut))
+}
+
+/// Dials `to` from `from` (port 0: any port of that address); whoever polls it bounds its time.
+///
+/// A data leg's deadline is one of its session's: a timer of its own would cost a call to the kernel per dial.
+///
+/// A source port that this process may not have, or that is taken, gives way to a random port of the same
+/// address; [`Sockets::source_port_fallback`] tells that it happened.
+///
+/// # Errors
+/// Why nothing came up.
+pub async fn dial(
+    sockets: &dyn Sockets,
+    from: Option<SocketAddr>,
+    to: SocketAddr,
+) -> Result<TcpStream, DialError> {
+    connect(sockets, from, to).await.map_err(|error| {
+        tracing::debug!(%to, ?from, %error, "dial failed");
+        blame(&error)
+    })
 }
 
 async fn connect(

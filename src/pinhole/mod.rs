@@ -20,7 +20,7 @@ mod sockets;
 mod splice;
 mod window;
 
-pub use dial::dial;
+pub use dial::{dial, dial_within};
 pub use hole::{OpenPinhole, Pinholes, Reservation};
 pub use intruder::Intruder;
 pub use parking::PARKED;

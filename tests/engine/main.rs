@@ -1,4 +1,12 @@
 //! The session engine, driven with nothing: transcripts, properties, simulation.
 
+mod addresses;
+mod moves;
+mod order;
+mod properties;
+mod reference;
+mod simulation;
 mod stage;
+mod theatre;
 mod transcripts;
+mod watch;

@@ -2,7 +2,8 @@
 //!
 //! `C>` from the client, `>U` to the upstream, `U>` from it, `>C` to the client, `!` effects and facts, `@` time and
 //! settings. `C>>` and `U>>` send bytes without an added CR LF. Escapes: `\r \n \t \0 \\ \xNN`. Every effect must be
-//! expected, in order; records only where `!record` asks for them.
+//! expected, in order; records only where `!record` asks for them. `!records N ID` counts those since the last line
+//! from a peer; `!never TEXT` says that no record so far holds a text.
 
 use crate::stage;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 use crate::stage::Stage;
 use portcullis::engine::{
     DataMode, DialError, Direction, ForeignAddress, Input, Manner, Outcome, Output, PeerMatch,
-    PinholeId, RefusalReason, SessionEnd, Settings, Side, SourcePort,
+    PinholeId, Record, RefusalReason, SessionEnd, Settings, Side, SourcePort,
 };
 use portcullis::policy::{Default as DefaultVerdict, RuleSet};
 
@@ -130,6 +131,12 @@ impl Player {
         if let Some(event) = line.strip_prefix("!record ") {
             return self.expect_record(event);
         }
+        if let Some(wanted) = line.strip_prefix("!records ") {
+            return self.expect_records(wanted);
+        }
+        if let Some(text) = line.strip_prefix("!never ") {
+            return self.expect_never(text);
+        }
         self.nothing_left()?;
         self.stage();
         self.seen = self.stage().records.len();
@@ -213,6 +220,34 @@ impl Player {
             Ok(())
         } else {
             Err(format!("no such record among {texts:#?}"))
+        }
+    }
+
+    /// Counts the records of one event since the last stimulus.
+    fn expect_records(&mut self, wanted: &str) -> Result<(), String> {
+        let (count, id) = wanted.split_once(' ').ok_or("!records COUNT ID")?;
+        let seen = self.seen;
+        let id = format!("\"event\":\"{id}\"");
+        let texts = self.stage().records.iter().skip(seen).map(json);
+        let found = texts.filter(|text| text.contains(&id)).count();
+        match count.parse() == Ok(found) {
+            true => Ok(()),
+            false => Err(format!("there are {found} of them")),
+        }
+    }
+
+    fn expect_never(&mut self, text: &str) -> Result<(), String> {
+        let stage = self.stage();
+        let user = |record: &&Record| {
+            record
+                .user
+                .as_deref()
+                .is_some_and(|user| user.contains(text))
+        };
+        let shows = |record: &&Record| json(record).contains(text) || user(record);
+        match stage.records.iter().find(shows) {
+            None => Ok(()),
+            Some(record) => Err(format!("it is in {record:?}")),
         }
     }
 
@@ -335,6 +370,10 @@ impl Player {
         }
         Ok(())
     }
+}
+
+fn json(record: &Record) -> String {
+    serde_json::to_string(&record.event).expect("data")
 }
 
 fn is_expectation(line: &str) -> bool {

@@ -6,6 +6,8 @@
 
 #[path = "model.rs"]
 mod model;
+#[path = "session.rs"]
+pub mod played;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -19,6 +21,8 @@ use portcullis::ftp::{
     BareLf, Command, CommandFault, Ending, Line, LineFramer, Reply, ReplyAssembler, ReplyFault,
     Verb, escaped, escaped_to, masked, masked_to,
 };
+
+pub use played::session;
 
 /// Draws small numbers from an input's hash.
 struct Dice(u64);

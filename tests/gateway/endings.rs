@@ -1,6 +1,12 @@
-//! Draining and ending inside one process, and a journal that cannot be written.
+//! Draining and ending inside one process, a journal that cannot be written, a bug.
 
-use std::net::TcpStream;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+use portcullis::config::Config;
+use portcullis::gateway::{Gateway, Overrides};
+use portcullis::pinhole::{OwnSockets, Sockets, SourcePortFallback};
 
 use crate::client::{Client, read_all};
 use crate::gate::Setup;
@@ -21,7 +27,12 @@ fn draining_lets_running_transfers_finish_and_closes_and_records_every_pinhole()
     waiting.hears("421");
     assert_eq!(gate.journal.shows("gateway.stopping")["sessions"], 2);
     gate.journal.shows("session.closed");
-    assert!(TcpStream::connect(gate.at).is_err(), "no new sessions");
+    // Each worker shuts its own door.
+    let mut tries = 0;
+    while TcpStream::connect(gate.at).is_ok() {
+        tries += 1;
+        assert!(tries < 100_000, "new sessions are still taken");
+    }
     drop(hold);
     assert_eq!(read_all(data), b"first half, second half");
     busy.hears("226");
@@ -112,4 +123,51 @@ fn a_journal_that_cannot_be_written_means_no_pinholes_451_and_recovery() {
         .filter(|line| line.contains("\"pinhole.opened\""))
         .count();
     assert_eq!(opened, 3, "the refused one is not among them");
+}
+
+/// Makes sockets as they should be, but for those of pinholes.
+struct Faulty(OwnSockets);
+
+impl Sockets for Faulty {
+    fn control_listener(&self, at: SocketAddr) -> io::Result<TcpListener> {
+        self.0.control_listener(at)
+    }
+
+    fn pinhole(&self, at: SocketAddr) -> io::Result<socket2::Socket> {
+        // Port 0 is asked for at the start, to see what the kernel allows.
+        assert_eq!(at.port(), 0, "a bug, on purpose");
+        self.0.pinhole(at)
+    }
+
+    fn dialler(&self, from: Option<SocketAddr>, to: SocketAddr) -> io::Result<socket2::Socket> {
+        self.0.dialler(from, to)
+    }
+
+    fn source_port_fallback(&self) -> &SourcePortFallback {
+        self.0.source_port_fallback()
+    }
+}
+
+#[test]
+fn a_bug_in_one_session_ends_that_session_alone() {
+    let server = Server::start();
+    let text = Setup::to(server.at).more("limits: {sessions: 3}").text();
+    let config = Config::parse(&text, "test.yaml")
+        .expect("a good config")
+        .config;
+    let overrides = Overrides {
+        sockets: Some(Arc::new(Faulty(OwnSockets::new()))),
+        ..Overrides::default()
+    };
+    let running = Gateway::start(config, overrides).expect("a gateway");
+    let at = running.addresses()[0].1;
+    let mut good = Client::login(at);
+    // More than there is room for, if their places were not free again just after they end.
+    for _ in 0..6 {
+        let mut bad = Client::login(at);
+        bad.send("PASV");
+        assert_eq!(bad.hears_the_end(), "");
+    }
+    good.asks("NOOP", "200");
+    running.shutdown();
 }

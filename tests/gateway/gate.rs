@@ -2,9 +2,8 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
@@ -180,9 +179,15 @@ impl Journal {
     }
 }
 
-/// Some ports of the loopback interface that no other test of this process uses.
+/// Up to 16 ports of the loopback interface that no other test uses, in this process or another.
 pub fn window(ports: u16) -> String {
-    static NEXT: AtomicU16 = AtomicU16::new(24_000);
-    let first = NEXT.fetch_add(ports, Ordering::Relaxed);
+    assert!(ports <= 16);
+    let first = (24_000..32_000).step_by(16).find(|first| {
+        // UDP ports are no obstacle to TCP, and say to other processes that the window is taken.
+        UdpSocket::bind(("127.0.0.1", *first))
+            .map(std::mem::forget)
+            .is_ok()
+    });
+    let first = first.expect("a free window");
     format!("{first}-{}", first + ports - 1)
 }

@@ -197,9 +197,15 @@ impl Bench {
         let file =
             File::create(&output).map_err(|error| format!("{}: {error}", output.display()))?;
         let second = file.try_clone().map_err(|error| error.to_string())?;
-        let mut command = self.lab.command(Node::Client, "timeout");
+        let mut command = self.lab.command(Node::Client, "nice");
         command
-            .args(["--kill-after=5", &seconds.to_string()])
+            .args([
+                "-n",
+                "-15",
+                "timeout",
+                "--kill-after=5",
+                &seconds.to_string(),
+            ])
             .arg(program)
             .args(&run.arguments);
         command.envs(run.environment.iter().map(|(name, value)| (name, value)));

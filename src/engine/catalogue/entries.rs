@@ -23,7 +23,7 @@ catalogue! {
     }
     SessionOpened "session.opened" Info {
         meaning: "A client arrived and was admitted.",
-        gateway: "Dials the upstream, at once or when it is chosen.",
+        gateway: "Dials the upstream.",
         operator: "Nothing.",
         fields: ["from", "target", "listener", "upstream"],
     }
@@ -36,7 +36,7 @@ catalogue! {
     UpstreamUnreachable "upstream.unreachable" Warning {
         meaning: "No address of the upstream could be dialled.",
         gateway: "Told the client 421 and closed; the next client is tried anew.",
-        operator: "See whether the server runs and whether the gateway may reach it; `portcullis probe` shows what it sees.",
+        operator: "See whether the server runs and whether the gateway may reach it.",
         fields: ["why"],
     }
     LoginSucceeded "login.succeeded" Info {
@@ -47,14 +47,14 @@ catalogue! {
     }
     LoginFailed "login.failed" Notice {
         meaning: "The server refused the user.",
-        gateway: "Passed the reply on; delays and bans as `login_guard` says.",
-        operator: "Many from one address are password guessing: tighten `login_guard`.",
+        gateway: "Passed the reply on.",
+        operator: "Many from one address are password guessing: shut that address out in the firewall, and lower `limits.connects_per_address`.",
         fields: ["code"],
     }
     CommandDenied "command.denied" Notice {
         meaning: "A rule denied a command.",
         gateway: "Answered it; the server never saw it.",
-        operator: "If it should pass, see the rule that is named; `portcullis explain` shows the decision.",
+        operator: "If it should pass, see the rule that is named.",
         fields: ["command", "rule", "code"],
     }
     CommandRefused "command.refused" Notice {
@@ -90,7 +90,7 @@ catalogue! {
     ProtocolForeign "protocol.foreign" Warning {
         meaning: "A client spoke another protocol, or one that is not configured here.",
         gateway: "Closed the session without passing a byte on.",
-        operator: "Usually a scanner, or a browser that was tricked. If it is a load balancer, configure `proxy_protocol`.",
+        operator: "Usually a scanner, or a browser that was tricked. If it is a load balancer, let it send no PROXY header.",
         fields: ["protocol"],
     }
     ProtocolViolation "protocol.violation" Warning {
@@ -120,7 +120,7 @@ catalogue! {
     PinholeClosed "pinhole.closed" Info {
         meaning: "A pinhole's life is over: the whole of it in one line.",
         gateway: "Holds nothing of it any more.",
-        operator: "Many `never_used` from many clients mean that a firewall in front shuts the window: `portcullis firewall-rules` prints what it needs.",
+        operator: "Many `never_used` from many clients mean that a firewall in front shuts the window: let `pinholes.window` in.",
         fields: [
             "pinhole", "transfer", "side", "from", "at", "leads_to?", "command", "opened", "used?",
             "seconds", "bytes_up", "bytes_down", "reason", "carried",

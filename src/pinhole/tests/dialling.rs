@@ -38,7 +38,7 @@ async fn a_dial_without_an_answer_times_out() {
         .unwrap();
     let sockets = OwnSockets::new();
     let timeout = Duration::from_millis(50);
-    let dialled = within(dial(&sockets, None, at, timeout)).await;
+    let dialled = within(dial_within(&sockets, None, at, timeout)).await;
     assert_eq!(dialled.unwrap_err(), DialError::TimedOut);
 }
 
@@ -48,7 +48,7 @@ async fn a_dial_from_an_address_that_is_not_ours_is_the_local_address_s_fault() 
     let sockets = OwnSockets::new();
     for port in [0, 2020] {
         let from = SocketAddr::new("192.0.2.1".parse().unwrap(), port);
-        let dialled = dial(&sockets, Some(from), at, BOUND).await;
+        let dialled = dial_within(&sockets, Some(from), at, BOUND).await;
         assert_eq!(dialled.unwrap_err(), DialError::LocalAddress);
     }
     assert!(!sockets.source_port_fallback().happened());
@@ -61,8 +61,10 @@ async fn many_dials_share_the_control_port_minus_one() {
     let elsewhere = SocketAddr::new(elsewhere, other.local_addr().unwrap().port());
     let sockets = OwnSockets::new();
     let from = SocketAddr::new(ours(46), 2020);
-    let first = dial(&sockets, Some(from), at, BOUND).await.unwrap();
-    let second = dial(&sockets, Some(from), elsewhere, BOUND).await.unwrap();
+    let first = dial_within(&sockets, Some(from), at, BOUND).await.unwrap();
+    let second = dial_within(&sockets, Some(from), elsewhere, BOUND)
+        .await
+        .unwrap();
     assert_eq!(first.local_addr().unwrap(), from);
     assert_eq!(second.local_addr().unwrap(), from);
     assert_eq!(listener.accept().unwrap().1, from);
@@ -75,7 +77,7 @@ async fn a_source_port_that_is_taken_gives_way_to_a_random_one() {
     let sockets = OwnSockets::new();
     let from = SocketAddr::new(ours(48), 2020);
     let _held = TcpListener::bind(from).unwrap();
-    let stream = dial(&sockets, Some(from), at, BOUND).await.unwrap();
+    let stream = dial_within(&sockets, Some(from), at, BOUND).await.unwrap();
     let used = stream.local_addr().unwrap();
     assert_eq!(used.ip(), from.ip());
     assert_ne!(used.port(), from.port());
@@ -89,8 +91,8 @@ async fn the_same_pair_of_ports_twice_gives_way_to_a_random_one() {
     let (_listener, at) = listener(49);
     let sockets = OwnSockets::new();
     let from = SocketAddr::new(ours(50), 2020);
-    let _first = dial(&sockets, Some(from), at, BOUND).await.unwrap();
-    let second = dial(&sockets, Some(from), at, BOUND).await.unwrap();
+    let _first = dial_within(&sockets, Some(from), at, BOUND).await.unwrap();
+    let second = dial_within(&sockets, Some(from), at, BOUND).await.unwrap();
     assert_eq!(second.local_addr().unwrap().ip(), from.ip());
     assert!(sockets.source_port_fallback().happened());
 }
@@ -125,7 +127,19 @@ async fn a_source_port_that_is_not_permitted_gives_way_to_a_random_one() {
     let (_listener, at) = listener(51);
     let sockets = Unprivileged::default();
     let from = SocketAddr::new(host(1), 20);
-    let stream = dial(&sockets, Some(from), at, BOUND).await.unwrap();
+    let stream = dial_within(&sockets, Some(from), at, BOUND).await.unwrap();
     assert_ne!(stream.local_addr().unwrap().port(), 20);
     assert!(sockets.source_port_fallback().happened());
+}
+
+#[test]
+fn two_gateways_never_share_a_port() {
+    let (one, other) = (OwnSockets::new(), OwnSockets::new());
+    for (first, second) in [(&one, &other), (&other, &one)] {
+        let holder = first.pinhole("127.0.0.1:0".parse().unwrap()).unwrap();
+        holder.listen(1).unwrap();
+        let at = holder.local_addr().unwrap().as_socket().unwrap();
+        let error = second.pinhole(at).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    }
 }

@@ -21,7 +21,7 @@ use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::{Intruder, OpenPinhole, OwnSockets, Pinholes, Reservation, dial};
+use super::{Intruder, OpenPinhole, OwnSockets, Pinholes, Reservation, dial_within};
 use crate::engine::{DialError, Legs, Pinhole, RefusalReason, Side, TransferId};
 
 /// Every wait of a test ends within this, or fails it.
@@ -96,7 +96,7 @@ impl Field {
 
 /// Dials from an address; the error is the kernel's word on it.
 async fn connect(from: IpAddr, to: SocketAddr) -> Result<TcpStream, DialError> {
-    dial(
+    dial_within(
         &OwnSockets::new(),
         Some(SocketAddr::new(from, 0)),
         to,

@@ -112,11 +112,6 @@ impl Daemon {
         )
     }
 
-    /// Tells whether the program has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
-    }
-
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

@@ -13,6 +13,7 @@ pub mod journal;
 pub mod lab;
 pub mod program;
 pub mod server;
+mod setup;
 
 pub use daemon::Daemon;
 pub use gateway::{DataMode, Gateway, Listener};

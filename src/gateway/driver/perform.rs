@@ -1,0 +1,167 @@
+//! Performs what the engine asks for, strictly in order, and hands in the facts that follow at once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use super::super::legs::{DataLegs, Ground};
+use super::super::stream::Flushed;
+use super::Driver;
+use crate::engine::{Input, Output, Side, Time};
+
+impl Driver {
+    /// Hands in a fact, performs what follows, and goes on until nothing follows any more.
+    pub(super) fn tell(&mut self, cx: &mut Context<'_>, input: Input<'_>) {
+        let now = self.worker.shared().clock.now();
+        let outputs = self.session.handle(now, input);
+        self.act(cx, now, outputs);
+    }
+
+    pub(super) fn act(&mut self, cx: &mut Context<'_>, now: Time, outputs: Vec<Output>) {
+        let mut facts = VecDeque::new();
+        self.perform(cx, now, outputs, &mut facts);
+        while let Some(fact) = facts.pop_front() {
+            let outputs = self.session.handle(now, fact);
+            self.perform(cx, now, outputs, &mut facts);
+        }
+    }
+
+    fn perform(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Time,
+        outputs: Vec<Output>,
+        facts: &mut VecDeque<Input<'static>>,
+    ) {
+        // Bytes for one side in a row leave in one call.
+        let mut unsent: Option<(Side, Vec<u8>)> = None;
+        for output in outputs {
+            let next = match &output {
+                Output::Send { to, .. } => Some(*to),
+                _ => None,
+            };
+            if let Some((side, bytes)) = unsent.take_if(|(side, _)| next != Some(*side)) {
+                self.send(cx, now.mono, side, bytes, facts);
+            }
+            match output {
+                Output::Send { to, bytes } => match &mut unsent {
+                    Some((_, before)) => before.extend_from_slice(&bytes),
+                    None => unsent = Some((to, bytes)),
+                },
+                Output::Write(record) => {
+                    let accepted = self.worker.shared().journal.write(&record).is_ok();
+                    if record.gates_effect() {
+                        if !accepted {
+                            facts.push_back(Input::RecordRefused);
+                            break;
+                        }
+                        facts.push_back(Input::RecordAccepted);
+                    }
+                }
+                Output::DialUpstream => {
+                    let upstream = Arc::clone(&self.upstream);
+                    let shared = Arc::clone(self.worker.shared());
+                    self.dial = Some(Box::pin(async move { upstream.dial(&shared).await }));
+                }
+                Output::ReservePinhole { id, pinhole } => {
+                    let (data, ground) = self.data_and_ground(now.mono);
+                    facts.push_back(match data.reserve(&ground, id, &pinhole) {
+                        Ok(at) => Input::PinholeReserved { id, at },
+                        Err(why) => Input::PinholeRefused { id, why },
+                    });
+                }
+                Output::OpenPinhole { id } => {
+                    let (data, ground) = self.data_and_ground(now.mono);
+                    facts.push_back(match data.open(&ground, id) {
+                        Ok(()) => Input::PinholeOpened { id },
+                        Err(why) => Input::PinholeRefused { id, why },
+                    });
+                }
+                Output::ClosePinhole { id, reason: _ } => self.data.close(id),
+                Output::DialData {
+                    transfer,
+                    side,
+                    to,
+                    from,
+                } => {
+                    let (data, ground) = self.data_and_ground(now.mono);
+                    data.dial(&ground, transfer, side, from, to);
+                }
+                Output::StartRelay {
+                    transfer,
+                    direction,
+                } => {
+                    let (data, ground) = self.data_and_ground(now.mono);
+                    data.start(&ground, transfer, direction);
+                }
+                Output::EndData { transfer, manner } => {
+                    let (data, ground) = self.data_and_ground(now.mono);
+                    if let Some(usage) = data.end(&ground, cx, transfer, manner) {
+                        self.carried += usage.bytes_up + usage.bytes_down;
+                        facts.push_back(Input::DataFinished { transfer, usage });
+                    }
+                }
+                Output::Close { side } => {
+                    if side == Side::Upstream {
+                        self.dial = None;
+                    }
+                    if let Some(control) = &mut self.controls[side] {
+                        control.close(now.mono);
+                    }
+                }
+            }
+        }
+        if let Some((side, bytes)) = unsent {
+            self.send(cx, now.mono, side, bytes, facts);
+        }
+    }
+
+    pub(super) fn data_and_ground(&mut self, now: Duration) -> (&mut DataLegs, Ground<'_>) {
+        let shared = self.worker.shared();
+        let tuning = shared.tuning.load();
+        let ground = Ground {
+            pinholes: &shared.pinholes,
+            sockets: &shared.sockets,
+            gauges: &shared.gauges,
+            now,
+            connect: tuning.connect,
+            limits: tuning.relay,
+        };
+        (&mut self.data, ground)
+    }
+
+    fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Duration,
+        side: Side,
+        bytes: Vec<u8>,
+        facts: &mut VecDeque<Input<'static>>,
+    ) {
+        let patience = self.worker.shared().tuning.load().send_stall;
+        if let Some(control) = &mut self.controls[side]
+            && control.send(cx, bytes, now, patience) == Flushed::Broken
+        {
+            self.sending_failed(side, facts);
+        }
+    }
+
+    /// Tells the engine of a peer that can't be sent anything any more, unless it is still to be read.
+    pub(super) fn sending_failed(&mut self, side: Side, facts: &mut VecDeque<Input<'static>>) {
+        let Some(control) = &mut self.controls[side] else {
+            return;
+        };
+        if control.is_closing() {
+            return;
+        }
+        // What the peer said last may still be there to be read, and its end behind it. If that was read already, or
+        // is not wanted, nobody is there any more: the second time that the engine is told means that.
+        let told = control.is_broken();
+        if told || !self.session.accepts(side) {
+            control.break_off();
+            let times = if told { 1 } else { 2 };
+            facts.extend((0..times).map(|_| Input::Closed { by: side }));
+        }
+    }
+}

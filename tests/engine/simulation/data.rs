@@ -1,0 +1,164 @@
+//! The simulated data connection: two legs, what is carried between them, and how it ends.
+
+use std::net::SocketAddr;
+
+use portcullis::engine::{DialError, Direction, Input, Outcome, Side, TransferId, Usage};
+
+use super::world::{Event, World};
+
+/// The one data connection that there may be.
+#[derive(Debug, Default)]
+pub(super) struct Data {
+    pub(super) up: [bool; 2],
+    pub(super) relay: Option<(TransferId, Direction)>,
+    /// What each side has to send, and its end.
+    pub(super) offered: [Option<Vec<u8>>; 2],
+    pub(super) scheduled: bool,
+}
+
+impl World {
+    /// One of our dials arrives: somebody listens there, or not.
+    pub(super) fn answered(&mut self, transfer: TransferId, side: Side, to: SocketAddr) {
+        let listens = match side {
+            Side::Client => self.client.listens == Some(to),
+            Side::Upstream => self.server_listens == Some(to.port()),
+        };
+        let why = DialError::Refused;
+        if listens {
+            self.tell(Input::DataDialled { transfer, side });
+            self.joined(side);
+        } else {
+            self.tell(Input::DataDialFailed {
+                transfer,
+                side,
+                why,
+            });
+        }
+    }
+
+    pub(super) fn joined(&mut self, side: Side) {
+        self.data.up[side as usize] = true;
+        if side == Side::Upstream {
+            let acts = self.server.connected();
+            self.server_does(acts);
+        }
+    }
+
+    /// Begins to carry when there are a relay, both ends and something to carry.
+    pub(super) fn carry(&mut self) {
+        let Some((transfer, direction)) = self.data.relay else {
+            return;
+        };
+        let ready = self.data.offered[direction.source() as usize].is_some();
+        if ready && self.data.up == [true, true] && !self.data.scheduled {
+            self.data.scheduled = true;
+            let delay = self.jitter() * 5;
+            self.after(delay, Event::Carried(transfer));
+        }
+    }
+
+    pub(super) fn carried(&mut self, transfer: TransferId) {
+        if self
+            .data
+            .relay
+            .is_none_or(|(running, _)| running != transfer)
+        {
+            return;
+        }
+        let direction = self.data.relay.take().map(|(_, direction)| direction);
+        let direction = direction.expect("just seen");
+        let content = self.data.offered[direction.source() as usize]
+            .take()
+            .unwrap_or_default();
+        self.log
+            .push(format!("{} carried {} bytes", self.now, content.len()));
+        let usage = usage(direction, content.len(), Outcome::Complete);
+        self.data = Data::default();
+        match direction {
+            Direction::Download => {
+                self.client.received(content, true);
+                self.server_notices(Vec::new(), true);
+            }
+            Direction::Upload => {
+                let acts = self.server.data_ended(&content, true);
+                self.server_does(acts);
+            }
+        }
+        self.tell(Input::DataFinished { transfer, usage });
+    }
+
+    /// Ends the relay before its time: the receiver gets a part, or nothing when it was never joined.
+    pub(super) fn cut(&mut self) -> Option<(TransferId, Usage)> {
+        let (transfer, direction) = self.data.relay.take()?;
+        let mut content = self.data.offered[direction.source() as usize]
+            .take()
+            .unwrap_or_default();
+        content.truncate(content.len() / 2);
+        let up = std::mem::take(&mut self.data).up;
+        if up != [true, true] {
+            content.clear();
+        }
+        let usage = usage(direction, content.len(), Outcome::Aborted);
+        if direction == Direction::Download && up == [true, true] {
+            self.client.received(content.clone(), false);
+        }
+        if up[Side::Upstream as usize] {
+            self.server_notices(content, false);
+        }
+        Some((transfer, usage))
+    }
+
+    fn server_notices(&mut self, content: Vec<u8>, whole: bool) {
+        let delay = self.jitter();
+        let connection = self.server.connections;
+        self.after(delay, Event::Noticed(connection, content, whole));
+    }
+
+    pub(super) fn break_off(&mut self, outcome: Outcome) {
+        if self.data.up == [true, true]
+            && let Some((transfer, direction)) = self.data.relay.take()
+        {
+            let usage = usage(direction, 0, outcome);
+            self.data = Data::default();
+            self.facts
+                .push_back(Input::DataFinished { transfer, usage });
+            if direction == Direction::Download {
+                self.client.received(Vec::new(), false);
+            }
+            self.tell_rest();
+        }
+    }
+
+    /// The linger time is over: a relay in which nothing moves ends.
+    pub(super) fn lingered(&mut self, transfer: TransferId) {
+        let idle = !self.data.scheduled && self.data.up == [true, true];
+        let same = self
+            .data
+            .relay
+            .is_some_and(|(running, _)| running == transfer);
+        match (same, idle) {
+            (false, _) => {}
+            (true, true) => self.break_off(Outcome::LingerOver),
+            (true, false) => self.after(1_000_000, Event::Lingered(transfer)),
+        }
+    }
+}
+
+fn usage(direction: Direction, bytes: usize, outcome: Outcome) -> Usage {
+    let bytes = bytes as u64;
+    Usage {
+        bytes_up: if direction == Direction::Upload {
+            bytes
+        } else {
+            0
+        },
+        bytes_down: if direction == Direction::Download {
+            bytes
+        } else {
+            0
+        },
+        wrong_direction: 0,
+        unacknowledged: 0,
+        outcome,
+    }
+}

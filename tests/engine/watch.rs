@@ -1,0 +1,329 @@
+//! Watches a session from outside and asserts, at every output, what must hold whatever the peers do.
+//!
+//! It knows nothing of how the engine works: only what was told to it and what it asked for. The properties, the
+//! simulator and the fuzz body share it.
+
+#[path = "sent.rs"]
+mod sent;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use portcullis::engine::{
+    Event, ForeignAddress, Input, Manner, Output, PinholeId, Record, SessionFacts, Settings, Side,
+    TransferId,
+};
+use portcullis::ftp::LineFramer;
+
+/// What must never show in a record.
+pub const SECRET: &str = "s3cret";
+
+/// How far a pinhole has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+enum Stage {
+    Asked,
+    Reserved(SocketAddr),
+    Opening(SocketAddr),
+    Open(SocketAddr),
+    Used(SocketAddr),
+    /// The shell refused to open it after its record.
+    Refused,
+}
+
+#[derive(Debug)]
+struct Hole {
+    transfer: TransferId,
+    side: Side,
+    stage: Stage,
+    recorded: bool,
+}
+
+/// How often the states that matter were reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Transfers that ended well and that failed.
+    pub completed: u32,
+    pub failed: u32,
+    /// ABOR sent upstream while a relay ran.
+    pub aborted: u32,
+    /// REST said again.
+    pub resumed: u32,
+    /// Relays by what the client's leg and the upstream's do: passive/passive, active/active, both await, both dial.
+    pub rows: [u32; 4],
+    pub opened: u32,
+    pub denied: u32,
+    pub over: u32,
+}
+
+/// The observer of one session.
+pub struct Watch {
+    facts: SessionFacts,
+    settings: Arc<Settings>,
+    gateway: Option<IpAddr>,
+    upstream: Option<IpAddr>,
+    holes: BTreeMap<PinholeId, Hole>,
+    newest: Option<PinholeId>,
+    /// Pinholes whose opening is in the journal and whose closing is not.
+    journalled: BTreeSet<PinholeId>,
+    /// Dials that were recorded, and whether they were begun.
+    dials: BTreeMap<(TransferId, bool), bool>,
+    relay: Option<TransferId>,
+    closed: [bool; 2],
+    session_recorded: bool,
+    session_closed: bool,
+    client_rests: u32,
+    client_lines: LineFramer,
+    /// No reply may hold an address behind us: the upstream tells none but in negotiations.
+    pub hides: bool,
+    /// No record may hold [`SECRET`]: it is sent in no other place than where a password stands.
+    pub secret: bool,
+    pub count: Count,
+}
+
+impl Watch {
+    pub fn new(facts: &SessionFacts, settings: &Arc<Settings>) -> Watch {
+        Watch {
+            facts: facts.clone(),
+            settings: Arc::clone(settings),
+            gateway: None,
+            upstream: None,
+            holes: BTreeMap::new(),
+            newest: None,
+            journalled: BTreeSet::new(),
+            dials: BTreeMap::new(),
+            relay: None,
+            closed: [false; 2],
+            session_recorded: false,
+            session_closed: false,
+            client_rests: 0,
+            client_lines: LineFramer::new(1 << 20),
+            hides: false,
+            secret: true,
+            count: Count::default(),
+        }
+    }
+
+    /// Notes a fact, before the session is told of it.
+    pub fn told(&mut self, input: &Input<'_>) {
+        match input {
+            Input::UpstreamConnected { gateway, upstream } => {
+                (self.gateway, self.upstream) = (Some(gateway.ip()), Some(upstream.ip()));
+            }
+            Input::PinholeReserved { id, at } => self.move_on(*id, Stage::Reserved(*at)),
+            Input::PinholeOpened { id } => {
+                if let Some(Stage::Opening(at)) = self.holes.get(id).map(|hole| hole.stage) {
+                    self.move_on(*id, Stage::Open(at));
+                }
+            }
+            Input::PinholeUsed { id, .. } => {
+                if let Some(Stage::Open(at)) = self.holes.get(id).map(|hole| hole.stage) {
+                    self.move_on(*id, Stage::Used(at));
+                }
+            }
+            Input::PinholeRefused { id, .. } => {
+                match self.holes.get(id).map(|hole| hole.recorded) {
+                    Some(true) => self.move_on(*id, Stage::Refused),
+                    _ => drop(self.holes.remove(id)),
+                }
+            }
+            Input::DataFinished { transfer, .. } if self.relay == Some(*transfer) => {
+                self.relay = None;
+            }
+            Input::Received {
+                from: Side::Client,
+                bytes,
+            } => {
+                self.client_lines.push(bytes);
+                while let Some(Ok(line)) = self.client_lines.next_line() {
+                    let rest = line.bytes.get(..4).unwrap_or_default();
+                    self.client_rests += u32::from(rest.eq_ignore_ascii_case(b"REST"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn move_on(&mut self, id: PinholeId, stage: Stage) {
+        if let Some(hole) = self.holes.get_mut(&id) {
+            hole.stage = stage;
+        }
+    }
+
+    /// Judges an output that is performed now; a refused record and what follows it are not.
+    pub fn asked(&mut self, output: &Output) {
+        match output {
+            Output::DialUpstream => {
+                assert!(self.session_recorded, "a dial before the session's record");
+            }
+            Output::Send { to, bytes } => {
+                assert!(
+                    !self.closed[usize::from(*to == Side::Client)],
+                    "bytes behind a close"
+                );
+                match to {
+                    Side::Client => self.reply(bytes),
+                    Side::Upstream => self.command(bytes),
+                }
+            }
+            Output::ReservePinhole { id, pinhole } => {
+                assert!(self.newest < Some(*id), "a pinhole's number used again");
+                self.newest = Some(*id);
+                let others = self.holes.values().map(|hole| hole.transfer);
+                assert!(
+                    others.clone().all(|other| other == pinhole.transfer),
+                    "pinholes of two transfers"
+                );
+                assert!(
+                    self.holes.values().all(|hole| hole.side != pinhole.side),
+                    "two pinholes for one side"
+                );
+                let peer = match pinhole.side {
+                    Side::Client => Some(self.facts.client.ip()),
+                    Side::Upstream => self.upstream,
+                };
+                assert!(
+                    peer.is_some_and(|peer| pinhole.from.contains(&peer)),
+                    "a pinhole for a stranger"
+                );
+                let hole = Hole {
+                    transfer: pinhole.transfer,
+                    side: pinhole.side,
+                    stage: Stage::Asked,
+                    recorded: false,
+                };
+                self.holes.insert(*id, hole);
+            }
+            Output::OpenPinhole { id } => {
+                let hole = self
+                    .holes
+                    .get_mut(id)
+                    .expect("a pinhole that was asked for");
+                assert!(hole.recorded, "a pinhole opens before its record");
+                let Stage::Reserved(at) = hole.stage else {
+                    panic!("opened in stage {:?}", hole.stage)
+                };
+                hole.stage = Stage::Opening(at);
+            }
+            Output::ClosePinhole { id, .. } => {
+                assert!(
+                    self.holes.remove(id).is_some(),
+                    "closed twice, or never opened"
+                );
+            }
+            Output::DialData {
+                transfer, side, to, ..
+            } => {
+                let key = (*transfer, *side == Side::Client);
+                assert_eq!(
+                    self.dials.insert(key, true),
+                    Some(false),
+                    "a leg dialled twice, or before its record"
+                );
+                self.address(*side, *to);
+            }
+            Output::StartRelay { transfer, .. } => {
+                assert_eq!(self.relay.replace(*transfer), None, "two transfers at once");
+                let awaits = |side| self.holes.values().any(|hole| hole.side == side);
+                let row = match (awaits(Side::Client), awaits(Side::Upstream)) {
+                    (true, false) => 0,
+                    (false, true) => 1,
+                    (true, true) => 2,
+                    (false, false) => 3,
+                };
+                self.count.rows[row] += 1;
+            }
+            Output::EndData { transfer, manner } => {
+                let linger = *manner == Manner::Linger;
+                assert!(
+                    self.relay == Some(*transfer) || !linger,
+                    "nothing to linger for"
+                );
+            }
+            Output::Write(record) => self.record(record),
+            Output::Close { side } => {
+                let closed = &mut self.closed[usize::from(*side == Side::Client)];
+                assert!(!std::mem::replace(closed, true), "a side closed twice");
+            }
+        }
+    }
+
+    /// An address that is dialled: the port may be a peer's choice, the host never is.
+    fn address(&self, side: Side, to: SocketAddr) {
+        let (peer, foreign) = match side {
+            Side::Client => (
+                Some(self.facts.client.ip()),
+                &self.settings.client_foreign_address,
+            ),
+            Side::Upstream => (self.upstream, &self.settings.upstream_foreign_address),
+        };
+        let own = peer == Some(to.ip());
+        let allowed = match foreign {
+            ForeignAddress::Allow(networks) => networks.iter().any(|net| net.contains(&to.ip())),
+            ForeignAddress::Refuse | ForeignAddress::Ignore => false,
+        };
+        assert!(own || allowed, "{to} is dialled, which is not the {side}");
+        assert!(to.port() >= 1024, "a port below 1024 is dialled: {to}");
+    }
+
+    fn open_at(&self, side: Side) -> Option<SocketAddr> {
+        let mut holes = self.holes.values().filter(|hole| hole.side == side);
+        match holes.next()?.stage {
+            Stage::Open(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    fn record(&mut self, record: &Record) {
+        let shown = format!("{:?}", record.event);
+        let told = self.secret && shown.contains(SECRET);
+        assert!(!told, "a password in a record: {shown}");
+        match &record.event {
+            Event::SessionOpened { .. } => self.session_recorded = true,
+            Event::SessionClosed { .. } => {
+                self.session_closed = true;
+                self.count.over += 1;
+            }
+            Event::PinholeOpened { pinhole, .. } => {
+                assert!(self.journalled.insert(*pinhole), "recorded twice");
+                self.holes.get_mut(pinhole).expect("asked for").recorded = true;
+                self.count.opened += 1;
+            }
+            Event::PinholeClosed { pinhole, .. } => {
+                assert!(
+                    self.journalled.remove(pinhole),
+                    "closed in the journal without opening"
+                );
+                assert!(
+                    !self.holes.contains_key(pinhole),
+                    "recorded as closed before it is"
+                );
+            }
+            Event::DataDialled { transfer, side, .. } => {
+                let key = (*transfer, *side == Side::Client);
+                assert_eq!(self.dials.insert(key, false), None, "a dial recorded twice");
+            }
+            Event::TransferCompleted { .. } => self.count.completed += 1,
+            Event::TransferFailed { .. } => self.count.failed += 1,
+            Event::CommandDenied { .. } => self.count.denied += 1,
+            _ => {}
+        }
+    }
+
+    /// Nothing outlives the session.
+    pub fn ended(&self) {
+        assert!(self.session_closed, "no record of the session's end");
+        assert_eq!(self.closed, [true, true], "a side left open");
+        assert!(
+            self.holes.is_empty(),
+            "pinholes outlive the session: {:?}",
+            self.holes
+        );
+        assert!(
+            self.journalled.is_empty(),
+            "no closing record: {:?}",
+            self.journalled
+        );
+        assert_eq!(self.relay, None, "a relay outlives the session");
+    }
+}
