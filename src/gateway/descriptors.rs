@@ -3,12 +3,13 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
+use crate::pinhole::PARKED;
 
 /// An idle session holds two: its control connections.
 const PER_SESSION: u64 = 2;
 
-/// The journal, the runtimes, the control socket, standard streams, and some transfers.
-const OF_OUR_OWN: u64 = 256;
+/// The journal, the runtimes, the control socket, standard streams, sockets kept for the next pinhole, and some transfers.
+const OF_OUR_OWN: u64 = 256 + PARKED as u64;
 
 /// Raises the limit of descriptors as far as it goes, and warns if `limits.sessions` does not fit into it.
 pub(super) fn prepare(config: &Config) {
@@ -52,9 +53,9 @@ mod tests {
 
     #[test]
     fn sessions_that_fit_are_told_after_what_we_need_ourselves() {
-        assert_eq!(fitting(20_000, 16), (20_000 - 256 - 16) / 2);
+        assert_eq!(fitting(20_000, 16), (20_000 - 320 - 16) / 2);
         assert_eq!(fitting(100, 16), 0);
-        assert_eq!(fitting(u64::MAX, 16), (u64::MAX - 272) / 2);
+        assert_eq!(fitting(u64::MAX, 16), (u64::MAX - 336) / 2);
     }
 
     #[test]

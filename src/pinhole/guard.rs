@@ -61,10 +61,10 @@ impl Guard {
         self.in_force.load(Ordering::Relaxed)
     }
 
-    /// Lets in these peers and nobody else; where that fails, everybody, and the caller turns them away.
-    pub(super) fn admit_only(&self, socket: &Socket, peers: impl Iterator<Item = IpNet>) {
+    /// Lets in these peers and nobody else, and tells whether that worked; if not, everybody, and the caller turns them away.
+    pub(super) fn admit_only(&self, socket: &Socket, peers: impl Iterator<Item = IpNet>) -> bool {
         if !self.in_force() {
-            return;
+            return false;
         }
         if let Err(error) = socket.attach_filter(&program(peers)) {
             tracing::warn!(%error, "the kernel refused a socket filter: a listener accepts and resets strangers");
@@ -75,7 +75,9 @@ impl Guard {
             if let Err(error) = socket.detach_filter() {
                 tracing::debug!(%error, "no filter to take off");
             }
+            return false;
         }
+        true
     }
 }
 

@@ -1,7 +1,8 @@
 //! Pinholes made real: reserved, open, used, and gone with their value.
 //!
 //! Invariant: a hole's claim on its port ends when its connection is handed out or its value is dropped,
-//! and by then nobody can reach it. This module must not know why a hole opens.
+//! and by then nobody can reach it; there is one socket at most on one port. This module must not know why a hole
+//! opens.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,6 +22,7 @@ use super::guard::Guard;
 use super::intruder::{Intruder, Intruders};
 use super::kernel;
 use super::listener::{Listener, Watched};
+use super::parking::Parking;
 use super::sockets::Sockets;
 use super::window::Window;
 use crate::engine::{Legs, Pinhole, RefusalReason, Side};
@@ -37,6 +39,8 @@ pub struct Pinholes {
 struct Taken {
     windows: Legs<Window>,
     listeners: HashMap<(SocketAddr, Side), Arc<Listener>>,
+    /// Those of the listeners that have no hole.
+    parking: Parking<(SocketAddr, Side)>,
 }
 
 impl Pinholes {
@@ -76,6 +80,7 @@ impl Pinholes {
                     upstream: Window::new(windows.upstream),
                 },
                 listeners: HashMap::new(),
+                parking: Parking::default(),
             }),
         })
     }
@@ -112,6 +117,9 @@ impl Pinholes {
                 }
                 Err(error) => {
                     self.release(at, pinhole.side, pinhole.from);
+                    if lacks_descriptors(&error) && self.clear_parking() {
+                        continue;
+                    }
                     if Errno::from_io_error(&error) != Some(Errno::ADDRINUSE) {
                         return Err(refusal(&error, at));
                     }
@@ -138,6 +146,7 @@ impl Pinholes {
             .claim(pinhole.at, pinhole.from, passed_over)
             .ok_or(RefusalReason::NoPort { in_use })?;
         let at = SocketAddr::new(pinhole.at, port);
+        taken.parking.leave((at, pinhole.side));
         let listener = taken
             .listeners
             .entry((at, pinhole.side))
@@ -147,9 +156,33 @@ impl Pinholes {
 
     fn release(&self, at: SocketAddr, side: Side, from: IpNet) {
         let mut taken = self.taken();
-        if taken.windows[side].release(at.ip(), at.port(), from) {
-            taken.listeners.remove(&(at, side));
+        if !taken.windows[side].release(at.ip(), at.port(), from) {
+            return;
         }
+        let bound = taken.listeners.get(&(at, side));
+        let goes = if bound.is_some_and(|listener| listener.is_bound()) {
+            taken.parking.park((at, side))
+        } else {
+            Some((at, side))
+        };
+        let closed = goes.and_then(|goes| taken.listeners.remove(&goes));
+        // Closing is a call to the kernel: others need not wait for it.
+        drop(taken);
+        drop(closed);
+    }
+
+    /// Closes the sockets that no hole needs now, and tells whether there were any.
+    fn clear_parking(&self) -> bool {
+        let mut taken = self.taken();
+        let Taken {
+            parking, listeners, ..
+        } = &mut *taken;
+        let closed: Vec<_> = parking
+            .clear()
+            .filter_map(|goes| listeners.remove(&goes))
+            .collect();
+        drop(taken);
+        !closed.is_empty()
     }
 }
 
@@ -256,7 +289,12 @@ impl OpenPinhole {
                 return Poll::Pending;
             };
             let mut ready = ready!(watched.poll_read_ready(cx))?;
-            let swept = hold.listener.sweep(hold.number, &hold.pinholes.guard)?;
+            let swept = match hold.listener.sweep(hold.number, &hold.pinholes.guard) {
+                Err(error) if lacks_descriptors(&error) && hold.pinholes.clear_parking() => {
+                    continue;
+                }
+                swept => swept?,
+            };
             if swept.emptied {
                 ready.clear_ready();
             }
@@ -279,6 +317,13 @@ fn registered(watch: &mut Option<Watch>) -> io::Result<Option<&AsyncFd<Watched>>
         Some(Watch::Registered(watched)) => Ok(Some(watched)),
         Some(Watch::Descriptor(_)) | None => Ok(None),
     }
+}
+
+fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE)
+    )
 }
 
 fn refusal(error: &io::Error, at: SocketAddr) -> RefusalReason {

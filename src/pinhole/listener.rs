@@ -1,12 +1,16 @@
 //! The listener on one port of a window, shared by all holes there.
 //!
-//! It exists only while some hole awaits. Each hole polls it from its own runtime; whoever accepts hands
+//! It listens only while some hole awaits. Each hole polls it from its own runtime; whoever accepts hands
 //! the connection to the hole that awaits its sender, and wakes it. Every removal of a hole swaps the filter
 //! first and empties the accept queue then: handshakes that finished under the old filter go to those who
 //! are still awaited, or are reset without a byte.
 //!
-//! Invariant: the filter never lets in a peer whom no hole awaits; a hole admits one connection. This module
-//! must not know which ports there are.
+//! When nobody awaits, the socket is shut down, not closed: that ends listening and resets what waits, as closing
+//! does, but the port stays bound and the filter attached. For the next hole there, `listen` is all that is left
+//! to do; a filter costs more than that, since the kernel compiles it each time.
+//!
+//! Invariant: nothing listens while no hole awaits; the filter never lets in a peer whom no hole awaits; a hole
+//! admits one connection. This module must not know which ports there are.
 
 use std::io;
 use std::mem;
@@ -40,8 +44,10 @@ pub(super) struct Listener {
 struct State {
     socket: Option<Arc<Socket>>,
     listening: bool,
-    /// Whether more than one hole polls this socket: then closing a descriptor is not enough to shut it.
+    /// Whether more than one hole polls this socket.
     shared: bool,
+    /// Whom alone the attached filter lets in; none when that is not exactly one.
+    lets_in: Option<IpNet>,
     holes: Vec<Hole>,
     born: u64,
 }
@@ -112,6 +118,11 @@ impl Listener {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells whether it has a socket that can be used again, so that it is worth keeping without a hole.
+    pub(super) fn is_bound(&self) -> bool {
+        self.state().socket.is_some()
+    }
+
     /// Reserves a hole for a peer: the port is bound, nothing listens for it. Returns the hole's number.
     pub(super) fn reserve(&self, from: IpNet, sockets: &dyn Sockets) -> io::Result<u64> {
         let mut state = self.state();
@@ -119,6 +130,7 @@ impl Listener {
             state.socket = Some(Arc::new(sockets.pinhole(self.at)?));
             state.listening = false;
             state.shared = false;
+            state.lets_in = None;
         }
         state.born += 1;
         let number = state.born;
@@ -145,9 +157,13 @@ impl Listener {
         if let Some(hole) = state.holes.iter_mut().find(|hole| hole.number == number) {
             hole.stage = Stage::Awaiting { waker: None };
         }
-        guard.admit_only(&socket, state.awaited());
+        state.admit_awaited(guard);
         if !state.listening {
-            socket.listen(BACKLOG)?;
+            if let Err(error) = socket.listen(BACKLOG) {
+                // Another program may have begun to listen here while we did not: the next bind() will say so.
+                state.socket = None;
+                return Err(error);
+            }
             state.listening = true;
         }
         Ok(watched)
@@ -186,20 +202,20 @@ impl Listener {
 
     /// Takes a hole away, whatever its stage; the caller has let go of what it watched.
     ///
-    /// For a hole that got its connection this closes the listener, if nobody else awaits there.
+    /// For a hole that got its connection this ends listening, if nobody else awaits there.
     pub(super) fn leave(&self, number: u64, guard: &Guard) -> Vec<SocketAddr> {
         let mut state = self.state();
         if let Some(place) = state.place(number) {
             // Who was admitted and is not wanted any more is hung up on by dropping it.
             let left = state.holes.swap_remove(place);
             if matches!(left.stage, Stage::Awaiting { .. }) && state.awaits_anybody() {
-                state.narrow(guard);
+                state.admit_awaited(guard);
                 let swept = state.sweep(None, guard);
                 return swept.map(|swept| swept.intruders).unwrap_or_default();
             }
         }
         if !state.awaits_anybody() {
-            state.close();
+            state.shut();
         }
         Vec::new()
     }
@@ -225,32 +241,34 @@ impl State {
         self.awaited().next().is_some()
     }
 
-    /// Shuts out those who are awaited no more.
-    fn narrow(&self, guard: &Guard) {
-        if let Some(socket) = &self.socket {
-            guard.admit_only(socket, self.awaited());
+    /// Lets in those who are awaited, and shuts out those who are awaited no more.
+    fn admit_awaited(&mut self, guard: &Guard) {
+        let Some(socket) = &self.socket else {
+            return;
+        };
+        let only = {
+            let mut awaited = self.awaited();
+            awaited.next().filter(|_| awaited.next().is_none())
+        };
+        if only.is_some() && only == self.lets_in {
+            return;
         }
+        let attached = guard.admit_only(socket, self.awaited());
+        self.lets_in = only.filter(|_| attached);
     }
 
-    /// Ends the listener, since nobody awaits; keeps the port bound for who reserved it.
-    fn close(&mut self) {
-        let reserved = |hole: &Hole| matches!(hole.stage, Stage::Reserved);
-        let reserved = self.holes.iter().any(reserved);
-        // Who called has let go; a hole that has its connection but did not take it yet may watch the socket still.
-        let watched = |socket: &Arc<Socket>| self.shared || Arc::strong_count(socket) > 1;
-        if let Some(socket) = &self.socket
-            && self.listening
-            && (reserved || watched(socket))
+    /// Ends listening, since nobody awaits, and resets what waits; the port stays bound.
+    fn shut(&mut self) {
+        if mem::take(&mut self.listening)
+            && let Some(socket) = &self.socket
+            // On a listening socket this is the end of it for every descriptor.
+            && let Err(error) = socket.shutdown(Shutdown::Both)
         {
-            // On a listening socket this ends listening and resets what waits, for every descriptor of it;
-            // the port stays bound.
-            if let Err(error) = socket.shutdown(Shutdown::Both) {
-                tracing::error!(%error, "a listener could not be shut");
-            }
-        }
-        self.listening = false;
-        if !reserved {
+            tracing::error!(%error, "a listener could not be shut");
             self.socket = None;
+        }
+        if self.holes.is_empty() {
+            self.shared = false;
         }
     }
 
@@ -317,10 +335,10 @@ impl State {
             waker.wake();
         }
         if self.awaits_anybody() {
-            self.narrow(guard);
+            self.admit_awaited(guard);
         } else if self.shared {
-            self.close();
+            self.shut();
         }
-        // Else the caller is the only one who ever watched this socket, and about to leave: closing it is a call less.
+        // Else the caller is the only one who watches this socket, and about to leave: shut then, it is no event any more.
     }
 }
