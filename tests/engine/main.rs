@@ -9,3 +9,4 @@ mod stage;
 mod theatre;
 mod transcripts;
 mod watch;
+mod words;
