@@ -83,7 +83,7 @@ impl PinholeStory {
         let texts = [
             (&mut self.user, "user"),
             (&mut self.command, "command"),
-            (&mut self.peer, "peer"),
+            (&mut self.peer, "from"),
             (&mut self.at, "at"),
             (&mut self.reason, "reason"),
         ];
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     const OPENED: &str = r#"{"event":"pinhole.opened","time":"2026-11-21T04:05:06.000000Z","pinhole":"s.1","user":"bob",
-        "command":"PASV\u001b[2J","peer":"127.0.0.1","at":"127.0.0.1:21003"}"#;
+        "command":"PASV\u001b[2J","from":"127.0.0.1","at":"127.0.0.1:21003"}"#;
     const USED: &str =
         r#"{"event":"pinhole.used","time":"2026-11-21T04:05:06.001500Z","pinhole":"s.1"}"#;
     const CLOSED: &str = r#"{"event":"pinhole.closed","time":"2026-11-21T04:05:06.250000Z","pinhole":"s.1",

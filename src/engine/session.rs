@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::abort::Abort;
-use super::dialogue::{Dialogue, Pending};
+use super::dialogue::Dialogue;
 use super::fault::{OwnFault, UpstreamFault};
 use super::lane::Lane;
 use super::legs::Transfer;
-use super::{
-    Event, Input, Output, Record, SessionEnd, SessionFacts, Settings, Side, Time, Violation,
-};
+use super::{Event, Input, Output, SessionEnd, SessionFacts, Settings, Side, Time};
 use crate::ftp::command::is_tls_client_hello;
 use crate::ftp::{Command, Reply, ReplyAssembler, Verb};
 
@@ -51,8 +49,8 @@ pub(super) enum Gate {
 /// The last words of a session that only waits for its running transfer.
 #[derive(Debug)]
 pub(super) struct Farewell {
-    words: Reply,
-    reason: SessionEnd,
+    pub(super) words: Reply,
+    pub(super) reason: SessionEnd,
     pub(super) since: Duration,
 }
 
@@ -372,215 +370,11 @@ impl Session {
         }
     }
 
-    fn is_talkative(&self) -> bool {
+    pub(super) fn is_talkative(&self) -> bool {
         matches!(
             self.phase,
             Phase::Dialling | Phase::Greeting | Phase::Talking
         )
-    }
-
-    /// Ends the session when nothing keeps it any more.
-    fn settle(&mut self, step: &mut Step) {
-        let carrying = self.is_carrying();
-        if self.server.is_closed() && !self.upstream_held() && self.farewell.is_none() {
-            let (words, reason) = if self.dialogue.owes_only_quit() {
-                (Reply::new(221, "Goodbye."), SessionEnd::Quit)
-            } else if carrying {
-                (
-                    UpstreamFault::GoneInTransfer.reply(),
-                    SessionEnd::UpstreamClosed,
-                )
-            } else {
-                (UpstreamFault::Gone.reply(), SessionEnd::UpstreamClosed)
-            };
-            self.leave(step, words, reason);
-        } else if self.client.is_closed()
-            && self.stash.is_none()
-            && !self.is_starved()
-            && !self.client_held()
-            && !self.dialogue.awaits_upstream()
-            && !carrying
-        {
-            self.finish(
-                step,
-                None,
-                if self.quitting {
-                    SessionEnd::Quit
-                } else {
-                    SessionEnd::ClientClosed
-                },
-            );
-        } else if self.draining && !self.in_transfer() {
-            self.finish(step, Some(OwnFault::Shutdown.reply()), SessionEnd::Shutdown);
-        }
-    }
-
-    /// Ends the session with these words, but lets a running relay deliver what it has first.
-    pub(super) fn leave(&mut self, step: &mut Step, words: Reply, reason: SessionEnd) {
-        if self.farewell.is_some() {
-            // The first words hold.
-        } else if self.is_carrying() {
-            self.farewell = Some(Box::new(Farewell {
-                words,
-                reason,
-                since: step.now.mono,
-            }));
-            self.linger(step);
-        } else {
-            self.finish(step, Some(words), reason);
-        }
-    }
-
-    /// Says the last words that were waiting, if there are any, and ends the session.
-    pub(super) fn take_leave(&mut self, step: &mut Step) {
-        if let Some(farewell) = self.farewell.take() {
-            self.finish(step, Some(farewell.words), farewell.reason);
-        }
-    }
-
-    /// Ends the session now: last words, then everything is shut and recorded.
-    pub(super) fn finish(&mut self, step: &mut Step, words: Option<Reply>, reason: SessionEnd) {
-        if !self.is_talkative() {
-            return;
-        }
-        if let Some(words) = words {
-            self.say(step, words);
-        }
-        self.phase = Phase::Ending(reason);
-        self.dialogue.clear();
-        self.stash = None;
-        self.abort = None;
-        self.gate = None;
-        self.client.clear();
-        self.server.clear();
-        if !self.tear_down(step) {
-            self.conclude(step);
-        }
-    }
-
-    /// Closes what is left and writes the last record.
-    pub(super) fn conclude(&mut self, step: &mut Step) {
-        let Phase::Ending(reason) = self.phase else {
-            return;
-        };
-        self.close_transfer(step);
-        step.out.push(Output::Close {
-            side: Side::Upstream,
-        });
-        step.out.push(Output::Close { side: Side::Client });
-        let micros = micros_between(self.arrived.mono, step.now.mono);
-        self.report(
-            step,
-            Event::SessionClosed {
-                reason,
-                micros,
-                commands: self.commands,
-                transfers: self.transfers,
-                pinholes: self.pinholes,
-            },
-        );
-        self.phase = Phase::Over;
-    }
-
-    /// Ends the session because a peer broke the protocol.
-    pub(super) fn violation(
-        &mut self,
-        step: &mut Step,
-        side: Side,
-        what: Violation,
-        words: Option<Reply>,
-    ) {
-        self.report(step, Event::ProtocolViolation { side, what });
-        self.finish(step, words, SessionEnd::Violation);
-    }
-
-    /// Ends the session because the client speaks another protocol: without a word that could be mistaken for its own.
-    pub(super) fn foreign(&mut self, step: &mut Step, protocol: &'static str) {
-        self.report(step, Event::ProtocolForeign { protocol });
-        self.finish(step, None, SessionEnd::ForeignProtocol);
-    }
-
-    /// Sends a reply to the client now.
-    pub(super) fn say(&mut self, step: &mut Step, reply: Reply) {
-        step.out.push(Output::Send {
-            to: Side::Client,
-            bytes: reply.into_emitted(),
-        });
-    }
-
-    /// Sends a reply of our own in its turn among the replies that are still awaited.
-    pub(super) fn say_in_turn(&mut self, step: &mut Step, reply: Reply) {
-        if self.dialogue.is_empty() && !self.final_held() {
-            self.say(step, reply);
-        } else {
-            self.dialogue.push(Pending::Ready(reply.into_emitted()));
-        }
-    }
-
-    /// Sends the replies whose turn has come.
-    pub(super) fn flush_ready(&mut self, step: &mut Step) {
-        while !self.final_held()
-            && let Some(bytes) = self.dialogue.take_ready()
-        {
-            step.out.push(Output::Send {
-                to: Side::Client,
-                bytes,
-            });
-        }
-    }
-
-    /// Sends a command to the upstream and remembers who is owed its reply.
-    pub(super) fn ask(&mut self, step: &mut Step, bytes: Vec<u8>, pending: Pending) {
-        if !self.dialogue.awaits_upstream() {
-            self.reply_since = step.now.mono;
-        }
-        self.dialogue.push(pending);
-        step.out.push(Output::Send {
-            to: Side::Upstream,
-            bytes,
-        });
-    }
-
-    /// Writes a record that holds nothing back.
-    pub(super) fn report(&mut self, step: &mut Step, event: Event) {
-        let record = Box::new(Record {
-            at: step.now.wall,
-            session: Some(self.facts.id),
-            client: Some(self.facts.client.ip()),
-            user: self.user.clone(),
-            event,
-        });
-        step.out.push(Output::Write(record));
-    }
-
-    /// Writes a record that the following outputs wait for; nothing else may follow it in this step.
-    pub(super) fn gate(&mut self, step: &mut Step, gate: Gate, event: Event) {
-        self.gate = Some(gate);
-        self.report(step, event);
-    }
-
-    fn record_accepted(&mut self, step: &mut Step) {
-        match self.gate.take() {
-            Some(Gate::Pinhole(side)) => self.pinhole_recorded(step, side),
-            Some(Gate::Launch) => self.launched(),
-            Some(Gate::Session | Gate::ClientDial) | None => {}
-        }
-    }
-
-    fn record_refused(&mut self, step: &mut Step) {
-        match self.gate.take() {
-            Some(Gate::Session) => {
-                self.finish(
-                    step,
-                    Some(OwnFault::JournalDownAtStart.reply()),
-                    SessionEnd::RecordRefused,
-                );
-            }
-            Some(Gate::Pinhole(side)) => self.pinhole_unrecorded(step, side),
-            Some(Gate::Launch) => self.launch_unrecorded(step),
-            Some(Gate::ClientDial) => self.client_dial_unrecorded(step),
-            None => {}
-        }
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Settings {
     pub reply: usize,
     /// Most commands in flight.
     pub pipeline: usize,
-    /// Commands per second, as a token bucket of one second's worth.
+    /// Commands per second, as a token bucket of four seconds' worth; a completed transfer gives back what it took.
     pub commands_per_second: u32,
     /// Whether the e-mail address that anonymous users give as password is journalled.
     pub anonymous_email: bool,

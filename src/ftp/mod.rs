@@ -9,6 +9,8 @@
 //!
 //! This module must not decide what is allowed, remember a session, or touch sockets, files, clocks or logs.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod address;
 pub mod command;
 pub mod escape;

@@ -4,6 +4,8 @@
 //! remote execution, server-side copies, permission changes by SITE, and verbs that nobody knows.
 //! Invariant: [`RuleSet::decide`] is a function of its request alone.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 mod operation;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! The session engine, driven with nothing: transcripts, properties, simulation.
 
+mod addresses;
 mod moves;
 mod order;
 mod properties;

@@ -254,6 +254,24 @@ fn transfer() -> impl Strategy<Value = Vec<Move>> {
     )
 }
 
+/// Lines sent at once, and their replies in one chunk, perhaps sooner than all of them were asked for.
+fn burst() -> impl Strategy<Value = Vec<Move>> {
+    let line = select(vec![
+        "NOOP",
+        "TYPE I",
+        "PWD",
+        "CWD a",
+        "STRU F",
+        "SITE EXEC id",
+    ]);
+    (vec(line, 1..6), 0..6_usize).prop_map(|(lines, replies)| {
+        vec![
+            say(&lines.join("\r\n")),
+            Move::Upstream(b"250 done\r\n".repeat(replies)),
+        ]
+    })
+}
+
 /// Nothing, mostly; else one move from anywhere.
 fn noise() -> impl Strategy<Value = Vec<Move>> {
     prop_oneof![4 => Just(Vec::new()), 1 => single().prop_map(|one| vec![one])]
@@ -323,6 +341,7 @@ pub fn dialogue() -> impl Strategy<Value = Vec<Move>> {
         5 => transfer(),
         3 => single().prop_map(|one| vec![one]),
         1 => negotiation(),
+        1 => burst(),
     ];
     (greeting, vec(episode, 0..12))
         .prop_map(|(greeting, episodes)| [vec![greeting], episodes].concat().concat())

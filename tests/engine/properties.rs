@@ -116,6 +116,34 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Memory stays bounded, whatever a peer sends without an end or without waiting.
+    #[test]
+    fn a_flood_is_held_in_little_memory(
+        place in place(),
+        from in proptest::sample::select(vec![Side::Client, Side::Upstream]),
+        flood in proptest::sample::select(vec![&b"A"[..], b"NOOP\r\n", b"\r\n", b"211-\r\n", b"\xFF\xFA", b"RETR a\r\n"]),
+        chunk in 1_usize..3000,
+    ) {
+        let mut theatre = place.theatre();
+        theatre.act(&Move::Upstream(b"220 ready\r\n".to_vec()));
+        // A line without an end is bounded even when the shell goes on reading.
+        theatre.polite = flood != b"A";
+        let bytes = flood.repeat(chunk.div_ceil(flood.len()));
+        for _ in 0..(300_000 / bytes.len()).min(3000) {
+            theatre.act(&match from {
+                Side::Client => Move::Client(bytes.clone()),
+                Side::Upstream => Move::Upstream(bytes.clone()),
+            });
+            theatre.performed.clear();
+        }
+        let held = format!("{:?}", theatre.session).len();
+        prop_assert!(held < MOST_HELD, "{held} bytes, printed");
+    }
+}
+
 /// Joins what one side sends in a row.
 fn merged(moves: Vec<Move>) -> Vec<Move> {
     let mut joined: Vec<Move> = Vec::new();

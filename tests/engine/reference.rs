@@ -129,7 +129,9 @@ impl Reference {
                     .finals
                     .push(vec!["226".to_owned(), "426".to_owned()]);
                 expected.finals.push(match self.personality.abor {
-                    Abor::Both | Abor::Single => vec!["226".to_owned(), "225".to_owned()],
+                    Abor::Both | Abor::Single | Abor::Surplus => {
+                        vec!["226".to_owned(), "225".to_owned()]
+                    }
                     Abor::Refused => vec!["226".to_owned(), "225".to_owned(), "502".to_owned()],
                 });
             }

@@ -64,7 +64,7 @@ fn an_idle_session_costs_at_most_a_kibibyte_of_heap() {
     };
     let mut config = Config::from_flags(&flags, None).expect("good flags").config;
     config.journal.file = JournalFile::Path("/dev/null".into());
-    config.limits.sessions_per_address = u32::try_from(4 * SESSIONS).expect("small").into();
+    config.limits.sessions_per_address = u32::try_from(4 * SESSIONS).expect("small");
     config.limits.connects_per_address.count = 1_000_000;
     let overrides = Overrides {
         workers: NonZeroUsize::new(1),

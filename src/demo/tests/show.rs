@@ -12,7 +12,7 @@ use crate::demo::server::Limits;
 
 const LINES: [&str; 3] = [
     r#"{"event":"pinhole.opened","time":"2026-11-21T04:05:06.000000Z","pinhole":"s.1","user":"demo","command":"PASV",
-        "peer":"127.0.0.1","at":"127.0.0.1:21003"}"#,
+        "from":"127.0.0.1","at":"127.0.0.1:21003"}"#,
     r#"{"event":"pinhole.used","time":"2026-11-21T04:05:06.001000Z","pinhole":"s.1"}"#,
     r#"{"event":"pinhole.closed","time":"2026-11-21T04:05:06.050000Z","pinhole":"s.1","reason":"Completed"}"#,
 ];

@@ -75,7 +75,10 @@ impl World {
         let usage = usage(direction, content.len(), Outcome::Complete);
         self.data = Data::default();
         match direction {
-            Direction::Download => self.client.received(content, true),
+            Direction::Download => {
+                self.client.received(content, true);
+                self.server_notices(Vec::new(), true);
+            }
             Direction::Upload => {
                 let acts = self.server.data_ended(&content, true);
                 self.server_does(acts);
@@ -100,10 +103,15 @@ impl World {
             self.client.received(content.clone(), false);
         }
         if up[Side::Upstream as usize] {
-            let acts = self.server.data_ended(&content, false);
-            self.server_does(acts);
+            self.server_notices(content, false);
         }
         Some((transfer, usage))
+    }
+
+    fn server_notices(&mut self, content: Vec<u8>, whole: bool) {
+        let delay = self.jitter();
+        let connection = self.server.connections;
+        self.after(delay, Event::Noticed(connection, content, whole));
     }
 
     pub(super) fn break_off(&mut self, outcome: Outcome) {

@@ -14,6 +14,8 @@ pub enum Abor {
     Both,
     /// One answer for both.
     Single,
+    /// 426, 226, and another 226 that nothing asked for.
+    Surplus,
     /// 502 at once; the transfer's own final comes later.
     Refused,
 }
@@ -47,7 +49,7 @@ const PLAIN: Personality = Personality {
     hangs_up: None,
 };
 
-pub const PERSONALITIES: [Personality; 8] = [
+pub const PERSONALITIES: [Personality; 9] = [
     PLAIN,
     Personality {
         name: "proftpd-like",
@@ -68,6 +70,11 @@ pub const PERSONALITIES: [Personality; 8] = [
     Personality {
         name: "one answer to ABOR",
         abor: Abor::Single,
+        ..PLAIN
+    },
+    Personality {
+        name: "one answer to ABOR too many",
+        abor: Abor::Surplus,
         ..PLAIN
     },
     Personality {
@@ -119,6 +126,8 @@ pub struct Server {
     passive: bool,
     active: Option<SocketAddr>,
     connected: bool,
+    /// Counts data connections, so that the end of an old one is not taken for that of a new one.
+    pub connections: u32,
     running: Option<Running>,
     /// An upload that was over before its command was heard.
     arrived: Option<(Vec<u8>, bool)>,
@@ -137,6 +146,7 @@ impl Server {
             passive: false,
             active: None,
             connected: false,
+            connections: 0,
             running: None,
             arrived: None,
             waiting: VecDeque::new(),
@@ -258,6 +268,7 @@ impl Server {
     /// The data connection is there.
     pub fn connected(&mut self) -> Vec<Act> {
         self.connected = true;
+        self.connections += 1;
         self.flow()
     }
 
@@ -274,7 +285,10 @@ impl Server {
             let content = self.disk.get(&running.name).cloned().unwrap_or_default();
             let from = running.from.min(content.len());
             acts.push(Act::Data(content[from..].to_vec()));
-            acts.extend(self.over("226 sent"));
+            // A small file is gone at once; of a large one the end has to be waited for.
+            if self.personality.connects_first && content.len() % 2 == 0 {
+                acts.extend(self.over("226 sent"));
+            }
         } else if let Some((content, whole)) = self.arrived.take() {
             acts.extend(self.data_ended(&content, whole));
         }
@@ -289,7 +303,7 @@ impl Server {
         };
         if running.verb == "RETR" {
             return match whole {
-                true => Vec::new(),
+                true => self.over("226 sent"),
                 false => self.over("426 cut off"),
             };
         }
@@ -322,12 +336,16 @@ impl Server {
         if self.running.is_none() {
             return vec![Act::Say("225 nothing to abort".to_owned())];
         }
-        let mut acts = match self.personality.abor {
+        let extra = match self.personality.abor {
             Abor::Refused => return vec![Act::Say("502 no ABOR here".to_owned())],
-            Abor::Both => self.over("426 aborted"),
-            Abor::Single => return self.over("426 aborted"),
+            Abor::Single => "",
+            Abor::Both => "226 ABOR done",
+            Abor::Surplus => "226 ABOR done\r\n226 done again",
         };
-        acts.insert(1, Act::Say("226 ABOR done".to_owned()));
+        let mut acts = self.over("426 aborted");
+        if !extra.is_empty() {
+            acts.insert(1, Act::Say(extra.to_owned()));
+        }
         acts
     }
 }

@@ -35,6 +35,8 @@ pub(super) enum Event {
     /// A peer's dial reaches one of our addresses.
     Dialled(Side, SocketAddr),
     Carried(TransferId),
+    /// The server sees that this data connection of its ended: with all of it, or broken.
+    Noticed(u32, Vec<u8>, bool),
     /// The linger time of a relay is over.
     Lingered(TransferId),
     Wake,
@@ -201,6 +203,12 @@ impl World {
                 self.joined(side);
             }
             Event::Carried(transfer) => self.carried(transfer),
+            Event::Noticed(connection, content, whole) => {
+                if connection == self.server.connections {
+                    let acts = self.server.data_ended(&content, whole);
+                    self.server_does(acts);
+                }
+            }
             Event::Lingered(transfer) => self.lingered(transfer),
             Event::Wake => {
                 let now = Duration::from_micros(self.now);

@@ -1,0 +1,89 @@
+//! The stable words by which records say how and why.
+
+use serde::Serialize;
+
+/// How a data connection's bytes were carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Carried {
+    /// By this process.
+    Relayed,
+}
+
+/// Why the engine itself refused a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// An alias by which some servers set up data behind a firewall's back.
+    HiddenVerb,
+    /// A security mechanism that is not offered here.
+    Security,
+    /// An argument that is malformed.
+    Malformed,
+    /// A bare LF, a bare CR or a NUL inside the line.
+    StrayControl,
+    /// A transfer mode that would hide the data.
+    Mode,
+    /// A data command after EPSV ALL (RFC 2428 section 4).
+    EpsvAll,
+    /// A transfer command without a negotiated data connection.
+    NothingNegotiated,
+    /// The address family or form can't be used on this control connection.
+    Family,
+}
+
+/// How a peer broke the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Violation {
+    /// A line longer than the limit.
+    LineTooLong,
+    /// A reply with more bytes or lines than the limit.
+    ReplyTooLong,
+    /// A line that is no reply where only replies may come.
+    NotAReply,
+    /// A reply that nothing had asked for.
+    UnaskedReply,
+    /// A line from the client that looks like a server's reply.
+    ReplyFromClient,
+    /// A surplus reply after ABOR, dropped.
+    SurplusReply,
+    /// A reply that was missing after ABOR, made up for.
+    MissingReply,
+    /// Payload against the direction of the transfer, dropped.
+    WrongDirection,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionEnd {
+    /// QUIT, answered.
+    Quit,
+    /// The client hung up.
+    ClientClosed,
+    /// The upstream hung up, or said 421.
+    UpstreamClosed,
+    /// The upstream could not be reached.
+    UpstreamUnreachable,
+    /// No login in time.
+    LoginTimeout,
+    /// Nothing happened for too long.
+    IdleTimeout,
+    /// A line was begun and not ended in time.
+    CommandTimeout,
+    /// The upstream owed a reply for too long.
+    ReplyTimeout,
+    /// A peer took no bytes for too long.
+    SendStalled,
+    /// A peer broke the protocol.
+    Violation,
+    /// A client spoke another protocol.
+    ForeignProtocol,
+    /// The journal could not be written.
+    RecordRefused,
+    /// An operator ended it.
+    Killed,
+    /// The gateway stopped.
+    Shutdown,
+}
