@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::dialogue::Pending;
 use super::fault::ClientFault;
 use super::legs::Stage;
-use super::session::{Phase, Session, Step, burst};
+use super::session::{Login, Phase, Session, Step, burst};
 use super::{CloseReason, Event, Refusal, Side, Violation};
 use crate::ftp::{
     BareLf, Command, CommandFault, EpsvArgument, FrameFault, Line, Reply, Verb, escaped, masked_to,
@@ -243,12 +243,17 @@ impl Session {
         match command.verb {
             Verb::User => {
                 let name = command.argument().unwrap_or_default();
-                self.asked_user = Some(Arc::from(escaped(name).to_string()));
-                self.email = None;
+                let user = Arc::from(escaped(name).to_string());
+                self.login = Some(Box::new(Login { user, email: None }));
             }
-            Verb::Pass if self.settings.anonymous_email && self.is_anonymous() => {
-                let email = escaped(command.argument().unwrap_or_default()).to_string();
-                self.email = Some(email.into_boxed_str());
+            Verb::Pass if self.settings.anonymous_email => {
+                if let Some(login) = self
+                    .login
+                    .as_deref_mut()
+                    .filter(|login| is_anonymous(&login.user))
+                {
+                    login.email = Some(escaped(command.argument().unwrap_or_default()).to_string());
+                }
             }
             Verb::Rest => {
                 self.rest = number(command.argument().unwrap_or_default().trim_ascii());
@@ -258,11 +263,6 @@ impl Session {
             Verb::Quit => self.quitting = true,
             _ => {}
         }
-    }
-
-    fn is_anonymous(&self) -> bool {
-        let user = self.asked_user.as_deref().unwrap_or_default();
-        user.eq_ignore_ascii_case("anonymous") || user.eq_ignore_ascii_case("ftp")
     }
 
     /// Notes that the upstream still holds a REST whose transfer command it will never see.
@@ -369,4 +369,8 @@ fn is_allocation(argument: &[u8]) -> bool {
         [size, b"R" | b"r", record] => number(size).is_some() && number(record).is_some(),
         _ => false,
     }
+}
+
+fn is_anonymous(user: &str) -> bool {
+    user.eq_ignore_ascii_case("anonymous") || user.eq_ignore_ascii_case("ftp")
 }

@@ -2,8 +2,6 @@
 //!
 //! Invariant: replies leave in the order of the commands, and each command gets exactly one final reply.
 
-use std::collections::VecDeque;
-
 use crate::ftp::{Reply, Verb};
 
 /// Why we sent a command of our own.
@@ -42,7 +40,7 @@ pub(super) enum Pending {
 #[derive(Debug, Default)]
 pub(super) struct Dialogue {
     first: Option<Pending>,
-    rest: VecDeque<Pending>,
+    rest: Vec<Pending>,
 }
 
 impl Dialogue {
@@ -58,7 +56,7 @@ impl Dialogue {
         if self.first.is_none() {
             self.first = Some(pending);
         } else {
-            self.rest.push_back(pending);
+            self.rest.push(pending);
         }
     }
 
@@ -67,16 +65,14 @@ impl Dialogue {
     }
 
     fn remove(&mut self, index: usize) -> Option<Pending> {
-        if index == 0 {
-            let taken = self.first.take();
-            self.first = self.rest.pop_front();
+        let Some(behind) = index.checked_sub(1) else {
+            let next = (!self.rest.is_empty()).then(|| self.rest.remove(0));
             if self.rest.is_empty() {
-                self.rest = VecDeque::new();
+                self.rest = Vec::new();
             }
-            taken
-        } else {
-            self.rest.remove(index - 1)
-        }
+            return std::mem::replace(&mut self.first, next);
+        };
+        (behind < self.rest.len()).then(|| self.rest.remove(behind))
     }
 
     /// Tells whether a fence is among the entries: the client lane sends nothing further upstream.
@@ -151,7 +147,7 @@ impl Dialogue {
         match index.checked_sub(1) {
             None => {
                 self.first = Some(Pending::Ready(reply));
-                self.rest.push_front(swallowed);
+                self.rest.insert(0, swallowed);
             }
             Some(index) => {
                 self.rest.insert(index, Pending::Ready(reply));

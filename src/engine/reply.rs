@@ -1,5 +1,7 @@
 //! An upstream reply arrives: matched to what it answers, learnt from, passed on.
 
+use std::sync::Arc;
+
 use super::dialogue::{Pending, Purpose};
 use super::fault::UpstreamFault;
 use super::legs::Stage;
@@ -155,12 +157,10 @@ impl Session {
     }
 
     fn user_answered(&mut self, step: &mut Step, code: u16) {
-        let asked = self.asked_user.take();
         let accepted = (200..400).contains(&code);
         if accepted || !self.logged_in {
-            self.user = asked.clone();
+            self.user = self.login.as_deref().map(|login| Arc::clone(&login.user));
         }
-        self.asked_user = asked;
         match code {
             230 | 232 => self.login(step),
             200..400 if self.logged_in => {
@@ -183,7 +183,7 @@ impl Session {
 
     fn login(&mut self, step: &mut Step) {
         self.logged_in = true;
-        let email = self.email.take().map(String::from);
+        let email = self.login.take().and_then(|login| login.email);
         self.report(step, Event::LoginSucceeded { email });
     }
 

@@ -68,13 +68,13 @@ pub struct Session {
     pub(super) facts: SessionFacts,
     pub(super) settings: Arc<Settings>,
     pub(super) phase: Phase,
-    pub(super) arrived: Time,
+    pub(super) arrived: Duration,
     /// Our own and the upstream's address on the upstream's control connection.
     pub(super) gateway: SocketAddr,
     pub(super) upstream: SocketAddr,
     pub(super) user: Option<Arc<str>>,
-    pub(super) asked_user: Option<Arc<str>>,
-    pub(super) email: Option<Box<str>>,
+    /// What USER and PASS said, until the server has answered them.
+    pub(super) login: Option<Box<Login>>,
     pub(super) logged_in: bool,
     /// Since when a login is awaited.
     pub(super) login_since: Duration,
@@ -111,6 +111,14 @@ pub struct Session {
     pub(super) pinholes: u32,
 }
 
+/// A login that the server has not accepted yet.
+#[derive(Debug)]
+pub(super) struct Login {
+    pub(super) user: Arc<str>,
+    /// The password of an anonymous user, where the config wants it recorded.
+    pub(super) email: Option<String>,
+}
+
 /// What `ctl sessions` shows of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -144,12 +152,11 @@ impl Session {
             facts,
             settings,
             phase: Phase::New,
-            arrived: Time::default(),
+            arrived: Duration::ZERO,
             gateway: unset,
             upstream: unset,
             user: None,
-            asked_user: None,
-            email: None,
+            login: None,
             logged_in: false,
             login_since: Duration::ZERO,
             epsv_all: false,
@@ -202,6 +209,11 @@ impl Session {
     /// Shows what the session was born with.
     pub fn facts(&self) -> &SessionFacts {
         &self.facts
+    }
+
+    /// Tells when the client arrived, by the monotonic clock.
+    pub fn arrived(&self) -> Duration {
+        self.arrived
     }
 
     /// Tells whether the session is over: nothing is left to be done for it.
@@ -290,7 +302,7 @@ impl Session {
         if self.phase != Phase::New {
             return;
         }
-        self.arrived = step.now;
+        self.arrived = step.now.mono;
         self.login_since = step.now.mono;
         self.reply_since = step.now.mono;
         self.last_activity = step.now.mono;

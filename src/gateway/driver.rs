@@ -59,7 +59,6 @@ pub(super) struct Driver {
     armed: Option<Duration>,
     order: Option<Order>,
     waker: Option<Waker>,
-    began: Duration,
     arrived: bool,
     carried: u64,
     _permit: Permit,
@@ -78,7 +77,6 @@ impl Driver {
         Driver {
             session: Session::new(facts, Arc::clone(&policy.settings)),
             upstream: Arc::clone(&policy.upstream),
-            began: worker.shared().clock.mono(),
             worker,
             place,
             controls: Legs {
@@ -208,7 +206,12 @@ impl Driver {
     /// Shows what the session is doing.
     pub(super) fn report(&self) -> SessionReport {
         let summary = self.session.summary();
-        let age = self.worker.shared().clock.mono().saturating_sub(self.began);
+        let age = self
+            .worker
+            .shared()
+            .clock
+            .mono()
+            .saturating_sub(self.session.arrived());
         let state = match (&self.controls.upstream, summary.transfer, summary.logged_in) {
             _ if self.session.is_over() => "closing",
             (_, Some(_), _) => "transferring",
