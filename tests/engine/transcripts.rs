@@ -357,6 +357,7 @@ impl Player {
             ["!send-stalled", side] => stage.feed(Input::SendStalled { to: side_of(side)? }),
             ["!journal", "down"] => stage.journal_up = false,
             ["!journal", "up"] => stage.journal_up = true,
+            ["!opening", "refused"] => stage.opens = false,
             ["!shutdown"] => stage.feed(Input::ShutdownRequested),
             ["!kill"] => stage.feed(Input::KillRequested {
                 reason: SessionEnd::Killed,
