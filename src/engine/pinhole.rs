@@ -68,7 +68,7 @@ pub enum CloseReason {
     Completed,
     /// Its transfer is over and failed; `transfer.failed` says how.
     TransferFailed,
-    /// The server refused the transfer command.
+    /// The upstream or a rule refused the transfer command.
     TransferRefused,
     /// Nobody dialled before its time to live was over.
     NeverUsed,

@@ -112,7 +112,8 @@ impl Gateway {
         let steward_runtime = runtime()?;
         let mut prepared = Vec::new();
         for _ in 0..count {
-            prepared.push((runtime()?, entrances(&bound, &places)?));
+            let runtime = worker_runtime(Arc::clone(&shared.journal))?;
+            prepared.push((runtime, entrances(&bound, &places)?));
         }
         let (alive, all_gone) = mpsc::channel(1);
         let mut workers = Vec::new();
@@ -252,6 +253,15 @@ impl Remote {
 fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .build()
+        .map_err(StartError::Thread)
+}
+
+/// A worker writes what it holds back of the journal before it sleeps.
+fn worker_runtime(journal: Arc<Journal>) -> Result<tokio::runtime::Runtime, StartError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || journal.flush())
         .build()
         .map_err(StartError::Thread)
 }

@@ -72,6 +72,8 @@ pub(super) fn run(
     entrances: Vec<Entrance>,
     messages: mpsc::UnboundedReceiver<Message>,
 ) {
+    shared.journal.hold_back();
+    let journal = Arc::clone(&shared.journal);
     let worker = Rc::new(Worker {
         shared,
         sessions: RefCell::default(),
@@ -81,6 +83,7 @@ pub(super) fn run(
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, worker.serve(entrances, messages));
     drop(local);
+    journal.flush();
     // A name that is still being resolved must not hold up the end.
     runtime.shutdown_background();
 }

@@ -219,3 +219,28 @@ fn control_connections_of_both_sides_are_kept_alive() {
         }
     }
 }
+
+#[test]
+fn a_client_that_half_closes_its_control_connection_still_gets_its_transfer_and_replies() {
+    let server = Server::start().with_file("held", b"first half, second half");
+    let hold = server.hold();
+    let gate = setup(server.at, 28).start();
+    let mut client = Client::login(gate.at);
+    let at = client.passive();
+    let mut data = client.dial(at);
+    client.asks("RETR held", "150");
+    data.read_exact(&mut [0; 11]).expect("the first half");
+    client
+        .control
+        .shutdown(std::net::Shutdown::Write)
+        .expect("half closed");
+    drop(hold);
+    assert_eq!(read_all(data), b" second half");
+    client.hears("226");
+    assert_eq!(client.hears_the_end(), "");
+    let closed = gate.journal.shows("session.closed");
+    assert_eq!(
+        (&closed["reason"], &closed["transfers"]),
+        (&"client_closed".into(), &1.into())
+    );
+}

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use crate::client::{Client, read_all};
 use crate::host;
-use crate::scripted::{Peer, Upstream, accept, expect_nobody, listener};
+use crate::scripted::{Peer, Upstream, accept, expect_nobody, listener, setup, told};
+use crate::server::Server;
 
 /// The client sends PORT for a port of its own; answers with where the gateway will dial it, and where the server may.
 fn active(client: &mut Client, peer: &mut Peer) -> (std::net::TcpListener, SocketAddr) {
@@ -155,4 +156,25 @@ fn an_upstream_that_is_gone_in_the_middle_lets_all_bytes_through_and_then_is_a_4
         );
         assert_eq!(client.hears_the_end(), "");
     }
+}
+
+#[test]
+fn a_whole_session_in_one_segment_is_answered_in_order() {
+    let server = Server::start().with_file("file", b"some content");
+    let gate = setup(server.at, 15).start();
+    let mut client = Client::connect(gate.at);
+    client.send_raw(b"USER bob\r\nPASS secret\r\nTYPE I\r\nPASV\r\nRETR file\r\nNOOP\r\nQUIT\r\n");
+    for code in ["220", "331", "230", "200"] {
+        client.hears(code);
+    }
+    let at = told(&client.hears("227"));
+    let data = client.dial(at);
+    client.hears("150");
+    assert_eq!(read_all(data), b"some content");
+    // NOOP and QUIT may pass while the transfer runs, and a server answers them when it likes; QUIT ends it all.
+    let rest = client.hears_the_end();
+    let mut codes: Vec<_> = rest.lines().map(|line| &line[..3]).collect();
+    assert_eq!(codes.pop(), Some("221"));
+    codes.sort_unstable();
+    assert_eq!(codes, ["200", "226"]);
 }

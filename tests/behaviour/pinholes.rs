@@ -202,3 +202,27 @@ fn two_clients_on_one_port_get_their_own_bytes_and_nobody_elses() {
     assert_eq!(read_all(to_ann), b"ann");
     assert_eq!(read_all(to_ben), b"ben");
 }
+
+#[test]
+fn a_second_pasv_hangs_up_on_whoever_came_through_the_first() {
+    let upstream = Upstream::new();
+    let gate = upstream.start(upstream.setup(8));
+    let (mut client, mut peer) = upstream.session(&gate);
+    let (first, unused) = peer.passive(&mut client);
+    let mut early = client.dial(first);
+    gate.journal.shows("pinhole.used");
+    let (second, listens) = peer.passive(&mut client);
+    assert_eq!(gate.journal.shows("pinhole.closed")["reason"], "replaced");
+    let end = early.read(&mut [0; 1]);
+    assert!(!matches!(end, Ok(1..)), "not a byte");
+    let data = client.dial(second);
+    client.send("RETR file");
+    peer.hears("RETR file");
+    expect_nobody(&unused);
+    accept(&listens).write_all(b"content").expect("sent");
+    peer.says("150 Here it comes.");
+    peer.says("226 Done.");
+    client.hears("150");
+    assert_eq!(read_all(data), b"content");
+    client.hears("226");
+}

@@ -120,7 +120,7 @@ impl Peer {
 }
 
 /// Reads the address in a 227.
-fn told(reply: &str) -> SocketAddr {
+pub fn told(reply: &str) -> SocketAddr {
     let (_, fields) = reply.split_once('(').expect("an address");
     let fields: Vec<u16> = fields
         .trim_end_matches(").")

@@ -10,3 +10,4 @@ mod stage;
 mod theatre;
 mod transcripts;
 mod watch;
+mod words;

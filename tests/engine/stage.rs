@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use portcullis::engine::{
     DataMode, ForeignAddress, Input, Manner, Outcome, Output, PeerMatch, PinholeId, Record,
-    Session, SessionFacts, SessionId, Settings, Side, SourcePort, Time, Timeouts, TransferId,
-    Usage, Wall,
+    RefusalReason, Session, SessionFacts, SessionId, Settings, Side, SourcePort, Time, Timeouts,
+    TransferId, Usage, Wall,
 };
 use portcullis::policy::{Default as DefaultVerdict, RuleSet};
 
@@ -66,6 +66,8 @@ pub struct Stage {
     pub effects: VecDeque<Output>,
     pub records: Vec<Record>,
     pub journal_up: bool,
+    /// Whether the kernel opens what was reserved.
+    pub opens: bool,
     /// The address that the next pinhole gets; without one the transcript answers by itself.
     pub auto_open: Option<SocketAddr>,
     pub transfer: TransferId,
@@ -83,6 +85,7 @@ impl Stage {
             effects: VecDeque::new(),
             records: Vec::new(),
             journal_up: true,
+            opens: true,
             auto_open: None,
             transfer: TransferId(0),
             usage: usage(Outcome::Aborted),
@@ -124,7 +127,13 @@ impl Stage {
                     }
                     self.records.push(*record);
                 }
-                Output::OpenPinhole { id } => facts.push_back(Input::PinholeOpened { id }),
+                Output::OpenPinhole { id } => facts.push_back(match self.opens {
+                    true => Input::PinholeOpened { id },
+                    false => Input::PinholeRefused {
+                        id,
+                        why: RefusalReason::Kernel,
+                    },
+                }),
                 Output::ReservePinhole { id, pinhole } => {
                     if let Some(at) = self.auto_open {
                         facts.push_back(Input::PinholeReserved { id, at });

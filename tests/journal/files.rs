@@ -10,7 +10,7 @@ use portcullis::engine::Event;
 use portcullis::gateway::journal::{Journal, siblings};
 use serde_json::Value;
 
-use super::{PATIENCE, lines, opened, record, seqs, to_file};
+use super::{PATIENCE, closed, lines, opened, record, seqs, to_file};
 
 #[test]
 fn the_order_of_numbers_is_the_order_in_the_file() {
@@ -206,4 +206,30 @@ fn a_rename_by_somebody_else_does_not_confuse_rotation() {
         taken.starts_with("{\"not\":\"ours\"}\n{\"time\":"),
         "{taken}"
     );
+}
+
+#[test]
+fn lines_held_back_leave_in_order_with_the_next_that_gates_or_at_a_flush() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("journal");
+    let journal = Journal::open(to_file(&path)).expect("opened");
+    let events = || {
+        let lines = lines(&path);
+        assert_eq!(seqs(&lines), (1..=lines.len() as u64).collect::<Vec<u64>>());
+        let event = |line: &Value| line["event"].as_str().expect("an event").to_owned();
+        lines.iter().map(event).collect::<Vec<String>>()
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            journal.hold_back();
+            journal.write(&closed(1)).expect("never refused");
+            assert!(events().is_empty(), "nothing was to be written yet");
+            journal.write(&opened(2)).expect("accepted");
+            assert_eq!(events(), ["pinhole.closed", "pinhole.opened"]);
+            journal.write(&closed(2)).expect("never refused");
+            journal.flush();
+            assert_eq!(events().len(), 3);
+        });
+    });
+    assert_eq!(journal.state().records, 3);
 }

@@ -36,7 +36,7 @@ words! {
     CloseReason "pinhole.closed: reason" {
         Completed "completed" "Its transfer is over and went well."
         TransferFailed "transfer_failed" "Its transfer is over and failed; `transfer.failed` says how."
-        TransferRefused "transfer_refused" "The server refused the transfer command."
+        TransferRefused "transfer_refused" "The server or a rule refused the transfer command."
         NeverUsed "never_used" "Nobody dialled before its time to live was over."
         NoCommand "no_command" "The peer dialled, but no transfer command came in time."
         Replaced "replaced" "A later PASV, EPSV, PORT or EPRT took its place."

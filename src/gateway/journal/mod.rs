@@ -109,8 +109,22 @@ struct Shared {
     cut_addresses: AtomicBool,
 }
 
+/// Most lines that a thread holds back.
+const MOST_HELD: usize = 32;
+
+/// The lines of one thread that leave together; their buffers serve many records.
+struct Batch {
+    lines: Vec<Line>,
+    /// How many of them are rendered and not written yet.
+    held: usize,
+    /// Whether this thread flushes before it sleeps, so that lines may be held back at all.
+    flushes: bool,
+}
+
 thread_local! {
-    static LINE: RefCell<Line> = const { RefCell::new(Line::new()) };
+    static BATCH: RefCell<Batch> = const {
+        RefCell::new(Batch { lines: Vec::new(), held: 0, flushes: false })
+    };
 }
 
 impl Journal {
@@ -138,18 +152,53 @@ impl Journal {
 
     /// Writes a record; never waits for a reader.
     ///
+    /// On a thread that has called [`Journal::hold_back`], records that gate no effect leave with the next one that
+    /// does, or at the next [`Journal::flush`]: one call to the kernel for several lines.
+    ///
     /// # Errors
     /// [`Refused`] when the record gates an effect and could not be accepted; other records are never refused.
     pub fn write(&self, record: &Record) -> Result<(), Refused> {
-        LINE.with_borrow_mut(|line| {
-            line.render(record, self.shared.privacy());
-            let mut writer = self.shared.lock();
-            let accepted = writer.accept(line, record.gates_effect());
-            if writer.calls() {
-                self.shared.attention.notify_one();
+        BATCH.with_borrow_mut(|batch| {
+            if batch.held == batch.lines.len() {
+                batch.lines.push(Line::new());
             }
-            accepted
+            if let Some(line) = batch.lines.get_mut(batch.held) {
+                line.render(record, self.shared.privacy());
+            }
+            batch.held += 1;
+            let gates_effect = record.gates_effect();
+            if gates_effect || !batch.flushes || batch.held >= MOST_HELD {
+                self.accept(batch, gates_effect)
+            } else {
+                Ok(())
+            }
         })
+    }
+
+    /// Lets the calling thread hold lines back; it must call [`Journal::flush`] before it sleeps and before it ends.
+    pub fn hold_back(&self) {
+        BATCH.with_borrow_mut(|batch| batch.flushes = true);
+    }
+
+    /// Writes what the calling thread holds back.
+    pub fn flush(&self) {
+        BATCH.with_borrow_mut(|batch| {
+            if batch.held > 0 {
+                // None of them gates an effect, so none is refused.
+                let _ = self.accept(batch, false);
+            }
+        });
+    }
+
+    fn accept(&self, batch: &mut Batch, last_gates_effect: bool) -> Result<(), Refused> {
+        let held = std::mem::take(&mut batch.held);
+        let lines = batch.lines.get_mut(..held).unwrap_or_default();
+        let mut writer = self.shared.lock();
+        let accepted = writer.accept(lines, last_gates_effect);
+        if writer.calls() {
+            self.shared.attention.notify_one();
+        }
+        accepted
     }
 
     /// Opens the file anew, after something else has moved it away; if that fails, goes on with the old one.

@@ -3,6 +3,7 @@
 //! Everything here runs under the journal's lock. Lines leave in the order of their numbers: what waits goes
 //! first, then the report of what was lost, then the new line.
 
+mod batch;
 mod change;
 
 use std::collections::VecDeque;
@@ -14,7 +15,7 @@ use crate::engine::{Event, Record, Wall};
 
 use super::line::{Line, Privacy};
 use super::sink::Sink;
-use super::{JournalSettings, JournalState, Refused};
+use super::{JournalSettings, JournalState};
 use change::{Rotation, open};
 
 /// Most lines that wait.
@@ -49,6 +50,8 @@ pub(super) struct Writer {
     outages: Outages,
     /// The line of the gap's record; kept for its buffer.
     gap: Line,
+    /// Several lines on their way out together; kept for its buffer.
+    joined: Vec<u8>,
     rotation: Rotation,
     /// Whether the journal's thread has something to do that it does not know of.
     calls: bool,
@@ -89,7 +92,9 @@ enum Put {
     Part(usize),
     Failed {
         error: io::Error,
-        /// Whether some of it stands in the file now.
+        /// Bytes that went out.
+        done: usize,
+        /// Whether the file ends in the middle of a line now.
         torn: bool,
     },
 }
@@ -114,58 +119,11 @@ impl Writer {
             health: Health::Fine,
             outages: Outages::default(),
             gap: Line::new(),
+            joined: Vec::new(),
             rotation: Rotation::default(),
             calls: false,
             stopping: false,
         })
-    }
-
-    /// Numbers a rendered line and writes it, keeps it, or refuses it.
-    pub(super) fn accept(&mut self, line: &mut Line, gates_effect: bool) -> Result<(), Refused> {
-        if self.catch_up() {
-            line.number(self.seq + 1);
-            match self.put(line.bytes()) {
-                Put::Whole => {
-                    self.seq += 1;
-                    self.records += 1;
-                    return Ok(());
-                }
-                Put::Part(begun) => {
-                    self.slowed();
-                    if begun > 0 {
-                        // The reader has the beginning, so the rest must follow: too late to refuse.
-                        self.seq += 1;
-                        self.keep(line.bytes());
-                        self.begun = begun;
-                        return Ok(());
-                    }
-                }
-                Put::Failed { error, torn } => {
-                    // A torn line carries its number: no other line may.
-                    self.seq += u64::from(torn);
-                    self.broke(&error);
-                }
-            }
-        }
-        let patient = match self.health() {
-            Health::Fine | Health::Slow { .. } => true,
-            Health::Stuck | Health::Broken => false,
-        };
-        line.number(self.seq + 1);
-        let room = self.waiting.len() < WAITING_LINES
-            && self.waiting_bytes + line.bytes().len() <= WAITING_BYTES;
-        if gates_effect && !(patient && room) {
-            return Err(Refused);
-        }
-        self.seq += 1;
-        if room {
-            self.keep(line.bytes());
-        } else {
-            self.lost += 1;
-            self.untold += 1;
-            self.gap_due = true;
-        }
-        Ok(())
     }
 
     /// Writes what waits; tells whether nothing waits any more and the target takes lines.
@@ -233,7 +191,7 @@ impl Writer {
                 self.untold = 0;
                 false
             }
-            Put::Failed { error, torn } => {
+            Put::Failed { error, torn, .. } => {
                 self.seq += u64::from(torn);
                 self.broke(&error);
                 false
@@ -255,7 +213,13 @@ impl Writer {
             if self.torn {
                 match self.sink.write(b"\n") {
                     Ok(count) => self.size += count as u64,
-                    Err(error) => return Put::Failed { error, torn: false },
+                    Err(error) => {
+                        return Put::Failed {
+                            error,
+                            done: 0,
+                            torn: false,
+                        };
+                    }
                 }
                 self.torn = false;
             }
@@ -274,13 +238,15 @@ impl Writer {
                     return Put::Part(done);
                 }
                 Err(error) => {
-                    self.torn = file && done > 0;
+                    let ends_whole = bytes.get(..done).is_none_or(|out| out.ends_with(b"\n"));
+                    self.torn = file && done > 0 && !ends_whole;
                     if self.torn && done + 1 == bytes.len() {
                         // All of it stands there; its line feed comes before the next line.
                         return Put::Whole;
                     }
                     return Put::Failed {
                         error,
+                        done,
                         torn: self.torn,
                     };
                 }
