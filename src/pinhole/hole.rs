@@ -171,6 +171,13 @@ impl Pinholes {
         drop(closed);
     }
 
+    /// Gives up what is parked, since somebody else (another gateway, while one takes over from the other) listens on the
+    /// same ports at times: only a bind() at each hole notices that before the port is named to anybody.
+    fn distrust_parking(&self) {
+        self.taken().parking.close();
+        self.clear_parking();
+    }
+
     /// Closes the sockets that no hole needs now, and tells whether there were any.
     fn clear_parking(&self) -> bool {
         let mut taken = self.taken();
@@ -235,7 +242,12 @@ impl Reservation {
                 watched: Some(Watch::Descriptor(watched)),
                 hold: Some(hold),
             }),
-            Err(error) => Err(refusal(&error, hold.listener.at())),
+            Err(error) => {
+                if Errno::from_io_error(&error) == Some(Errno::ADDRINUSE) {
+                    hold.pinholes.distrust_parking();
+                }
+                Err(refusal(&error, hold.listener.at()))
+            }
         }
     }
 }
