@@ -403,7 +403,7 @@ fn a_descriptor_limit_that_is_too_low_is_told_with_the_number_that_fits() {
     let process = Process::spawn(command, directory);
     let said = process.early.join("\n");
     assert!(
-        said.contains("limits.sessions is 8000") && said.contains("enough for 364 sessions"),
+        said.contains("limits.sessions is 8000") && said.contains("enough for 332 sessions"),
         "{said}"
     );
 }
