@@ -107,6 +107,8 @@ impl PinholeStory {
     fn place(&self) -> String {
         let at = self.at.as_deref().unwrap_or("a port");
         let peer = self.peer.as_deref().unwrap_or("one address");
+        // A network of one address is that address.
+        let peer = peer.trim_end_matches("/32").trim_end_matches("/128");
         let mut out = format!("{at} for {peer} only");
         match (&self.user, &self.command) {
             (Some(user), Some(command)) => out.push_str(&format!(" ({user} said {command})")),

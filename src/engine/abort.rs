@@ -68,7 +68,7 @@ impl Session {
         };
         let usage = match transfer.relay {
             Relay::Finished { usage, .. } => Some(usage),
-            Relay::Asked | Relay::NotAsked => None,
+            Relay::Asked | Relay::Ending | Relay::NotAsked => None,
         };
         let complete = usage.is_some_and(|usage| usage.outcome == Outcome::Complete);
         let reply = if reply.is_success() && !complete {

@@ -40,16 +40,23 @@ impl Session {
 
     /// Ends the legs; without a relay nothing will answer, so the transfer is over at once.
     pub(super) fn end_data(&mut self, step: &mut Step, manner: Manner) {
-        let Some(transfer) = self.transfer.as_deref() else {
+        let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };
-        if transfer.relay == Relay::Asked {
-            step.out.push(Output::EndData {
-                transfer: transfer.id,
-                manner,
-            });
-        } else if transfer.ended.is_some() {
-            self.close_transfer(step);
+        match transfer.relay {
+            Relay::Asked => {
+                if manner != Manner::Linger {
+                    transfer.relay = Relay::Ending;
+                }
+                step.out.push(Output::EndData {
+                    transfer: transfer.id,
+                    manner,
+                });
+            }
+            Relay::NotAsked | Relay::Finished { .. } if transfer.ended.is_some() => {
+                self.close_transfer(step);
+            }
+            Relay::NotAsked | Relay::Ending | Relay::Finished { .. } => {}
         }
     }
 
@@ -85,7 +92,7 @@ impl Session {
         }
         match transfer.relay {
             Relay::Finished { .. } => self.confirm(step, reply),
-            Relay::Asked | Relay::NotAsked => {
+            Relay::Asked | Relay::Ending | Relay::NotAsked => {
                 transfer.success = Some(reply);
                 self.linger(step);
                 // Some servers say 226 without a 1xx; an active client is dialled all the same.
@@ -199,8 +206,9 @@ impl Session {
                 why,
             });
         }
-        let carrying = transfer.relay == Relay::Asked;
-        if carrying {
+        let carrying = matches!(transfer.relay, Relay::Asked | Relay::Ending);
+        if transfer.relay == Relay::Asked {
+            transfer.relay = Relay::Ending;
             step.out.push(Output::EndData {
                 transfer: transfer.id,
                 manner: Manner::Abort,

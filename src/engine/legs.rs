@@ -71,7 +71,12 @@ pub(super) struct Running {
 pub(super) enum Relay {
     NotAsked,
     Asked,
-    Finished { usage: Usage, at: Duration },
+    /// It was told to end at once: nothing else is handled before its account comes.
+    Ending,
+    Finished {
+        usage: Usage,
+        at: Duration,
+    },
 }
 
 /// A negotiated data connection.
@@ -134,7 +139,7 @@ impl Transfer {
     pub(super) fn usage(&self) -> Option<Usage> {
         match self.relay {
             Relay::Finished { usage, .. } => Some(usage),
-            Relay::NotAsked | Relay::Asked => None,
+            Relay::NotAsked | Relay::Asked | Relay::Ending => None,
         }
     }
 

@@ -8,7 +8,7 @@ use super::abort::Abort;
 use super::dialogue::Dialogue;
 use super::fault::{OwnFault, UpstreamFault};
 use super::lane::Lane;
-use super::legs::Transfer;
+use super::legs::{Relay, Transfer};
 use super::{Event, Input, Output, SessionEnd, SessionFacts, Settings, Side, Time};
 use crate::ftp::command::is_tls_client_hello;
 use crate::ftp::{Command, Reply, ReplyAssembler, Verb};
@@ -361,7 +361,7 @@ impl Session {
     /// The client's lane goes first, so that what one line of the upstream sets free is done before its next line: else
     /// it would matter whether both arrived in one chunk.
     fn pump(&mut self, step: &mut Step) {
-        while self.is_talkative() && self.gate.is_none() {
+        while self.is_talkative() && !self.is_waiting() {
             self.flush_ready(step);
             if self.client_step(step) {
                 continue;
@@ -374,12 +374,18 @@ impl Session {
                 None => break,
             }
         }
-        if self.is_talkative() && self.gate.is_none() {
+        if self.is_talkative() && !self.is_waiting() {
             if self.stash.is_none() && !self.client_held() && !self.is_starved() {
                 self.client.drained(step.now.mono);
             }
             self.settle(step);
         }
+    }
+
+    /// Tells whether a fact is due that the shell tells at once: nothing else is handled before it.
+    fn is_waiting(&self) -> bool {
+        let relay = self.transfer.as_deref().map(|transfer| transfer.relay);
+        self.gate.is_some() || relay == Some(Relay::Ending)
     }
 
     pub(super) fn is_talkative(&self) -> bool {

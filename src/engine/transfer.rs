@@ -25,7 +25,7 @@ impl Session {
     pub(super) fn is_carrying(&self) -> bool {
         self.transfer
             .as_deref()
-            .is_some_and(|transfer| transfer.relay == Relay::Asked)
+            .is_some_and(|transfer| matches!(transfer.relay, Relay::Asked | Relay::Ending))
     }
 
     /// Handles a transfer command that the rules allow.
@@ -115,12 +115,7 @@ impl Session {
                     to,
                 },
             );
-        }
-        if dial.is_none() {
-            self.launched();
-        }
-        self.ask(step, command.into_emitted(), Pending::Transfer);
-        if let Some(to) = dial {
+            // The dial goes out first, so that the server finds the connection when it reads the command.
             let from = SocketAddr::new(gateway.ip(), 0);
             step.out.push(Output::DialData {
                 transfer: id,
@@ -128,7 +123,10 @@ impl Session {
                 to,
                 from,
             });
+        } else {
+            self.launched();
         }
+        self.ask(step, command.into_emitted(), Pending::Transfer);
         step.out.push(Output::StartRelay {
             transfer: id,
             direction,

@@ -132,15 +132,20 @@ impl DataLegs {
     pub(super) fn dial(
         &mut self,
         ground: &Ground<'_>,
+        cx: &mut Context<'_>,
         id: TransferId,
         side: Side,
-        from: SocketAddr,
-        to: SocketAddr,
+        (from, to): (SocketAddr, SocketAddr),
     ) {
         let sockets = Arc::clone(ground.sockets);
-        let dial = async move { pinhole::dial(&*sockets, Some(from), to).await };
+        let mut dial: Dial =
+            Box::pin(async move { pinhole::dial(&*sockets, Some(from), to).await });
+        // The dial is on its way when this returns, not when the session is next polled.
+        if let Poll::Ready(result) = dial.as_mut().poll(cx) {
+            dial = Box::pin(std::future::ready(result));
+        }
         self.transfer(id).legs[side] = Leg::Dialling {
-            dial: Box::pin(dial),
+            dial,
             until: ground.now + ground.connect,
         };
     }

@@ -86,7 +86,7 @@ impl Driver {
                     from,
                 } => {
                     let (data, ground) = self.data_and_ground(now.mono);
-                    data.dial(&ground, transfer, side, from, to);
+                    data.dial(&ground, cx, transfer, side, (from, to));
                 }
                 Output::StartRelay {
                     transfer,
