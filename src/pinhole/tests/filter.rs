@@ -102,3 +102,19 @@ async fn a_handshake_finished_before_the_filter_changed_is_reset() {
     let (_admitted, peer) = accept(&mut stayer).await;
     assert_eq!(peer, waiting.local_addr().unwrap());
 }
+
+#[tokio::test]
+async fn on_a_shared_port_a_peer_that_was_admitted_is_shut_out_at_once() {
+    let field = Field::new(14, 21000..=21000);
+    let (mut hole, at) = field.open(host(1));
+    let (other, _) = field.open(host(2));
+    let _dialled = connect(host(1), at).await.unwrap();
+    accept(&mut hole).await;
+    // The port listens on for the other peer; for this one it gives no answer any more.
+    let mut again = tokio::spawn(connect(host(1), at));
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut again).await;
+    assert!(early.is_err(), "it got an answer: {early:?}");
+    drop(other);
+    let end = within(again).await.unwrap();
+    assert_eq!(end.unwrap_err(), DialError::Refused);
+}
