@@ -14,7 +14,9 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 
 /// Most peers that one port awaits at a time: bounds the socket filter and the work of each change to it.
-pub(super) const PEERS_PER_PORT: usize = 64;
+///
+/// So many that 16 ports await 1,500 peers at once; with 64 a hundred of them were refused.
+pub(super) const PEERS_PER_PORT: usize = 128;
 
 /// Ports that other people's application-level gateways listen in on (SIP, H.323, PPTP, RTSP, SCCP, IRC).
 const HIJACKED: [u16; 7] = [5060, 5061, 1720, 1723, 554, 2000, 6667];

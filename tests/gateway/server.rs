@@ -73,11 +73,6 @@ impl Server {
         self.heard.recv_timeout(PATIENCE).expect("a command")
     }
 
-    /// Counts the commands that came and that no test has looked at.
-    pub fn has_heard(&self) -> usize {
-        self.heard.try_iter().count()
-    }
-
     /// Skips commands until this one.
     pub fn hears_at_last(&self, line: &str) {
         while self.hears() != line {}

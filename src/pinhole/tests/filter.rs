@@ -72,12 +72,12 @@ async fn over_ipv6_prefixes_of_every_length_admit_their_hosts() {
 }
 
 #[tokio::test]
-async fn the_last_of_sixty_four_peers_is_admitted_and_a_stranger_is_not() {
+async fn the_last_of_a_full_ports_peers_is_admitted_and_a_stranger_is_not() {
     let field = Field::new(12, 21000..=21000);
-    let mut holes: Vec<_> = (1..=64).map(|n| field.open(host(n))).collect();
+    let mut holes: Vec<_> = (1..=128).map(|n| field.open(host(n))).collect();
     let (mut last, at) = holes.pop().unwrap();
-    let mut stranger = tokio::spawn(connect(host(99), at));
-    let _dialled = connect(host(64), at).await.unwrap();
+    let mut stranger = tokio::spawn(connect(host(199), at));
+    let _dialled = connect(host(128), at).await.unwrap();
     accept(&mut last).await;
     let early = tokio::time::timeout(Duration::from_millis(100), &mut stranger).await;
     assert!(early.is_err());
