@@ -29,6 +29,7 @@ mod reply;
 mod session;
 mod settings;
 mod speaking;
+mod state;
 mod timer;
 mod transfer;
 

@@ -9,58 +9,13 @@ use super::dialogue::Dialogue;
 use super::fault::{OwnFault, UpstreamFault};
 use super::lane::Lane;
 use super::legs::{Relay, Transfer};
+pub(super) use super::state::{EpsvSupport, Farewell, Gate, Login, Phase};
 use super::{Event, Input, Output, SessionEnd, SessionFacts, Settings, Side, Time};
 use crate::ftp::command::is_tls_client_hello;
-use crate::ftp::{Command, Reply, ReplyAssembler, Verb};
+use crate::ftp::{Command, ReplyAssembler, Verb};
 
 /// Most lines of one reply.
 const MOST_REPLY_LINES: usize = 20_000;
-
-/// Where a session stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Made, not told of its client yet.
-    New,
-    /// The upstream is being dialled.
-    Dialling,
-    /// The upstream is connected and owes its greeting.
-    Greeting,
-    /// Commands and replies pass.
-    Talking,
-    /// Everything was said; a relay is still being torn down.
-    Ending(SessionEnd),
-    /// Nothing is left to do.
-    Over,
-}
-
-/// What a gating record, written and not yet accepted, holds back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gate {
-    /// The dial of the upstream.
-    Session,
-    /// The opening of this side's pinhole.
-    Pinhole(Side),
-    /// The transfer command and the dial of the upstream's data port.
-    Launch,
-    /// The dial of the client's data port.
-    ClientDial,
-}
-
-/// The last words of a session that only waits for its running transfer.
-#[derive(Debug)]
-pub(super) struct Farewell {
-    pub(super) words: Reply,
-    pub(super) reason: SessionEnd,
-    pub(super) since: Duration,
-}
-
-/// What is known of the upstream's EPSV.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EpsvSupport {
-    Unknown,
-    Known,
-    Missing,
-}
 
 /// One client's session, as a value.
 #[derive(Debug)]
@@ -109,14 +64,6 @@ pub struct Session {
     pub(super) commands: u64,
     pub(super) transfers: u32,
     pub(super) pinholes: u32,
-}
-
-/// A login that the server has not accepted yet.
-#[derive(Debug)]
-pub(super) struct Login {
-    pub(super) user: Arc<str>,
-    /// The password of an anonymous user, where the config wants it recorded.
-    pub(super) email: Option<String>,
 }
 
 /// What `ctl sessions` shows of a session.
