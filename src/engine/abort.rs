@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::dialogue::{Pending, Purpose};
 use super::ending::outcome_words;
-use super::fault::UpstreamFault;
 use super::legs::{Ended, Relay};
 use super::pinhole::CloseReason;
 use super::session::{Session, Step};
@@ -155,16 +154,7 @@ impl Session {
         false
     }
 
-    pub(super) fn fence_answered(&mut self, _step: &mut Step) {
+    pub(super) fn fence_answered(&mut self) {
         self.abort = None;
-    }
-
-    /// The upstream never answered the aborted transfer at all.
-    pub(super) fn abort_unanswered(&mut self, step: &mut Step) {
-        self.leave(
-            step,
-            UpstreamFault::Silent.reply(),
-            super::SessionEnd::ReplyTimeout,
-        );
     }
 }

@@ -100,7 +100,7 @@ impl Session {
         }
     }
 
-    pub(super) fn pinhole_unrecorded(&mut self, step: &mut Step, _side: Side) {
+    pub(super) fn pinhole_unrecorded(&mut self, step: &mut Step) {
         self.spend(step, CloseReason::RecordRefused);
         self.say_in_turn(step, OwnFault::JournalDown.reply());
     }

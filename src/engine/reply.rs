@@ -93,7 +93,7 @@ impl Session {
                 Purpose::Epsv | Purpose::Pasv => self.port_announced(step, purpose, reply),
                 Purpose::Port => self.port_accepted(step, reply),
                 Purpose::Rest => self.rest_answered(step, reply),
-                Purpose::Fence => self.fence_answered(step),
+                Purpose::Fence => self.fence_answered(),
                 Purpose::Swallow => {}
             },
             // `take_answered` passes over replies of our own.

@@ -83,7 +83,7 @@ impl Session {
                     SessionEnd::RecordRefused,
                 );
             }
-            Some(Gate::Pinhole(side)) => self.pinhole_unrecorded(step, side),
+            Some(Gate::Pinhole(_)) => self.pinhole_unrecorded(step),
             Some(Gate::Launch) => self.launch_unrecorded(step),
             Some(Gate::ClientDial) => self.client_dial_unrecorded(step),
             None => {}

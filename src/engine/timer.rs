@@ -217,7 +217,13 @@ impl Session {
                 Some(OwnFault::CommandTimeout.reply()),
                 SessionEnd::CommandTimeout,
             ),
-            Deadline::Reply => self.abort_unanswered(step),
+            Deadline::Reply => {
+                self.leave(
+                    step,
+                    UpstreamFault::Silent.reply(),
+                    SessionEnd::ReplyTimeout,
+                );
+            }
             // The pump takes the next line by itself now.
             Deadline::Rate => {}
             Deadline::Abort => self.fence(step),

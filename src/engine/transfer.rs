@@ -78,7 +78,7 @@ impl Session {
         }
     }
 
-    /// Sends the transfer command, and in the same step dials the upstream's port where it awaits us.
+    /// Dials the upstream's port where it awaits us, and in the same step sends the transfer command.
     fn launch(&mut self, step: &mut Step, command: Command) {
         let gateway = self.gateway;
         let Some(transfer) = self.transfer.as_deref_mut() else {

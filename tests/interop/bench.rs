@@ -323,6 +323,7 @@ fn check_upstream(cell: &Cell, server: &Server, logged: u64) -> Result<(), Failu
         if Instant::now() > deadline {
             return Err(format!("the server's log shows no negotiation: {verbs:?}"));
         }
+        // The server writes its log when it likes; there is nothing to wait for but the file.
         thread::sleep(Duration::from_millis(10));
     }
 }

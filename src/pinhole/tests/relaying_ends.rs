@@ -136,6 +136,7 @@ async fn a_transfer_that_moves_a_little_is_not_stalled() {
     let send = async {
         for _ in 0..10 {
             server.write_all(b"x").await.unwrap();
+            // The stimulus itself: a sender that is slow, and never as slow as the limit.
             tokio::time::sleep(BRIEF).await;
         }
         server.shutdown().await.unwrap();
