@@ -83,5 +83,6 @@ pub mod demo;
 pub mod engine;
 pub mod ftp;
 pub mod gateway;
+pub mod nft;
 pub mod pinhole;
 pub mod policy;

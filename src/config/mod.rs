@@ -6,6 +6,7 @@ pub mod advertise;
 pub mod choice;
 mod consistency;
 mod endpoint;
+pub mod files;
 mod flags;
 mod listener;
 mod load;

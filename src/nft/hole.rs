@@ -1,0 +1,81 @@
+//! A pinhole as the firewall knows it: addresses and times, and nothing of why.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// Names a hole between the gateway and the broker; never used twice by one gateway process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HoleKey(pub u64);
+
+/// What is to be let in, and where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// The kernel carries one connection from `peer` to `at`, and hands it to `to`.
+    Forward {
+        /// Who may dial.
+        peer: IpAddr,
+        /// Our address and port that it dials.
+        at: SocketAddr,
+        /// Where the connection leads.
+        to: SocketAddr,
+        /// What the other end sees as its source: our address there, with port 0 for any port; none to keep the peer's.
+        source: Option<SocketAddr>,
+    },
+    /// This host's own listener at `at` may take one connection from `peer`.
+    Relay {
+        /// Who may dial: one address, a /24 or /64, or everybody (/0).
+        peer: IpNet,
+        /// Our address and port that it dials.
+        at: SocketAddr,
+    },
+}
+
+/// A hole to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirewallHole {
+    /// Its name.
+    pub key: HoleKey,
+    /// What it lets in.
+    pub opening: Opening,
+    /// How long the kernel keeps it without use; whole milliseconds count.
+    pub ttl: Duration,
+}
+
+/// What a forwarded connection has carried, as the kernel counts: whole packets, with headers and retransmissions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowUsage {
+    /// Bytes from the peer that dialled.
+    pub wire_bytes_from_peer: u64,
+    /// Packets from the peer that dialled.
+    pub packets_from_peer: u64,
+    /// Bytes towards the peer that dialled.
+    pub wire_bytes_to_peer: u64,
+    /// Packets towards the peer that dialled.
+    pub packets_to_peer: u64,
+    /// How far the connection is.
+    pub state: FlowState,
+}
+
+/// How far a forwarded connection is, as the kernel's connection tracking sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowState {
+    /// The handshake is not over.
+    Opening,
+    /// Both directions are open.
+    Open,
+    /// At least one side has sent its FIN.
+    Ending,
+    /// Both sides have sent their FIN, one a reset, or the kernel has forgotten it.
+    Over,
+}
+
+/// How a hole was when it was shut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Whether a connection came through it: of a hole's TTL and a SYN, exactly one wins.
+    pub used: bool,
+    /// What that connection had carried so far, if the kernel carried it.
+    pub usage: Option<FlowUsage>,
+}

@@ -1,0 +1,70 @@
+//! Pinholes in the kernel: what is asked of the firewall, by whom, and who may do it.
+//!
+//! The gateway asks through [`Firewall`]; the privileged broker answers, and alone touches nftables. Invariant: the
+//! values here are all that crosses between the two, so each can be checked whole. This module must not know FTP,
+//! sessions or the config.
+
+pub mod hole;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use hole::{FirewallHole, FlowState, FlowUsage, HoleKey, Opening, Settled};
+
+/// Something that the firewall tells by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// The first packet of a forwarded hole's one connection came; its entries are gone again.
+    Used {
+        /// The hole.
+        key: HoleKey,
+        /// Who dialled.
+        peer: SocketAddr,
+    },
+    /// Somebody knocked at a shut port of a window.
+    Knocked {
+        /// Who.
+        from: SocketAddr,
+        /// Where.
+        at: SocketAddr,
+        /// How many more of the same were not told since the last time.
+        more: u32,
+    },
+    /// Somebody else removed our table, and it was restored: forwarded connections that ran may be broken.
+    Restored,
+}
+
+/// The kernel's firewall, as far as the gateway may use it. Calls wait for the answer, some tens of microseconds.
+pub trait Firewall: Send + Sync {
+    /// Lets one connection in.
+    ///
+    /// # Errors
+    /// When it is beyond what the config allows, the set is full, or the broker or the kernel does not answer;
+    /// nothing is open then.
+    fn open(&self, hole: &FirewallHole) -> io::Result<()>;
+
+    /// Makes an unused hole last this much longer, counted from now.
+    ///
+    /// # Errors
+    /// `NotFound` when it was used or has expired; else as [`Firewall::open`].
+    fn renew(&self, key: HoleKey, ttl: Duration) -> io::Result<()>;
+
+    /// Tells what a forwarded hole's connection has carried; none if it was not used.
+    ///
+    /// # Errors
+    /// When the broker or the kernel does not answer.
+    fn usage(&self, key: HoleKey) -> io::Result<Option<FlowUsage>>;
+
+    /// Ends a forwarded hole's connection with a reset towards both sides (a silent one at its next packet).
+    ///
+    /// # Errors
+    /// When the broker or the kernel does not answer.
+    fn kill(&self, key: HoleKey) -> io::Result<()>;
+
+    /// Shuts a hole and forgets it. A forwarded connection that runs goes on; kill it first if it shall not.
+    ///
+    /// # Errors
+    /// When the broker or the kernel does not answer; the kernel shuts the hole at its time then.
+    fn close(&self, key: HoleKey) -> io::Result<Settled>;
+}
