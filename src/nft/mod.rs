@@ -4,12 +4,20 @@
 //! values here are all that crosses between the two, so each can be checked whole. This module must not know FTP,
 //! sessions or the config.
 
+pub mod broker;
+pub mod client;
+pub mod envelope;
 pub mod hole;
+pub mod message;
+pub mod sealed;
+pub mod socket;
 
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+pub use client::Client;
 pub use hole::{FirewallHole, FlowState, FlowUsage, HoleKey, Opening, Settled};
 
 /// Something that the firewall tells by itself.
@@ -67,4 +75,7 @@ pub trait Firewall: Send + Sync {
     /// # Errors
     /// When the broker or the kernel does not answer; the kernel shuts the hole at its time then.
     fn close(&self, key: HoleKey) -> io::Result<Settled>;
+
+    /// Resolves with who dialled when a forwarded hole was used.
+    fn used(&self, key: HoleKey, cx: &mut Context<'_>) -> Poll<SocketAddr>;
 }
