@@ -71,7 +71,7 @@ pub struct Args {
     #[arg(long, value_name = "MODE")]
     pub data_mode: Option<String>,
 
-    /// Which firewall is told about pinholes: none [default: none]
+    /// Which firewall is told about pinholes: none or nftables [default: none]
     #[arg(long, value_name = "KIND")]
     pub firewall: Option<String>,
 
