@@ -8,6 +8,12 @@ pub mod broker;
 pub mod client;
 pub mod envelope;
 pub mod hole;
+pub mod broker;
+pub mod client;
+pub mod envelope;
+pub mod hole;
+#[cfg(feature = "nftables")]
+pub mod kernel;
 pub mod message;
 pub mod sealed;
 pub mod socket;
