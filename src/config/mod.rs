@@ -3,6 +3,7 @@
 //! "Parse, don't validate": whoever holds a [`Config`] need not check it again. Every section has a type with its defaults.
 
 pub mod advertise;
+pub mod bundle;
 pub mod choice;
 mod consistency;
 mod endpoint;

@@ -19,7 +19,7 @@ use super::broker::Kept;
 use super::message::{Answer, Keep, Notice, Reason, Report, Request};
 use super::socket::{self, Arrived};
 use super::{
-    Firewall, FirewallHole, FlowUsage, Happening, HoleKey, Opening, Settled, sealed,
+    Firewall, FirewallHole, FlowUsage, Happening, HoleKey, Opening, Settled, Settling, sealed,
 };
 
 /// How long an answer may take.
@@ -120,7 +120,9 @@ impl Client {
             Answer::Done => Ok(bytes),
             Answer::Refused(Reason::Config) => Err(String::from_utf8_lossy(&bytes).into_owned()),
             Answer::Refused(reason) => Err(failed(reason.into())),
-            Answer::Usage(_) | Answer::Settled(_) | Answer::Opened { .. } => Err(failed(nonsense())),
+            Answer::Usage(_) | Answer::Settled(_) | Answer::Opened { .. } => {
+                Err(failed(nonsense()))
+            }
         }
     }
 
@@ -132,7 +134,9 @@ impl Client {
         match self.ask(Request::Dialler { from })? {
             (Answer::Done, Some(socket)) => Ok(socket),
             (Answer::Refused(reason), _) => Err(reason.into()),
-            (Answer::Done | Answer::Usage(_) | Answer::Settled(_) | Answer::Opened { .. }, _) => Err(nonsense()),
+            (Answer::Done | Answer::Usage(_) | Answer::Settled(_) | Answer::Opened { .. }, _) => {
+                Err(nonsense())
+            }
         }
     }
 
@@ -145,10 +149,9 @@ impl Client {
             (Answer::Opened { torn, shared }, Some(file)) => Ok(Some(Kept { file, torn, shared })),
             (Answer::Done, None) => Ok(None),
             (Answer::Refused(reason), _) => Err(reason.into()),
-            (
-                Answer::Done | Answer::Opened { .. } | Answer::Usage(_) | Answer::Settled(_),
-                _,
-            ) => Err(nonsense()),
+            (Answer::Done | Answer::Opened { .. } | Answer::Usage(_) | Answer::Settled(_), _) => {
+                Err(nonsense())
+            }
         }
     }
 
@@ -223,6 +226,7 @@ impl Seat {
             | Request::Usage(_)
             | Request::Kill(_)
             | Request::Close(_)
+            | Request::Settle(_)
             | Request::Ban { .. }
             | Request::Unban(_)
             | Request::Dialler { .. } => 1,
@@ -286,6 +290,18 @@ impl Firewall for Client {
             Answer::Settled(settled) => Ok(settled),
             Answer::Refused(reason) => Err(reason.into()),
             Answer::Done | Answer::Usage(_) | Answer::Opened { .. } => Err(nonsense()),
+        }
+    }
+
+    fn settle(&self, key: HoleKey) -> io::Result<Settling> {
+        match self.ask(Request::Settle(key))?.0 {
+            Answer::Usage(Some(usage)) => Ok(Settling::Runs(usage)),
+            Answer::Settled(settled) => {
+                self.awaited().remove(&key);
+                Ok(Settling::Shut(settled))
+            }
+            Answer::Refused(reason) => Err(reason.into()),
+            Answer::Done | Answer::Usage(None) | Answer::Opened { .. } => Err(nonsense()),
         }
     }
 

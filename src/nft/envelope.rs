@@ -94,7 +94,12 @@ impl Envelope {
             } => {
                 let window = self.check_at(at, is_ours)?;
                 self.check_ttl(window, hole.ttl)?;
-                one_family(&[Some(peer), Some(at.ip()), Some(to.ip()), source.map(|at| at.ip())])?;
+                one_family(&[
+                    Some(peer),
+                    Some(at.ip()),
+                    Some(to.ip()),
+                    source.map(|at| at.ip()),
+                ])?;
                 self.check_peer(window, IpNet::from(peer))?;
                 self.check_destination(window, to, is_ours)?;
                 self.check_source(window, source, is_ours)
@@ -136,7 +141,9 @@ impl Envelope {
         if standing >= self.bans {
             return Err(Reason::TooMany);
         }
-        let hits_an_upstream = self.all_upstreams().any(|upstream| network.contains(upstream));
+        let hits_an_upstream = self
+            .all_upstreams()
+            .any(|upstream| network.contains(upstream));
         if !is_within(network, WIDEST_BAN) || hits_an_upstream {
             return Err(Reason::NotBannable);
         }
@@ -235,7 +242,10 @@ impl Envelope {
         let permitted = match window {
             Window::Client => {
                 self.all_upstreams().any(|known| *known == to.ip())
-                    || self.foreign.iter().any(|network| network.contains(&to.ip()))
+                    || self
+                        .foreign
+                        .iter()
+                        .any(|network| network.contains(&to.ip()))
             }
             Window::Upstream => true,
         };

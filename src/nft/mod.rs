@@ -8,10 +8,6 @@ pub mod broker;
 pub mod client;
 pub mod envelope;
 pub mod hole;
-pub mod broker;
-pub mod client;
-pub mod envelope;
-pub mod hole;
 #[cfg(feature = "nftables")]
 pub mod kernel;
 pub mod message;
@@ -24,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub use client::Client;
-pub use hole::{FirewallHole, FlowState, FlowUsage, HoleKey, Opening, Settled};
+pub use hole::{FirewallHole, FlowState, FlowUsage, HoleKey, Opening, Settled, Settling};
 
 /// Something that the firewall tells by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +60,9 @@ pub trait Firewall: Send + Sync {
     /// `NotFound` when it was used or has expired; else as [`Firewall::open`].
     fn renew(&self, key: HoleKey, ttl: Duration) -> io::Result<()>;
 
+    /// Resolves with who dialled when a forwarded hole was used.
+    fn used(&self, key: HoleKey, cx: &mut Context<'_>) -> Poll<SocketAddr>;
+
     /// Tells what a forwarded hole's connection has carried; none if it was not used.
     ///
     /// # Errors
@@ -82,6 +81,14 @@ pub trait Firewall: Send + Sync {
     /// When the broker or the kernel does not answer; the kernel shuts the hole at its time then.
     fn close(&self, key: HoleKey) -> io::Result<Settled>;
 
-    /// Resolves with who dialled when a forwarded hole was used.
-    fn used(&self, key: HoleKey, cx: &mut Context<'_>) -> Poll<SocketAddr>;
+    /// Closes a hole whose connection has begun to end or never came; tells how far it is if it runs, and leaves it.
+    ///
+    /// # Errors
+    /// As [`Firewall::usage`] and [`Firewall::close`].
+    fn settle(&self, key: HoleKey) -> io::Result<Settling> {
+        match self.usage(key)? {
+            Some(usage) if !usage.state.has_begun_to_end() => Ok(Settling::Runs(usage)),
+            Some(_) | None => self.close(key).map(Settling::Shut),
+        }
+    }
 }

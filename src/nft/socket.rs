@@ -57,11 +57,7 @@ pub fn set_patience(socket: impl AsFd, patience: Duration) -> io::Result<()> {
 ///
 /// # Errors
 /// `WouldBlock` when the receiver takes nothing for too long; else what the kernel says.
-pub fn send(
-    socket: impl AsFd,
-    page: &Page,
-    descriptor: Option<BorrowedFd<'_>>,
-) -> io::Result<()> {
+pub fn send(socket: impl AsFd, page: &Page, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
     send_with(socket, page, descriptor, SendFlags::NOSIGNAL)
 }
 

@@ -65,13 +65,12 @@ impl<H: Hands, O: Office> Desk<H, O> {
             }),
             Request::Kill(key) => self.standing(key).and_then(|(key, _)| {
                 let killed = self.hands.kill(key);
-                killed.map(|()| Answer::Done).map_err(|error| Reason::of(&error))
+                killed
+                    .map(|()| Answer::Done)
+                    .map_err(|error| Reason::of(&error))
             }),
-            Request::Close(key) => self.standing(key).and_then(|(own, _)| {
-                self.standing.remove(&key);
-                let closed = self.hands.close(own);
-                closed.map(Answer::Settled).map_err(|error| Reason::of(&error))
-            }),
+            Request::Close(key) => self.close(key),
+            Request::Settle(key) => self.settle_hole(key),
             Request::Ban { network, ttl } => self.ban(network, ttl).map(|()| Answer::Done),
             Request::Unban(network) => self.unban(network).map(|()| Answer::Done),
             Request::Dialler { from } => return self.dialler(from),
@@ -106,6 +105,24 @@ impl<H: Hands, O: Office> Desk<H, O> {
         renewed.map_err(|error| Reason::of(&error))
     }
 
+    fn close(&mut self, key: HoleKey) -> Result<Answer, Reason> {
+        let (own, _) = self.standing(key)?;
+        self.standing.remove(&key);
+        let closed = self.hands.close(own);
+        closed
+            .map(Answer::Settled)
+            .map_err(|error| Reason::of(&error))
+    }
+
+    fn settle_hole(&mut self, key: HoleKey) -> Result<Answer, Reason> {
+        let (own, _) = self.standing(key)?;
+        let usage = self.hands.usage(own).map_err(|error| Reason::of(&error))?;
+        match usage {
+            Some(usage) if !usage.state.has_begun_to_end() => Ok(Answer::Usage(Some(usage))),
+            Some(_) | None => self.close(key),
+        }
+    }
+
     fn ban(&mut self, network: IpNet, ttl: Duration) -> Result<(), Reason> {
         let now = Instant::now();
         self.banned
@@ -134,7 +151,10 @@ impl<H: Hands, O: Office> Desk<H, O> {
         let checked = self
             .envelope
             .check_dialler(from, &mut |address| office.is_ours(address));
-        match self.told(checked, &from).map(|()| self.office.dialler(from)) {
+        match self
+            .told(checked, &from)
+            .map(|()| self.office.dialler(from))
+        {
             Ok(Ok(socket)) => (Answer::Done, Some(socket)),
             Ok(Err(error)) => (Answer::Refused(Reason::of(&error)), None),
             Err(reason) => (Answer::Refused(reason), None),

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::io::Errno;
+
 use super::field::{Pen, Reader};
 use super::{Garbled, Page, begin, open};
 use crate::nft::{FlowState, FlowUsage, Settled};
@@ -84,8 +86,12 @@ impl Reason {
     pub fn of(error: &io::Error) -> Reason {
         match error.raw_os_error() {
             Some(errno) => Reason::Kernel(errno),
-            None if error.kind() == io::ErrorKind::NotFound => Reason::NoSuchHole,
-            None => Reason::Kernel(rustix::io::Errno::IO.raw_os_error()),
+            None => match error.kind() {
+                io::ErrorKind::NotFound => Reason::NoSuchHole,
+                io::ErrorKind::AlreadyExists => Reason::KeyTaken,
+                io::ErrorKind::PermissionDenied => Reason::Kernel(Errno::PERM.raw_os_error()),
+                _ => Reason::Kernel(Errno::IO.raw_os_error()),
+            },
         }
     }
 

@@ -23,6 +23,7 @@ const REREAD: u8 = 10;
 const OPEN_JOURNAL: u8 = 11;
 const PUT_JOURNAL_ASIDE: u8 = 12;
 const EXPIRE_JOURNALS: u8 = 13;
+const SETTLE: u8 = 14;
 
 /// A question or a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub enum Request {
     Kill(HoleKey),
     /// [`Firewall::close`](crate::nft::Firewall::close).
     Close(HoleKey),
+    /// [`Firewall::settle`](crate::nft::Firewall::settle); answered by `Usage` when its connection runs.
+    Settle(HoleKey),
     /// Keep a network away from us for a while.
     Ban {
         /// Whom.
@@ -119,6 +122,7 @@ impl Request {
             Request::Usage(key) => with_key(USAGE, *key),
             Request::Kill(key) => with_key(KILL, *key),
             Request::Close(key) => with_key(CLOSE, *key),
+            Request::Settle(key) => with_key(SETTLE, *key),
             Request::Ban { network, ttl } => {
                 let mut pen = begin(SPEAKER, BAN, number);
                 pen.duration(*ttl);
@@ -189,6 +193,7 @@ fn read(page: &Page) -> Option<(u32, Request)> {
         USAGE => Request::Usage(HoleKey(reader.u64()?)),
         KILL => Request::Kill(HoleKey(reader.u64()?)),
         CLOSE => Request::Close(HoleKey(reader.u64()?)),
+        SETTLE => Request::Settle(HoleKey(reader.u64()?)),
         BAN => {
             let ttl = reader.duration()?;
             let network = reader.network()?;
