@@ -65,6 +65,19 @@ pub struct StatusReport {
     pub journal: JournalReport,
     /// What keeps pinholes shut to strangers: `socket_filter`, or `accept_and_reset` where the kernel refuses filters.
     pub guard: String,
+    /// `pinholes.firewall`.
+    pub firewall: String,
+    /// Who is who.
+    pub process: ProcessReport,
+}
+
+/// The processes of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessReport {
+    /// The process that talks to peers.
+    pub gateway: u32,
+    /// The process that may touch the firewall, where there is one.
+    pub broker: Option<u32>,
 }
 
 /// One socket of a listener.
