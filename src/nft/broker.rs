@@ -12,6 +12,7 @@
 
 mod backoff;
 mod desk;
+mod gateway;
 mod rounds;
 
 use std::io;

@@ -27,6 +27,9 @@ const START: Duration = Duration::from_secs(60);
 /// What it may take beyond `timeouts.drain`, and to end when told to end at once.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// A gateway that lived this long did not die of its start.
+const LONG_LIFE: Duration = Duration::from_secs(60);
+
 /// How long a predecessor's gateway may take to leave its sockets after its broker died.
 const SUCCESSION: Duration = Duration::from_secs(3);
 
@@ -71,6 +74,7 @@ pub fn serve<H: Hands>(
         start: START,
         drain: config.timeouts.drain.saturating_add(GRACE),
         end: GRACE,
+        long_life: LONG_LIFE,
     };
     let sockets = OwnSockets::new();
     let listeners = listeners(&config, &sockets)?;

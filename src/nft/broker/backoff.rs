@@ -8,19 +8,25 @@ const FIRST: Duration = Duration::from_millis(100);
 /// Never longer.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// A gateway that lived this long did not die of its start.
-const LONG_LIFE: Duration = Duration::from_secs(60);
-
 /// Counts deaths in a row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Backoff {
+    long_life: Duration,
     in_a_row: u32,
 }
 
 impl Backoff {
+    /// Begins; a gateway that lives as long as `long_life` did not die of its start.
+    pub(super) fn new(long_life: Duration) -> Backoff {
+        Backoff {
+            long_life,
+            in_a_row: 0,
+        }
+    }
+
     /// Counts a death after this long a life; answers with how long to wait: at first not at all.
     pub(super) fn after(&mut self, life: Duration) -> Duration {
-        if life >= LONG_LIFE {
+        if life >= self.long_life {
             self.in_a_row = 0;
         }
         let before = self.in_a_row;
@@ -40,14 +46,15 @@ mod tests {
 
     #[test]
     fn the_first_death_costs_nothing_and_others_ever_more() {
-        let mut backoff = Backoff::default();
+        let long_life = Duration::from_secs(60);
+        let mut backoff = Backoff::new(long_life);
         let short = Duration::from_secs(1);
         let waits: Vec<u128> = (0..10).map(|_| backoff.after(short).as_millis()).collect();
         assert_eq!(
             waits,
             [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]
         );
-        assert_eq!(backoff.after(LONG_LIFE), Duration::ZERO);
+        assert_eq!(backoff.after(long_life), Duration::ZERO);
         assert_eq!(backoff.after(short), FIRST);
     }
 }

@@ -1,23 +1,19 @@
 //! The broker's loop: waits for whatever comes first, and sees to it.
 
-use std::collections::VecDeque;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::backoff::Backoff;
-use super::{Desk, Hands, News, Office, Staff};
+use super::gateway::Gateway;
+use super::{Desk, Hands, News, Office};
 use crate::nft::Happening;
-use crate::nft::message::{Notice, Page, Report, Request};
+use crate::nft::message::{Notice, Report, Request};
 use crate::nft::socket::{self, Arrived};
-
-/// Most notices that wait for a gateway; one that takes none of so many is stuck.
-const MOST_WAITING: usize = 16_384;
 
 /// What the program is told from outside; each can be read when its signal has come.
 #[derive(Debug)]
@@ -37,6 +33,8 @@ pub struct Patience {
     pub drain: Duration,
     /// To end after it was told to end at once.
     pub end: Duration,
+    /// To live, so that its death is not laid to its start.
+    pub long_life: Duration,
 }
 
 /// The broker, with the gateway that it looks after.
@@ -55,22 +53,9 @@ pub struct Broker<H, O> {
     happened: Vec<Happening>,
 }
 
-/// A gateway that runs.
-#[derive(Debug)]
-struct Gateway {
-    staff: Staff,
-    process: OwnedFd,
-    since: Instant,
-    ready: bool,
-    /// Notices that found no room yet.
-    waiting: VecDeque<Page>,
-    /// When it is ended by force.
-    until: Option<Instant>,
-}
-
 /// Who has something for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Caller {
+pub(super) enum Caller {
     Terminate,
     HangUp,
     Process,
@@ -88,7 +73,7 @@ impl<H: Hands, O: Office> Broker<H, O> {
             signals,
             patience,
             gateway: None,
-            backoff: Backoff::default(),
+            backoff: Backoff::new(patience.long_life),
             start_at: Instant::now(),
             was_ready: false,
             stopping: false,
@@ -358,98 +343,6 @@ impl<H: Hands, O: Office> Broker<H, O> {
     fn flush(&mut self) {
         if let Some(gateway) = &mut self.gateway {
             gateway.flush();
-        }
-    }
-}
-
-impl Gateway {
-    fn new(mut staff: Staff) -> io::Result<Gateway> {
-        let pid = i32::try_from(staff.child.id()).ok().and_then(Pid::from_raw);
-        let opened = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty()));
-        let process = match opened {
-            Some(Ok(process)) => process,
-            failed => {
-                // Nobody could tell when it ends.
-                let _ = staff.child.kill();
-                let _ = staff.child.wait();
-                return Err(match failed {
-                    Some(Err(errno)) => errno.into(),
-                    Some(Ok(_)) | None => io::ErrorKind::InvalidData.into(),
-                });
-            }
-        };
-        Ok(Gateway {
-            staff,
-            process,
-            since: Instant::now(),
-            ready: false,
-            waiting: VecDeque::new(),
-            until: None,
-        })
-    }
-
-    fn polled(&self) -> impl Iterator<Item = (Caller, BorrowedFd<'_>, PollFlags)> {
-        let events = if self.waiting.is_empty() {
-            PollFlags::IN
-        } else {
-            PollFlags::IN | PollFlags::OUT
-        };
-        let requests = self.staff.requests.iter().enumerate();
-        let requests =
-            requests.map(|(index, socket)| (Caller::Request(index), socket.as_fd(), PollFlags::IN));
-        // After its death the sockets say no more than the process does.
-        let alive = !self.staff.requests.is_empty();
-        let events = alive.then(|| (Caller::Events, self.staff.events.as_fd(), events));
-        std::iter::once((Caller::Process, self.process.as_fd(), PollFlags::IN))
-            .chain(events)
-            .chain(requests)
-    }
-
-    /// Tells it something, now or when it has room.
-    fn tell(&mut self, notice: Notice) {
-        if self.waiting.len() >= MOST_WAITING {
-            return self.cut_off("it takes no notices");
-        }
-        self.waiting.push_back(notice.emit());
-        self.flush();
-    }
-
-    fn flush(&mut self) {
-        while let Some(page) = self.waiting.front() {
-            match socket::try_send(&self.staff.events, page, None) {
-                Ok(()) => {
-                    self.waiting.pop_front();
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // It is ending; its process says how.
-                Err(_) => self.waiting.clear(),
-            }
-        }
-    }
-
-    /// Ends it by force; its process tells when that is done.
-    fn cut_off(&mut self, why: &str) {
-        tracing::error!("the gateway is ended: {why}");
-        self.forget_requests();
-        self.until = None;
-        if let Err(error) = pidfd_send_signal(&self.process, Signal::KILL) {
-            tracing::debug!(%error, "it is gone already");
-        }
-    }
-
-    /// Takes nothing more from it.
-    fn forget_requests(&mut self) {
-        self.staff.requests.clear();
-        self.waiting.clear();
-    }
-}
-
-impl Drop for Gateway {
-    /// A broker that fails leaves no gateway behind that nobody looks after.
-    fn drop(&mut self) {
-        if let Ok(None) = self.staff.child.try_wait() {
-            let _ = self.staff.child.kill();
-            let _ = self.staff.child.wait();
         }
     }
 }
