@@ -9,6 +9,7 @@ pub mod ctl;
 #[cfg(feature = "demo")]
 pub mod demo;
 mod exit;
+pub mod helper;
 pub mod journal;
 pub mod man;
 mod output;
@@ -63,6 +64,9 @@ pub enum Command {
     Completions(completions::Args),
     /// Print a manual page
     Man(man::Args),
+    /// Resolve names for a gateway: started by it, and by nobody else
+    #[command(hide = true)]
+    Helper(helper::Args),
 }
 
 impl Cli {
@@ -81,6 +85,7 @@ impl Cli {
             Command::Ctl(args) => args.execute(),
             Command::Completions(args) => args.execute(),
             Command::Man(args) => args.execute(),
+            Command::Helper(args) => args.execute(),
         }
     }
 }

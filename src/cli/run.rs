@@ -180,7 +180,7 @@ impl Args {
 }
 
 /// Sends the log to standard error; standard output may be the journal's.
-fn log_to_stderr() {
+pub(super) fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
         .from_env_lossy();

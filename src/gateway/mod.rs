@@ -24,4 +24,4 @@ mod worker;
 
 pub use control::ControlError;
 pub use listener::{ListenError, inherited};
-pub use start::{Gateway, Loader, Overrides, Remote, Running, StartError};
+pub use start::{Gateway, Loader, Overrides, Remote, Running, StartError, journal_settings};

@@ -14,6 +14,7 @@ use super::admission::Admission;
 use super::clock::{self, Clock};
 use super::control::{ControlError, ControlSocket};
 use super::descriptors;
+use super::journal::keeper::{Keeper, OwnKeeper};
 use super::journal::{Addresses, Journal, JournalSettings, Target};
 use super::listener::{self, ListenError};
 use super::settings::{self, Names, Place, Tuning};
@@ -23,6 +24,7 @@ use super::steward::{self, Errand, Steward};
 use super::worker::{self, Entrance};
 use crate::config::{Config, JournalFile, RecordedAddresses};
 use crate::engine::{Event, Legs, Record};
+use crate::helper::{Names as Resolver, OwnNames};
 use crate::pinhole::{Intruder, OwnSockets, Pinholes, Sockets};
 
 /// Reads the config again for a reload; the error is one or more lines for people.
@@ -39,6 +41,12 @@ pub struct Overrides {
     pub loader: Option<Loader>,
     /// Where sockets come from; made in this process without it.
     pub sockets: Option<Arc<dyn Sockets>>,
+    /// Who opens, puts aside and deletes the journal's files; this process without it.
+    pub keeper: Option<Arc<dyn Keeper>>,
+    /// Who resolves the names of upstreams; this process without it.
+    pub names: Option<Arc<dyn Resolver>>,
+    /// How this process is confined, for `ctl status`.
+    pub sandbox: Option<String>,
 }
 
 /// Why a gateway did not start.
@@ -87,13 +95,15 @@ impl Gateway {
             .unwrap_or_else(|| Arc::new(OwnSockets::new()));
         let bound = listener::bind_all(&config, &*sockets, overrides.inherited)?;
         let control = control_socket(&config)?;
-        let journal = open_journal(&config)?;
+        let keeper = overrides.keeper.unwrap_or_else(|| Arc::new(OwnKeeper));
+        let journal = open_journal(&config, keeper)?;
         let shared = Arc::new(Shared {
             clock: Clock::start(),
             names: Names::new(),
             pinholes: pinholes(&config, &sockets, &journal),
             journal,
             sockets,
+            resolver: overrides.names.unwrap_or_else(|| Arc::new(OwnNames)),
             admission: Admission::new(&config.limits),
             gauges: Arc::default(),
             tuning: ArcSwap::from_pointee(Tuning::of(&config)),
@@ -136,6 +146,7 @@ impl Gateway {
             upstreams,
             config,
             loader: overrides.loader,
+            sandbox: overrides.sandbox,
             workers,
             listeners: addresses
                 .iter()
@@ -308,16 +319,17 @@ fn control_socket(config: &Config) -> Result<Option<ControlSocket>, StartError> 
     }
 }
 
-fn open_journal(config: &Config) -> Result<Arc<Journal>, StartError> {
+fn open_journal(config: &Config, keeper: Arc<dyn Keeper>) -> Result<Arc<Journal>, StartError> {
     let path = match &config.journal.file {
         JournalFile::Stdout => "on standard output".to_owned(),
         JournalFile::Path(path) => path.display().to_string(),
     };
-    Journal::open(journal_settings(config)).map_err(|source| StartError::Journal { path, source })
+    Journal::kept_by(keeper, journal_settings(config))
+        .map_err(|source| StartError::Journal { path, source })
 }
 
 /// What the config says of the journal, in the journal's own terms.
-pub(super) fn journal_settings(config: &Config) -> JournalSettings {
+pub fn journal_settings(config: &Config) -> JournalSettings {
     let journal = &config.journal;
     JournalSettings {
         target: match &journal.file {

@@ -65,6 +65,9 @@ pub struct StatusReport {
     pub journal: JournalReport,
     /// What keeps pinholes shut to strangers: `socket_filter`, or `accept_and_reset` where the kernel refuses filters.
     pub guard: String,
+    /// How the gateway's process is confined; none with `firewall: none`, where it has no privilege to begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
 }
 
 /// One socket of a listener.

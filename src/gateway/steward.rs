@@ -37,6 +37,7 @@ pub(super) struct Steward {
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
     pub(super) config: Config,
     pub(super) loader: Option<Loader>,
+    pub(super) sandbox: Option<String>,
     pub(super) workers: Vec<mpsc::UnboundedSender<Message>>,
     pub(super) listeners: Vec<ListenerReport>,
     pub(super) draining: bool,
@@ -210,6 +211,7 @@ impl Steward {
                 lost: journal.lost,
             },
             guard: guard.to_owned(),
+            sandbox: self.sandbox.clone(),
         }
     }
 

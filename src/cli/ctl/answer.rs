@@ -74,8 +74,12 @@ fn status_lines(status: &StatusReport) -> String {
             ),
         ),
     ];
+    let sandbox = status
+        .sandbox
+        .iter()
+        .map(|report| ("sandbox", report.clone()));
     let mut text = String::new();
-    for (name, value) in lines {
+    for (name, value) in lines.into_iter().chain(sandbox) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<11}{value}");
     }
@@ -192,6 +196,7 @@ mod tests {
                 lost: 3,
             },
             guard: "socket_filter".to_owned(),
+            sandbox: Some("gateway: uid 990 gid 990, no capabilities".to_owned()),
         };
         insta::assert_snapshot!(show(&Response::Status(status), Format::Text).expect("text"), @r"
         portcullis 0.1.0, up 1d01h
@@ -202,6 +207,7 @@ mod tests {
         pinholes   0
         guard      socket filter
         journal    CANNOT BE WRITTEN: nothing is opened; 10 records, 3 lost
+        sandbox    gateway: uid 990 gid 990, no capabilities
         ");
     }
 
