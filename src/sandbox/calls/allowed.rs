@@ -33,6 +33,8 @@ const PLAIN: &[c_long] = &[
     libc::SYS_lseek,
     libc::SYS_close,
     libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
     libc::SYS_fstatfs,
     libc::SYS_splice,
     libc::SYS_tee,
@@ -152,6 +154,10 @@ pub(super) fn answered() -> Vec<(c_int, Calls)> {
     };
     let mut no_access = always(FILES);
     no_access.extend(by_path().into_iter().map(|call| (call, Vec::new())));
+    // With this flag they tell of an open descriptor (stat(2)).
+    let path = |flags: u8| vec![vec![bits(flags, number(libc::AT_EMPTY_PATH), 0)]];
+    no_access.insert(libc::SYS_newfstatat, path(3));
+    no_access.insert(libc::SYS_statx, path(2));
     // A Unix socket reaches whoever listens at a path; the service manager, a container engine.
     no_access.insert(libc::SYS_socket, vec![vec![is(0, number(AF_UNIX))]]);
     vec![
@@ -202,14 +208,6 @@ pub(super) fn gateway(own: u32) -> Calls {
     calls.insert(libc::SYS_openat, reading(2));
     #[cfg(target_arch = "x86_64")]
     calls.insert(libc::SYS_open, reading(1));
-    // Of an open descriptor, not by a path (stat(2)).
-    let empty_path = number(libc::AT_EMPTY_PATH);
-    calls.insert(
-        libc::SYS_newfstatat,
-        vec![vec![bits(3, empty_path, empty_path)]],
-    );
-    calls.insert(libc::SYS_statx, vec![vec![bits(2, empty_path, empty_path)]]);
-
     calls.insert(libc::SYS_clone3, Vec::new());
     calls.insert(
         libc::SYS_clone,
