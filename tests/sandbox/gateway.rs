@@ -16,6 +16,8 @@ pub fn has_no_privilege_in_any_set() {
     assert_eq!(gateway.status("Groups"), "");
     assert_eq!(gateway.status("NoNewPrivs"), "1");
     assert_eq!(gateway.status("Seccomp"), "2");
+    // Whoever may not be traced belongs to root in /proc (proc(5)), whatever its user is.
+    assert_eq!(gateway.owner(), 0);
     assert_eq!(gateway.limits("Max core file size"), ["0", "0"]);
     assert_eq!(gateway.limits("Max open files"), ["512", "512"]);
     assert_eq!(gateway.limits("Max locked memory"), ["0", "0"]);

@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_long};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::{fs, io};
@@ -86,6 +87,12 @@ impl Waiting {
         let path = format!("/proc/{}/status", self.child.id());
         let status = fs::read_to_string(path).expect("a status");
         status_field(&status, field)
+    }
+
+    /// Who owns its files in /proc.
+    pub fn owner(&self) -> u32 {
+        let path = format!("/proc/{}/fd", self.child.id());
+        fs::metadata(path).expect("a directory").uid()
     }
 
     /// The soft and the hard limit of /proc/PID/limits.
