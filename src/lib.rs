@@ -83,6 +83,8 @@ pub mod demo;
 pub mod engine;
 pub mod ftp;
 pub mod gateway;
+pub mod helper;
 pub mod nft;
 pub mod pinhole;
 pub mod policy;
+pub mod sandbox;

@@ -11,12 +11,16 @@ use std::sync::Arc;
 
 use super::run::{Handover, Signals, log_to_stderr};
 use super::{Exit, Failure};
+use crate::config::Config;
 use crate::config::bundle::Bundle;
+use crate::gateway::journal::keeper::{FileId, HandedKeeper, KeeperAnswer, KeeperRequest, Opened};
 use crate::gateway::{ControlEntry, ControlSocket, Gateway, Loader, Overrides, Phase, Remote};
-use crate::nft::message::{Handed, Notice, Report};
+use crate::helper::{self, Names};
+use crate::nft::message::{Handed, Keep, Notice, Report};
 use crate::nft::socket::{self, Arrived};
 use crate::nft::{self, sealed};
 use crate::pinhole::LentSockets;
+use crate::sandbox::{self, Account, Confinement};
 
 /// Runs the gateway for a broker; not for people.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,6 +32,7 @@ struct Received {
     listeners: Vec<TcpListener>,
     control: Option<UnixListener>,
     requests: Vec<OwnedFd>,
+    names: Option<OwnedFd>,
 }
 
 impl Args {
@@ -50,10 +55,16 @@ fn run(received: Received, events: OwnedFd) -> Result<Exit, Failure> {
         listeners,
         control,
         requests,
+        names,
     } = received;
     let config = handover.bundle.config()?;
     let broker = Arc::new(nft::Client::new(requests, events)?);
-    confine()?;
+    let sandbox = handover
+        .account
+        .map(|account| confine(&config, account))
+        .transpose()?;
+    let names = names.map(helper::Client::new).transpose()?;
+    let names = names.map(|names| Arc::new(names) as Arc<dyn Names>);
     let mut inherited: BTreeMap<String, Vec<TcpListener>> = BTreeMap::new();
     for (name, listener) in handover.listeners.into_iter().zip(listeners) {
         inherited.entry(name).or_default().push(listener);
@@ -70,6 +81,9 @@ fn run(received: Received, events: OwnedFd) -> Result<Exit, Failure> {
         control: ControlEntry::Handed(control.map(ControlSocket::handed)),
         broker: Some(handover.broker),
         herald: Some(Box::new(move |phase| tell(&herald, phase))),
+        keeper: Some(Arc::new(keeper(Arc::clone(&broker)))),
+        names,
+        sandbox,
         ..Overrides::default()
     };
     let running = Gateway::start(config, overrides)?;
@@ -81,9 +95,41 @@ fn run(received: Received, events: OwnedFd) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Gives up whatever the gateway does not need: the one place for it, before any thread and any byte of a peer.
-fn confine() -> Result<(), Failure> {
-    Ok(())
+/// Gives up whatever the gateway does not need: before any thread and any byte of a peer. Answers with what that came to.
+fn confine(config: &Config, (uid, gid): (u32, u32)) -> Result<String, Failure> {
+    let pinholes = &config.pinholes;
+    let windows = [pinholes.window, pinholes.upstream_window];
+    let report = sandbox::confine_gateway(&Confinement {
+        account: Account { uid, gid },
+        descriptors: None,
+        windows: windows
+            .iter()
+            .map(|window| window.first()..=window.last())
+            .collect(),
+    })?;
+    tracing::info!("{report}");
+    Ok(report.to_string())
+}
+
+/// Has the broker open, put aside and delete the journal's files.
+fn keeper(broker: Arc<nft::Client>) -> HandedKeeper {
+    HandedKeeper::new(Box::new(move |request| {
+        let wish = match request {
+            KeeperRequest::Open => Keep::Open,
+            KeeperRequest::PutAside {
+                ours: FileId { device, inode },
+            } => Keep::PutAside { device, inode },
+            KeeperRequest::Expire => Keep::Expire,
+        };
+        Ok(match broker.keep(wish)? {
+            Some(kept) => KeeperAnswer::Opened(Opened {
+                fd: kept.file,
+                torn: kept.torn,
+                shared: kept.shared,
+            }),
+            None => KeeperAnswer::Expired,
+        })
+    }))
 }
 
 /// Takes standard input, where the broker has put its socket.
@@ -107,7 +153,8 @@ fn not_by_a_broker() -> Failure {
 /// Takes everything that the broker hands over.
 fn receive(events: &OwnedFd) -> Result<Received, Failure> {
     let mut handover = None;
-    let (mut listeners, mut control, mut requests) = (Vec::new(), None, Vec::new());
+    let (mut listeners, mut control) = (Vec::new(), None);
+    let (mut requests, mut names) = (Vec::new(), None);
     loop {
         let (page, descriptor) = match socket::receive(events)? {
             Arrived::Page(page, descriptor) => (page, descriptor),
@@ -122,6 +169,7 @@ fn receive(events: &OwnedFd) -> Result<Received, Failure> {
             (Notice::Handed(Handed::Listener), Some(socket)) => listeners.push(socket.into()),
             (Notice::Handed(Handed::Control), Some(socket)) => control = Some(socket.into()),
             (Notice::Handed(Handed::Requests), Some(socket)) => requests.push(socket),
+            (Notice::Handed(Handed::Names), Some(socket)) => names = Some(socket),
             (Notice::Complete, _) => break,
             (
                 Notice::Handed(_)
@@ -138,6 +186,7 @@ fn receive(events: &OwnedFd) -> Result<Received, Failure> {
         listeners,
         control,
         requests,
+        names,
     })
 }
 

@@ -10,6 +10,7 @@ pub mod ctl;
 pub mod demo;
 mod exit;
 mod gateway;
+pub mod helper;
 pub mod journal;
 pub mod man;
 mod output;
@@ -67,6 +68,9 @@ pub enum Command {
     Completions(completions::Args),
     /// Print a manual page
     Man(man::Args),
+    /// Resolve names for a gateway: started by it, and by nobody else
+    #[command(hide = true)]
+    Helper(helper::Args),
 }
 
 impl Cli {
@@ -86,6 +90,7 @@ impl Cli {
             Command::Ctl(args) => args.execute(),
             Command::Completions(args) => args.execute(),
             Command::Man(args) => args.execute(),
+            Command::Helper(args) => args.execute(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod estate;
 mod handover;
 #[cfg(feature = "nftables")]
 mod hands;
+mod namer;
 mod ours;
 
 use std::io::IsTerminal as _;

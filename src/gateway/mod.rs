@@ -26,6 +26,6 @@ pub use control::{ControlError, ControlSocket};
 pub use listener::{Bound, ListenError, bind_all, inherited};
 pub use start::{
     ControlEntry, Gateway, Herald, Loader, Overrides, Phase, Remote, Running, StartError,
-    bind_control,
+    bind_control, journal_settings,
 };
 pub use steward::keep_what_needs_a_restart;

@@ -14,6 +14,7 @@ use super::admission::Admission;
 use super::clock::{self, Clock};
 use super::control::{ControlError, ControlSocket};
 use super::descriptors;
+use super::journal::keeper::{Keeper, OwnKeeper};
 use super::journal::{Addresses, Journal, JournalSettings, Target};
 use super::listener::{self, ListenError};
 use super::settings::{self, Names, Place, Tuning};
@@ -23,6 +24,7 @@ use super::steward::{self, Errand, Steward};
 use super::worker::{self, Entrance};
 use crate::config::{Config, JournalFile, RecordedAddresses};
 use crate::engine::{Event, Legs, Record};
+use crate::helper::{Names as Resolver, OwnNames};
 use crate::nft::{Firewall, Happening};
 use crate::pinhole::{Intruder, OwnSockets, Pinholes, Sockets};
 
@@ -75,6 +77,12 @@ pub struct Overrides {
     pub broker: Option<u32>,
     /// Who is told how far the gateway is; systemd without it.
     pub herald: Option<Herald>,
+    /// Who opens, puts aside and deletes the journal's files; this process without it.
+    pub keeper: Option<Arc<dyn Keeper>>,
+    /// Who resolves the names of upstreams; this process without it.
+    pub names: Option<Arc<dyn Resolver>>,
+    /// How this process is confined, for `ctl status`.
+    pub sandbox: Option<String>,
 }
 
 /// Why a gateway did not start.
@@ -126,13 +134,15 @@ impl Gateway {
             ControlEntry::Bound => bind_control(&config)?,
             ControlEntry::Handed(control) => control,
         };
-        let journal = open_journal(&config)?;
+        let keeper = overrides.keeper.unwrap_or_else(|| Arc::new(OwnKeeper));
+        let journal = open_journal(&config, keeper)?;
         let shared = Arc::new(Shared {
             clock: Clock::start(),
             names: Names::new(),
             pinholes: pinholes(&config, &sockets, &journal),
             journal,
             sockets,
+            resolver: overrides.names.unwrap_or_else(|| Arc::new(OwnNames)),
             admission: Admission::new(&config.limits),
             gauges: Arc::default(),
             tuning: ArcSwap::from_pointee(Tuning::of(&config)),
@@ -175,6 +185,7 @@ impl Gateway {
             upstreams,
             config,
             loader: overrides.loader,
+            sandbox: overrides.sandbox,
             workers,
             listeners: addresses
                 .iter()
@@ -364,16 +375,17 @@ pub fn bind_control(config: &Config) -> Result<Option<ControlSocket>, StartError
     }
 }
 
-fn open_journal(config: &Config) -> Result<Arc<Journal>, StartError> {
+fn open_journal(config: &Config, keeper: Arc<dyn Keeper>) -> Result<Arc<Journal>, StartError> {
     let path = match &config.journal.file {
         JournalFile::Stdout => "on standard output".to_owned(),
         JournalFile::Path(path) => path.display().to_string(),
     };
-    Journal::open(journal_settings(config)).map_err(|source| StartError::Journal { path, source })
+    Journal::kept_by(keeper, journal_settings(config))
+        .map_err(|source| StartError::Journal { path, source })
 }
 
 /// What the config says of the journal, in the journal's own terms.
-pub(super) fn journal_settings(config: &Config) -> JournalSettings {
+pub fn journal_settings(config: &Config) -> JournalSettings {
     let journal = &config.journal;
     JournalSettings {
         target: match &journal.file {

@@ -69,6 +69,9 @@ pub struct StatusReport {
     pub firewall: String,
     /// Who is who.
     pub process: ProcessReport,
+    /// How the gateway's process is confined; none with `firewall: none`, where it has no privilege to begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
 }
 
 /// The processes of the gateway.

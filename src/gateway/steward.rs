@@ -41,6 +41,7 @@ pub(super) struct Steward {
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
     pub(super) config: Config,
     pub(super) loader: Option<Loader>,
+    pub(super) sandbox: Option<String>,
     pub(super) workers: Vec<mpsc::UnboundedSender<Message>>,
     pub(super) listeners: Vec<ListenerReport>,
     pub(super) draining: bool,
@@ -253,6 +254,7 @@ impl Steward {
                 gateway: std::process::id(),
                 broker: self.broker,
             },
+            sandbox: self.sandbox.clone(),
         }
     }
 

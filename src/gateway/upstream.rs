@@ -17,6 +17,7 @@ use super::shared::Shared;
 use super::wire::{self, Wire};
 use crate::config::{self, Host, UpstreamAddress};
 use crate::engine::DialError;
+use crate::helper::Names;
 use crate::pinhole;
 
 /// How long an address that failed is tried after all others.
@@ -124,7 +125,7 @@ impl Upstream {
 
     async fn connect(&self, shared: &Shared) -> Result<(TcpStream, SocketAddr), DialError> {
         let until = Instant::now() + shared.tuning.load().connect;
-        let resolving = tokio::time::timeout_at(until.into(), self.addresses());
+        let resolving = tokio::time::timeout_at(until.into(), self.addresses(&*shared.resolver));
         let addresses = resolving.await.map_err(|_| DialError::TimedOut)?;
         let mut why = DialError::NoSuchName;
         for (tried, address) in addresses.iter().enumerate() {
@@ -148,10 +149,10 @@ impl Upstream {
     }
 
     /// All addresses, those that failed lately last.
-    async fn addresses(&self) -> Vec<SocketAddr> {
+    async fn addresses(&self, names: &dyn Names) -> Vec<SocketAddr> {
         let mut found = Vec::new();
         for address in &self.config.addresses {
-            for resolved in resolve(address).await {
+            for resolved in resolve(names, address).await {
                 if !found.contains(&resolved) {
                     found.push(resolved);
                 }
@@ -183,22 +184,27 @@ impl Upstream {
 }
 
 /// The addresses of a host; none when its name can't be resolved.
-async fn resolve(address: &UpstreamAddress) -> Vec<SocketAddr> {
-    match &address.host {
-        Host::Address(ip) => vec![SocketAddr::new(*ip, address.port)],
-        Host::Name(name) => match tokio::net::lookup_host((name.as_str(), address.port)).await {
-            Ok(found) => found.collect(),
+async fn resolve(names: &dyn Names, address: &UpstreamAddress) -> Vec<SocketAddr> {
+    let found = match &address.host {
+        Host::Address(ip) => vec![*ip],
+        Host::Name(name) => match names.resolve(name.as_str()).await {
+            Ok(found) => found,
             Err(error) => {
                 tracing::debug!(%name, %error, "the name cannot be resolved");
                 Vec::new()
             }
         },
-    }
+    };
+    let ports = found
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, address.port));
+    ports.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::helper::OwnNames;
 
     fn upstream(addresses: &[&str], max_sessions: Option<u32>) -> Upstream {
         let addresses = addresses
@@ -226,10 +232,10 @@ mod tests {
             "127.0.0.1:1".parse().expect("one"),
             "127.0.0.2:1".parse().expect("two"),
         );
-        assert_eq!(upstream.addresses().await, [first, second]);
+        assert_eq!(upstream.addresses(&OwnNames).await, [first, second]);
         upstream.died(first);
-        assert_eq!(upstream.addresses().await, [second, first]);
+        assert_eq!(upstream.addresses(&OwnNames).await, [second, first]);
         upstream.lives(first);
-        assert_eq!(upstream.addresses().await, [first, second]);
+        assert_eq!(upstream.addresses(&OwnNames).await, [first, second]);
     }
 }

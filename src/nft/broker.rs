@@ -27,6 +27,7 @@ use super::envelope::Envelope;
 use super::message::Keep;
 use super::{FirewallHole, FlowUsage, Happening, HoleKey, Settled};
 
+pub use backoff::Backoff;
 pub use desk::Desk;
 pub use rounds::{Broker, Patience, Signals};
 
@@ -116,7 +117,10 @@ pub trait Office {
     /// What to wait for: when one of them can be read, names were resolved.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
 
-    /// Takes the names that were resolved, without waiting.
+    /// When [`Office::resolved`] wants to be called though nothing can be read.
+    fn next_wake(&self) -> Option<Instant>;
+
+    /// Takes the names that were resolved, without waiting; sees to whoever resolves them.
     fn resolved(&mut self) -> Vec<(String, Vec<IpAddr>)>;
 
     /// Starts a gateway and hands it everything.

@@ -126,7 +126,7 @@ impl Client {
         }
     }
 
-    /// Gets a socket that is bound to an address with a port below 1024, to dial from.
+    /// Gets a socket that is bound to an address and port beside a listener's, to dial from.
     ///
     /// # Errors
     /// When the config does not permit it, or the kernel or the broker does not.

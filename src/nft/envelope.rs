@@ -52,7 +52,7 @@ pub struct Envelope {
     pub any_peer: bool,
     /// Whether an upstream may see a client's own address as the source.
     pub keeps_source: bool,
-    /// The ports below 1024 from which data connections are dialled.
+    /// The ports beside listeners' from which data connections are dialled.
     pub source_ports: Vec<u16>,
     /// How long a client's hole may last.
     pub client_ttl: Duration,

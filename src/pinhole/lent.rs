@@ -1,4 +1,4 @@
-//! Sockets of a process without privilege: its own, and those below port 1024 that the broker lends.
+//! Sockets of a process without privilege: its own, and those with a port of their own to dial from, which the broker lends.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,9 +8,6 @@ use socket2::Socket;
 
 use super::sockets::{OwnSockets, Sockets, SourcePortFallback};
 use crate::nft;
-
-/// Ports below this need a privilege (ip_unprivileged_port_start).
-const FIRST_FREE_PORT: u16 = 1024;
 
 /// Makes most sockets itself and asks the broker for the others.
 #[derive(Debug)]
@@ -40,9 +37,7 @@ impl Sockets for LentSockets {
 
     fn dialler(&self, from: Option<SocketAddr>, to: SocketAddr) -> io::Result<Socket> {
         match from {
-            Some(from) if from.port() != 0 && from.port() < FIRST_FREE_PORT => {
-                self.broker.dialler(from).map(Socket::from)
-            }
+            Some(from) if from.port() != 0 => self.broker.dialler(from).map(Socket::from),
             _ => self.own.dialler(from, to),
         }
     }

@@ -204,6 +204,10 @@ impl Office for FakeOffice {
         Vec::new()
     }
 
+    fn next_wake(&self) -> Option<Instant> {
+        None
+    }
+
     fn resolved(&mut self) -> Vec<(String, Vec<IpAddr>)> {
         Vec::new()
     }

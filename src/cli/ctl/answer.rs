@@ -76,8 +76,12 @@ fn status_lines(status: &StatusReport) -> String {
             ),
         ),
     ];
+    let sandbox = status
+        .sandbox
+        .iter()
+        .map(|report| ("sandbox", report.clone()));
     let mut text = String::new();
-    for (name, value) in lines {
+    for (name, value) in lines.into_iter().chain(sandbox) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<11}{value}");
     }
@@ -206,6 +210,7 @@ mod tests {
                 gateway: 4712,
                 broker: Some(4711),
             },
+            sandbox: Some("gateway: uid 990 gid 990, no capabilities".to_owned()),
         };
         insta::assert_snapshot!(show(&Response::Status(status), Format::Text).expect("text"), @r"
         portcullis 0.1.0, up 1d01h
@@ -218,6 +223,7 @@ mod tests {
         firewall   nftables
         processes  gateway 4712, broker 4711
         journal    CANNOT BE WRITTEN: nothing is opened; 10 records, 3 lost
+        sandbox    gateway: uid 990 gid 990, no capabilities
         ");
     }
 

@@ -17,6 +17,7 @@ use crate::gateway::{
 };
 use crate::nft::broker::{Broker, Desk, Hands, Patience, Signals};
 use crate::pinhole::OwnSockets;
+use crate::sandbox::{self, Account};
 
 /// The executable that runs, also when another one has taken its place on the disk.
 const OURSELVES: &str = "/proc/self/exe";
@@ -42,8 +43,11 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// What the kernel lacks or refuses, what cannot be bound, or why the gateway does not start.
 #[cfg(feature = "nftables")]
 pub(super) fn run(args: Args, config: Config) -> Result<Exit, Failure> {
+    let account = Account::find(&config.process.user.to_string())?;
+    let report = sandbox::confine_broker()?;
+    tracing::info!("{report}");
     let hands = super::hands::KernelHands::install(&config)?;
-    serve(args, config, hands, PathBuf::from(OURSELVES))
+    serve(args, config, hands, PathBuf::from(OURSELVES), Some(account))
 }
 
 /// Says that this program was built without the kernel's half.
@@ -59,7 +63,7 @@ pub(super) fn run(_: Args, _: Config) -> Result<Exit, Failure> {
 }
 
 /// Runs the broker in front of whatever stands for the kernel, until its gateway has ended; `program` is the
-/// gateway's executable.
+/// gateway's executable, which becomes `account` and is confined, or stays as it is without one.
 ///
 /// # Errors
 /// What cannot be bound, or why the gateway does not start.
@@ -68,6 +72,7 @@ pub fn serve<H: Hands>(
     config: Config,
     hands: H,
     program: PathBuf,
+    account: Option<Account>,
 ) -> Result<Exit, Failure> {
     let signals = catch_signals()?;
     let patience = Patience {
@@ -82,7 +87,7 @@ pub fn serve<H: Hands>(
     for one in &listeners {
         tracing::debug!(listener = one.name, at = %one.at, "bound");
     }
-    let estate = Estate::new(args, program, config, listeners, control, sockets)
+    let estate = Estate::new(args, program, config, listeners, control, sockets, account)
         .map_err(|why| Failure::new(Exit::Configuration, why))?;
     let envelope = estate.envelope();
     let broker = Broker::new(Desk::new(hands, estate, envelope), signals, patience);

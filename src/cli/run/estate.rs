@@ -9,22 +9,25 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
 use super::handover::Handover;
+use super::namer::Namer;
 use super::ours::Ours;
 use super::{Args, bounds};
 use crate::config::Config;
 use crate::config::bundle::{Bundle, Recorder};
 use crate::config::files::Disk;
-use crate::gateway::{Bound, ControlSocket, keep_what_needs_a_restart};
+use crate::gateway::journal::keeper::{self, FileId, KeeperAnswer, KeeperRequest, Opened};
+use crate::gateway::{Bound, ControlSocket, journal_settings, keep_what_needs_a_restart};
 use crate::nft::broker::{Kept, News, Office, Staff};
 use crate::nft::envelope::Envelope;
 use crate::nft::message::{Handed, Keep, Notice};
 use crate::nft::{sealed, socket};
 use crate::pinhole::{OwnSockets, Sockets as _};
+use crate::sandbox::Account;
 
 /// How long a gateway may take until it reads what it is handed.
 const HANDOVER: Duration = Duration::from_secs(20);
@@ -56,6 +59,9 @@ pub(super) struct Estate {
     control: Option<ControlSocket>,
     sockets: OwnSockets,
     ours: Ours,
+    /// Who the gateway becomes; none where it stays as it is.
+    account: Option<Account>,
+    namer: Namer,
 }
 
 impl Estate {
@@ -67,7 +73,9 @@ impl Estate {
         listeners: Vec<Bound>,
         control: Option<ControlSocket>,
         sockets: OwnSockets,
+        account: Option<Account>,
     ) -> Result<Estate, String> {
+        let namer = Namer::new(account).map_err(|error| format!("no socket for names: {error}"))?;
         Ok(Estate {
             args,
             program,
@@ -77,6 +85,8 @@ impl Estate {
             control,
             sockets,
             ours: Ours::default(),
+            account,
+            namer,
         })
     }
 
@@ -127,6 +137,7 @@ impl Estate {
             listeners: listeners.iter().map(|one| one.name.clone()).collect(),
             broker: std::process::id(),
             shares_ports: self.sockets.shares_ports(),
+            account: self.account.map(|account| (account.uid, account.gid)),
         };
         hand(Handed::Bundle, seal_json(&handover)?.as_fd())?;
         for listener in listeners {
@@ -134,6 +145,9 @@ impl Estate {
         }
         if let Some(control) = &self.control {
             hand(Handed::Control, control.listener()?.as_fd())?;
+        }
+        if let Some(line) = self.namer.line()? {
+            hand(Handed::Names, line.as_fd())?;
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut requests = Vec::new();
@@ -180,22 +194,44 @@ impl Office for Estate {
         if let (true, Some(mut next)) = (in_force, self.next.take()) {
             next.bundle.yaml = next.config.to_yaml();
             self.plan = next;
+            self.namer.start_for(&self.plan.config);
         }
     }
 
-    fn keep(&mut self, _: Keep) -> io::Result<Option<Kept>> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn keep(&mut self, wish: Keep) -> io::Result<Option<Kept>> {
+        let request = match wish {
+            Keep::Open => KeeperRequest::Open,
+            Keep::PutAside { device, inode } => KeeperRequest::PutAside {
+                ours: FileId { device, inode },
+            },
+            Keep::Expire => KeeperRequest::Expire,
+        };
+        // A new journal is opened before its config is known to be in force.
+        let plan = self.next.as_ref().unwrap_or(&self.plan);
+        match keeper::perform(request, &journal_settings(&plan.config))? {
+            KeeperAnswer::Opened(Opened { fd, torn, shared }) => Ok(Some(Kept {
+                file: fd,
+                torn,
+                shared,
+            })),
+            KeeperAnswer::Expired => Ok(None),
+        }
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        Vec::new()
+        self.namer.descriptors()
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        self.namer.next_wake()
     }
 
     fn resolved(&mut self) -> Vec<(String, Vec<IpAddr>)> {
-        Vec::new()
+        self.namer.resolved()
     }
 
     fn start(&mut self) -> io::Result<Staff> {
+        self.namer.start_for(&self.plan.config);
         let (events, theirs) = socket::pair()?;
         let mut child = self.spawn(theirs)?;
         match self.hand_over(&events) {

@@ -15,4 +15,6 @@ pub(in crate::cli) struct Handover {
     pub broker: u32,
     /// Whether the broker holds the right to share ports.
     pub shares_ports: bool,
+    /// Who the gateway becomes, by the numbers of user and group; none where it stays as it is.
+    pub account: Option<(u32, u32)>,
 }

@@ -1,4 +1,4 @@
-//! How long to wait before a gateway is started anew.
+//! How long to wait before a process is started anew.
 
 use std::time::Duration;
 
@@ -10,14 +10,15 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// Counts deaths in a row.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub struct Backoff {
     long_life: Duration,
     in_a_row: u32,
 }
 
 impl Backoff {
-    /// Begins; a gateway that lives as long as `long_life` did not die of its start.
-    pub(super) fn new(long_life: Duration) -> Backoff {
+    /// Begins; a process that lives as long as `long_life` did not die of its start.
+    #[must_use]
+    pub fn new(long_life: Duration) -> Backoff {
         Backoff {
             long_life,
             in_a_row: 0,
@@ -25,7 +26,7 @@ impl Backoff {
     }
 
     /// Counts a death after this long a life; answers with how long to wait: at first not at all.
-    pub(super) fn after(&mut self, life: Duration) -> Duration {
+    pub fn after(&mut self, life: Duration) -> Duration {
         if life >= self.long_life {
             self.in_a_row = 0;
         }

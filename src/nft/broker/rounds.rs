@@ -3,7 +3,6 @@
 use std::io::{self, Read as _};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,6 +13,7 @@ use super::{Desk, Hands, News, Office};
 use crate::nft::Happening;
 use crate::nft::message::{Notice, Report, Request};
 use crate::nft::socket::{self, Arrived};
+use crate::sandbox::ending;
 
 /// What the program is told from outside; each can be read when its signal has come.
 #[derive(Debug)]
@@ -159,7 +159,8 @@ impl<H: Hands, O: Office> Broker<H, O> {
             polled.push(input(descriptor));
         }
         let firewall = self.desk.hands.next_wake();
-        let mut wake = firewall;
+        let office = self.desk.office.next_wake();
+        let mut wake = earlier(firewall, office);
         match &self.gateway {
             Some(gateway) => {
                 for (caller, descriptor, flags) in gateway.polled() {
@@ -182,8 +183,10 @@ impl<H: Hands, O: Office> Broker<H, O> {
             .filter(|(_, polled)| !polled.revents().is_empty())
             .map(|(caller, _)| caller)
             .collect();
-        if firewall.is_some_and(|at| at <= Instant::now()) {
-            called.insert(0, Caller::Hands);
+        for (due, caller) in [(office, Caller::Office), (firewall, Caller::Hands)] {
+            if due.is_some_and(|at| at <= Instant::now()) {
+                called.insert(0, caller);
+            }
         }
         called.dedup();
         Ok(called)
@@ -325,13 +328,13 @@ impl<H: Hands, O: Office> Broker<H, O> {
         let code = status.code().and_then(|code| u8::try_from(code).ok());
         if self.stopping || code == Some(0) || !self.was_ready {
             if code != Some(0) {
-                tracing::error!("the gateway {}", ending(status));
+                tracing::error!("the gateway is gone: {}", ending(status));
             }
             return Ok(Some(code.unwrap_or(1)));
         }
         let wait = self.backoff.after(gateway.since.elapsed());
         tracing::error!(
-            "the gateway {}; it is started anew in {} ms",
+            "the gateway is gone: {}; it is started anew in {} ms",
             ending(status),
             wait.as_millis()
         );
@@ -344,16 +347,6 @@ impl<H: Hands, O: Office> Broker<H, O> {
         if let Some(gateway) = &mut self.gateway {
             gateway.flush();
         }
-    }
-}
-
-/// Says how a process ended.
-fn ending(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt as _;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with exit code {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => status.to_string(),
     }
 }
 

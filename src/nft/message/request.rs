@@ -54,7 +54,7 @@ pub enum Request {
     },
     /// Let a banned network come again.
     Unban(IpNet),
-    /// Give a socket that is bound to a port below 1024, to dial from.
+    /// Give a socket that is bound to the port beside a listener's, to dial from.
     Dialler {
         /// The address and port.
         from: SocketAddr,
