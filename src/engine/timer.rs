@@ -106,7 +106,7 @@ impl Session {
         }
         if !self.logged_in {
             say(self.login_since + timeouts.login, Deadline::Login);
-        } else if self.dialogue.is_empty() && !self.in_transfer() {
+        } else if self.dialogue.is_empty() && !self.in_transfer() && !self.is_carrying() {
             say(self.last_activity + timeouts.idle, Deadline::Idle);
         }
         if let Some(begun) = self.client.begun() {
@@ -130,7 +130,9 @@ impl Session {
                 .command
                 .as_ref()
                 .is_some_and(|command| command.marked.is_some());
-            transfer.relay == Relay::Asked && (marked || transfer.success.is_some())
+            transfer.relay == Relay::Asked
+                && transfer.ended.is_none()
+                && (marked || transfer.success.is_some())
         });
         if self.dialogue.awaits_upstream() && !data_runs {
             say(self.reply_since + timeouts.final_reply, Deadline::Reply);

@@ -19,6 +19,8 @@ pub struct Place {
     pub foreign: ForeignAddress,
     pub bare_lf: bool,
     pub pipeline: usize,
+    /// The kernel can carry data connections.
+    pub forwardable: bool,
 }
 
 impl Place {
@@ -30,6 +32,7 @@ impl Place {
             foreign: ForeignAddress::Ignore,
             bare_lf: false,
             pipeline: 64,
+            forwardable: false,
         }
     }
 
@@ -65,7 +68,13 @@ impl Place {
             gateway.parse().expect("constant"),
             upstream.parse().expect("constant"),
         );
-        let mut theatre = Theatre::new(self.facts(), self.settings(), gateway, upstream);
+        let mut theatre = Theatre::new(
+            self.facts(),
+            self.settings(),
+            gateway,
+            upstream,
+            self.forwardable,
+        );
         theatre.watch.hides = true;
         theatre
     }
@@ -81,15 +90,19 @@ pub fn place() -> impl Strategy<Value = Place> {
         select(foreign.to_vec()),
         proptest::bool::weighted(0.2),
         select(vec![2_usize, 64]),
+        any::<bool>(),
     )
         .prop_map(
-            |(client_ipv6, upstream_ipv6, data_mode, foreign, bare_lf, pipeline)| Place {
-                client_ipv6,
-                upstream_ipv6,
-                data_mode,
-                foreign,
-                bare_lf,
-                pipeline,
+            |(client_ipv6, upstream_ipv6, data_mode, foreign, bare_lf, pipeline, forwardable)| {
+                Place {
+                    client_ipv6,
+                    upstream_ipv6,
+                    data_mode,
+                    foreign,
+                    bare_lf,
+                    pipeline,
+                    forwardable,
+                }
             },
         )
 }

@@ -175,6 +175,7 @@ fn the_generated_dialogues_reach_deep_states() {
         total.resumed += count.resumed;
         total.opened += count.opened;
         total.denied += count.denied;
+        total.forwarded += count.forwarded;
         total.over += count.over;
         for (row, seen) in total.rows.iter_mut().zip(count.rows) {
             *row += seen;
@@ -186,5 +187,6 @@ fn the_generated_dialogues_reach_deep_states() {
     assert!(total.completed >= 200 && total.failed >= 200, "{total:?}");
     assert!(total.aborted >= 100 && total.resumed >= 30, "{total:?}");
     assert!(total.rows.iter().all(|row| *row >= 30), "{total:?}");
+    assert!(total.forwarded >= 100, "{total:?}");
     assert!(total.opened >= 500 && total.denied >= 10, "{total:?}");
 }

@@ -97,7 +97,9 @@ impl Driver {
                 }
                 Output::EndData { transfer, manner } => {
                     let (data, ground) = self.data_and_ground(now.mono);
-                    if let Some(usage) = data.end(&ground, cx, transfer, manner) {
+                    let ended = data.end(&ground, cx, transfer, manner);
+                    facts.extend(ended.used);
+                    if let Some(usage) = ended.usage {
                         self.carried += usage.bytes_up + usage.bytes_down;
                         facts.push_back(Input::DataFinished { transfer, usage });
                     }
