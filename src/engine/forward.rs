@@ -1,24 +1,31 @@
 //! Forwarded transfers: which data connections the kernel may carry, and how those end whose bytes we do not see.
 //!
-//! The kernel dials by itself, so no leg of ours is dialled, and the upstream's replies pass at once. After its 2xx
+//! The kernel dials by itself, so no leg of ours is dialled, and the upstream's replies pass at once. Where server and
+//! client wait for each other, which only a dial of ours can end, the connection is relayed instead. After its 2xx
 //! the client has its answer, and the records wait for the end of the connection; until then nothing new is negotiated.
 //! Invariant: what is not sure to be forwarded as negotiated is relayed. This module must not know the firewall.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::command::TRANSFER_REFUND;
-use super::legs::{Ended, Relay, Transfer};
-use super::pinhole::CloseReason;
-use super::session::{Session, Step, burst};
-use super::{Carried, Direction, Side, SourcePort, Usage, Volume, Wire};
+use super::fault::OwnFault;
+use super::legs::{Dial, Ended, Leg, Relay, Transfer};
+use super::pinhole::{CloseReason, PinholeId, RefusalReason};
+use super::session::{Gate, Session, Step, burst};
+use super::{Carried, Direction, Event, Output, Side, SourcePort, Usage, Volume, Wire};
 use crate::ftp::{Reply, Verb};
 use crate::policy::Prospect;
 
 /// Most bytes of headers in a packet: IPv4 (RFC 791 section 3.1) and TCP (RFC 9293 section 3.1) at 60 each; IPv6 at 40
 /// (RFC 8200 section 3), without extension headers.
 const MOST_HEADERS: [u64; 2] = [60 + 60, 40 + 60];
+
+/// How long a server and a passive client may wait for each other, the one for a connection before its 1xx, the other for
+/// the 1xx before it dials, until what was to be forwarded is relayed.
+pub(super) const BOTH_WAIT: Duration = Duration::from_secs(1);
 
 /// How the kernel is to carry a data connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +101,66 @@ impl Session {
         self.linger(step);
     }
 
+    /// Has a connection relayed that was to be forwarded: with a dial of ours the server gets on.
+    pub(super) fn relay_instead(&mut self, step: &mut Step) {
+        if let Some(transfer) = self.transfer.as_deref_mut()
+            && let Some(id) = transfer.hole(Side::Client).map(|hole| hole.id)
+        {
+            transfer.taken_back = true;
+            step.out.push(Output::RelayInstead { id });
+        }
+    }
+
+    /// The pinhole is ours: dials the upstream, as the transfer command would have done.
+    pub(super) fn relayed_instead(&mut self, step: &mut Step, id: PinholeId) {
+        let from = SocketAddr::new(self.gateway.ip(), 0);
+        let Some(transfer) = self.taken_back(id) else {
+            return;
+        };
+        transfer.carried = Carried::Relayed;
+        let transfer_id = transfer.id;
+        let Leg::Dials { to: Some(to), dial } = &mut transfer.legs.upstream else {
+            return;
+        };
+        *dial = Dial::Begun;
+        let to = *to;
+        let (transfer, side) = (transfer_id, Side::Upstream);
+        self.gate(
+            step,
+            Gate::LateDial,
+            Event::DataDialled { transfer, side, to },
+        );
+        step.out.push(Output::DialData {
+            transfer,
+            side,
+            to,
+            from,
+        });
+    }
+
+    /// The pinhole can't be ours either, and is gone.
+    pub(super) fn not_relayed_instead(
+        &mut self,
+        step: &mut Step,
+        id: PinholeId,
+        why: RefusalReason,
+    ) {
+        if self.taken_back(id).is_some() {
+            let reply = OwnFault::NoPinhole(why).reply();
+            let words = "the gateway could not open its data port".to_owned();
+            self.give_up(step, reply, CloseReason::TransferFailed, words);
+        }
+    }
+
+    fn taken_back(&mut self, id: PinholeId) -> Option<&mut Transfer> {
+        let transfer = self.transfer.as_deref_mut()?;
+        let runs = transfer.taken_back && transfer.ended.is_none();
+        let same = transfer
+            .hole(Side::Client)
+            .is_some_and(|hole| hole.id == id);
+        (runs && same && transfer.carried == Carried::Forwarded).then_some(transfer)
+    }
+
     /// Tells whether a command has to wait for the end of a connection whose transfer was answered already.
     pub(super) fn must_wait_for_the_last(&self, verb: Verb) -> bool {
         let negotiates = matches!(
@@ -112,6 +179,19 @@ impl Transfer {
     /// Tells whether the client has its answer while the connection is not known to be over.
     pub(super) fn is_answered_and_carried(&self) -> bool {
         self.ended.is_some() && self.relay == Relay::Asked
+    }
+
+    /// Tells whether the transfer command was sent, the client has not dialled, and the server says nothing: some
+    /// servers say their 1xx when the connection is there, some clients dial when they have seen it.
+    pub(super) fn is_deadlocked(&self) -> bool {
+        let unused = self
+            .hole(Side::Client)
+            .is_some_and(|hole| hole.opened.is_some() && hole.used.is_none());
+        let unmarked = self
+            .command
+            .as_ref()
+            .is_some_and(|command| command.marked.is_none());
+        self.carried == Carried::Forwarded && unused && unmarked && !self.taken_back
     }
 
     /// Says how much was carried, for the records.

@@ -88,6 +88,8 @@ pub(super) struct Transfer {
     pub(super) stage: Stage,
     pub(super) legs: Legs<Leg>,
     pub(super) carried: Carried,
+    /// It was to be forwarded; that it be relayed instead was asked for.
+    pub(super) taken_back: bool,
     pub(super) command: Option<Running>,
     pub(super) relay: Relay,
     /// The 1xx that waits for the client's data port to be dialled.

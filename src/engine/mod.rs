@@ -212,7 +212,7 @@ pub enum Input<'a> {
         /// Its address and port.
         at: SocketAddr,
     },
-    /// The pinhole is open.
+    /// The pinhole is open, or is relayed instead of forwarded now.
     PinholeOpened {
         /// The pinhole.
         id: PinholeId,
@@ -292,6 +292,12 @@ pub enum Output {
     },
     /// Open a reserved pinhole; answered by `PinholeOpened` or `PinholeRefused`.
     OpenPinhole {
+        /// Its name.
+        id: PinholeId,
+    },
+    /// Nobody came through a pinhole whose connection the kernel was to carry: carry it here, at the same address and
+    /// port. Answered by `PinholeOpened` or `PinholeRefused`; by neither if it came after all, which `PinholeUsed` tells.
+    RelayInstead {
         /// Its name.
         id: PinholeId,
     },

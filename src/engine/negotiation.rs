@@ -95,6 +95,7 @@ impl Session {
             stage: Stage::Asked,
             legs: Legs { client, upstream },
             carried: Carried::Relayed,
+            taken_back: false,
             command: None,
             relay: Relay::NotAsked,
             preliminary: None,

@@ -120,7 +120,7 @@ impl Session {
 
     pub(super) fn pinhole_opened(&mut self, step: &mut Step, id: PinholeId) {
         let Some((side, transfer)) = self.opening(id) else {
-            return;
+            return self.relayed_instead(step, id);
         };
         let (ask, at) = (transfer.ask, transfer.hole(side).and_then(|hole| hole.at));
         let Some(at) = at else { return };
@@ -152,7 +152,7 @@ impl Session {
 
     pub(super) fn pinhole_refused(&mut self, step: &mut Step, id: PinholeId, why: RefusalReason) {
         let Some((side, transfer)) = self.opening(id) else {
-            return;
+            return self.not_relayed_instead(step, id, why);
         };
         let Some(hole) = transfer.hole(side) else {
             return;

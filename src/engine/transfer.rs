@@ -228,7 +228,7 @@ impl Session {
         true
     }
 
-    pub(super) fn client_dial_unrecorded(&mut self, step: &mut Step) {
+    pub(super) fn dial_unrecorded(&mut self, step: &mut Step) {
         let reply = OwnFault::JournalDown.reply();
         self.give_up(
             step,

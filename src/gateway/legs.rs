@@ -105,6 +105,31 @@ impl DataLegs {
         }
     }
 
+    /// Listens at a pinhole that the kernel was to forward; tells nothing if its connection came already.
+    pub(super) fn relay_instead(
+        &mut self,
+        ground: &Ground<'_>,
+        id: PinholeId,
+    ) -> Option<Result<(), RefusalReason>> {
+        let (transfer, side) = self.of_pinhole(id)?;
+        let leg = std::mem::replace(&mut transfer.legs[side], Leg::Absent);
+        let Leg::Forwarded(flow) = leg else {
+            transfer.legs[side] = leg;
+            return None;
+        };
+        match flow.relay_here(ground) {
+            Ok(leg) => {
+                let here = !matches!(leg, Leg::Forwarded(_));
+                transfer.legs[side] = leg;
+                here.then_some(Ok(()))
+            }
+            Err(why) => {
+                transfer.pinholes[side] = None;
+                Some(Err(why))
+            }
+        }
+    }
+
     /// Shuts a pinhole. A connection that came through it and that nobody relays is closed, or ended in the kernel.
     pub(super) fn close(&mut self, id: PinholeId) {
         if let Some((transfer, side)) = self.of_pinhole(id) {

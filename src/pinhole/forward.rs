@@ -11,7 +11,9 @@ use rustix::io::Errno;
 
 use super::grant::Grant;
 use super::hole::Hold;
+use super::opened::{OpenPinhole, Reservation};
 use super::sockets::Sockets;
+use crate::engine::RefusalReason;
 use crate::nft::{FlowUsage, Settled, Settling};
 
 /// An open pinhole into the kernel.
@@ -82,6 +84,31 @@ impl ForwardedPinhole {
         Ok(settling)
     }
 
+    /// Takes the pinhole back from the kernel and listens there, if nobody came yet.
+    pub fn relay_here(mut self) -> TakenBack {
+        match self.grant.settle() {
+            Ok(Settling::Runs(_)) => TakenBack::Came(self),
+            Ok(Settling::Shut(settled)) => {
+                self.ended = true;
+                match self.hold.take().filter(|_| !settled.used) {
+                    Some(hold) => match Reservation::unforwarded(hold).open() {
+                        Ok(open) => TakenBack::Here(open),
+                        Err(why) => TakenBack::Refused(why),
+                    },
+                    None => {
+                        // It came in this moment, and the firewall has let go of it: nobody could watch it.
+                        self.grant.kill();
+                        TakenBack::Came(self)
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a forwarded pinhole could not be taken back");
+                TakenBack::Refused(RefusalReason::Kernel)
+            }
+        }
+    }
+
     /// Shuts the pinhole and ends its connection; what it was, as far as the firewall tells.
     pub fn end(&mut self) -> Option<Settled> {
         if std::mem::replace(&mut self.ended, true) {
@@ -105,6 +132,18 @@ impl Drop for ForwardedPinhole {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// What became of a pinhole that was taken back from the kernel.
+#[derive(Debug)]
+#[must_use]
+pub enum TakenBack {
+    /// It is open here.
+    Here(OpenPinhole),
+    /// It is shut, and cannot be opened here.
+    Refused(RefusalReason),
+    /// Its connection had come; nothing changed.
+    Came(ForwardedPinhole),
 }
 
 /// Addresses that nobody has (RFC 2544, RFC 3849): where they can be bound, any address can.

@@ -26,7 +26,7 @@ mod splice;
 mod window;
 
 pub use dial::{dial, dial_within};
-pub use forward::ForwardedPinhole;
+pub use forward::{ForwardedPinhole, TakenBack};
 pub use grant::MARGIN;
 pub use guard::GuardKind;
 pub use hole::Pinholes;

@@ -40,6 +40,14 @@ pub enum Opened {
 }
 
 impl Reservation {
+    /// Sets a port that is held already aside for listening.
+    pub(super) fn unforwarded(hold: Hold) -> Reservation {
+        Reservation {
+            hold,
+            forward: None,
+        }
+    }
+
     /// Tells the address and port.
     pub fn at(&self) -> SocketAddr {
         self.hold.listener.at()

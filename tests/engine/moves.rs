@@ -236,7 +236,7 @@ fn transfer() -> impl Strategy<Value = Vec<Move>> {
         1 => Just(vec![say("NOOP"), say("ABOR"), DONE, DONE, DONE, DONE]),
     ];
     let rest = proptest::option::weighted(0.4, any::<bool>());
-    (negotiation(), verb, rest, any::<[bool; 4]>(), end, noise()).prop_map(
+    (negotiation(), verb, rest, any::<[bool; 5]>(), end, noise()).prop_map(
         |(negotiation, verb, rest, choices, end, noise)| {
             let mut moves = Vec::new();
             let said = [say("REST 100"), DONE];
@@ -250,7 +250,11 @@ fn transfer() -> impl Strategy<Value = Vec<Move>> {
             if choices[0] {
                 moves.extend([Move::Used(Side::Client), say(verb)]);
             } else {
-                moves.extend([say(verb), Move::Used(Side::Client)]);
+                moves.push(say(verb));
+                if choices[4] {
+                    moves.push(Move::Wait(Duration::from_millis(1100)));
+                }
+                moves.push(Move::Used(Side::Client));
             }
             if rest == Some(true) {
                 moves.push(DONE);

@@ -137,6 +137,16 @@ impl Stage {
                         why: RefusalReason::Kernel,
                     },
                 }),
+                Output::RelayInstead { id } => {
+                    facts.push_back(match self.opens {
+                        true => Input::PinholeOpened { id },
+                        false => Input::PinholeRefused {
+                            id,
+                            why: RefusalReason::Kernel,
+                        },
+                    });
+                    self.effects.push_back(Output::RelayInstead { id });
+                }
                 Output::ReservePinhole { id, pinhole } => {
                     if let Some(at) = self.auto_open {
                         facts.push_back(Input::PinholeReserved { id, at });

@@ -356,6 +356,22 @@ impl Theatre {
                 }
                 self.facts.push_back(Input::PinholeOpened { id });
             }
+            Output::RelayInstead { id } => {
+                let id = *id;
+                // A connection that came is told before.
+                assert!(self.holes.iter().any(|hole| hole.id == id && hole.open));
+                self.facts.push_back(match self.window.1 {
+                    true => {
+                        self.forwarded = None;
+                        Input::PinholeOpened { id }
+                    }
+                    false => {
+                        self.holes.retain(|hole| hole.id != id);
+                        let why = RefusalReason::Kernel;
+                        Input::PinholeRefused { id, why }
+                    }
+                });
+            }
             Output::ClosePinhole { id, .. } => self.holes.retain(|hole| hole.id != *id),
             Output::DialData { transfer, side, .. } => self.dials.push_back((*transfer, *side)),
             Output::StartRelay {

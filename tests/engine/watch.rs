@@ -54,6 +54,8 @@ pub struct Count {
     pub rows: [u32; 4],
     /// Transfers that the kernel carried.
     pub forwarded: u32,
+    /// Those of them that were relayed instead.
+    pub taken_back: u32,
     pub opened: u32,
     pub denied: u32,
     pub over: u32,
@@ -68,6 +70,8 @@ pub struct Watch {
     forwardable: bool,
     /// The data connection that the kernel carries.
     forwarded: Option<TransferId>,
+    /// The pinhole that is to be relayed instead.
+    taken_back: Option<PinholeId>,
     holes: BTreeMap<PinholeId, Hole>,
     newest: Option<PinholeId>,
     /// Pinholes whose opening is in the journal and whose closing is not.
@@ -96,6 +100,7 @@ impl Watch {
             upstream: None,
             forwardable: false,
             forwarded: None,
+            taken_back: None,
             holes: BTreeMap::new(),
             newest: None,
             journalled: BTreeSet::new(),
@@ -127,6 +132,8 @@ impl Watch {
             Input::PinholeOpened { id } => {
                 if let Some(Stage::Opening(at)) = self.holes.get(id).map(|hole| hole.stage) {
                     self.move_on(*id, Stage::Open(at));
+                } else if self.taken_back.take() == Some(*id) {
+                    self.forwarded = None;
                 }
             }
             Input::PinholeUsed { id, .. } => {
@@ -220,6 +227,21 @@ impl Watch {
                     panic!("opened in stage {:?}", hole.stage)
                 };
                 hole.stage = Stage::Opening(at);
+            }
+            Output::RelayInstead { id } => {
+                let hole = self.holes.get(id).expect("a pinhole that is there");
+                assert!(
+                    matches!(hole.stage, Stage::Open(_)),
+                    "taken back in stage {:?}",
+                    hole.stage
+                );
+                assert_eq!(
+                    self.forwarded,
+                    Some(hole.transfer),
+                    "taken back from nobody"
+                );
+                self.taken_back = Some(*id);
+                self.count.taken_back += 1;
             }
             Output::ClosePinhole { id, .. } => {
                 assert!(

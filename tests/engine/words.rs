@@ -13,6 +13,7 @@ pub fn is_expectation(line: &str) -> bool {
         "!dial-upstream",
         "!open ",
         "!forward ",
+        "!relay-instead ",
         "!close ",
         "!dial ",
         "!relay ",
@@ -54,6 +55,7 @@ pub fn show(output: Output) -> Vec<String> {
             }
         }
         Output::OpenPinhole { .. } | Output::Write(_) => return Vec::new(),
+        Output::RelayInstead { id } => format!("!relay-instead {id}"),
         Output::ClosePinhole { id, reason } => format!("!close {id} {reason:?}"),
         Output::DialData { side, to, from, .. } => format!("!dial {side} {to} from {from}"),
         Output::StartRelay {

@@ -78,6 +78,13 @@ impl Driver {
                         Err(why) => Input::PinholeRefused { id, why },
                     });
                 }
+                Output::RelayInstead { id } => {
+                    let (data, ground) = self.data_and_ground(now.mono);
+                    facts.extend(data.relay_instead(&ground, id).map(|done| match done {
+                        Ok(()) => Input::PinholeOpened { id },
+                        Err(why) => Input::PinholeRefused { id, why },
+                    }));
+                }
                 Output::ClosePinhole { id, reason: _ } => self.data.close(id),
                 Output::DialData {
                     transfer,

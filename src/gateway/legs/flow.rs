@@ -10,10 +10,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::super::status::{Gauge, Gauges};
+use super::transfer::Leg;
 use super::{Ended, Ground};
-use crate::engine::{Input, Manner, Outcome, PinholeId, Side, Usage, Wire};
+use crate::engine::{Input, Manner, Outcome, PinholeId, RefusalReason, Side, Usage, Wire};
 use crate::nft::{FlowState, FlowUsage, Settling};
-use crate::pinhole::{ForwardedPinhole, RelayLimits};
+use crate::pinhole::{ForwardedPinhole, RelayLimits, TakenBack};
 
 /// How soon a connection that runs on after its transfer's answer is looked at again; the pause doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -77,6 +78,23 @@ impl Flow {
             last: None,
             over: None,
             _counted: ground.gauges.pinhole(),
+        }
+    }
+
+    /// Takes its pinhole back, so that its connection is relayed; it stays with the kernel if that came already.
+    pub(super) fn relay_here(self: Box<Flow>, ground: &Ground<'_>) -> Result<Leg, RefusalReason> {
+        let Flow { hole, .. } = *self;
+        match hole.relay_here() {
+            TakenBack::Here(open) => Ok(Leg::Awaiting {
+                open,
+                renew_at: ground
+                    .pinholes
+                    .renewal()
+                    .map(|renewal| ground.now + renewal),
+                _counted: self._counted,
+            }),
+            TakenBack::Refused(why) => Err(why),
+            TakenBack::Came(hole) => Ok(Leg::Forwarded(Box::new(Flow { hole, ..*self }))),
         }
     }
 

@@ -361,6 +361,12 @@ impl World {
                 }
                 self.facts.push_back(Input::PinholeOpened { id });
             }
+            Output::RelayInstead { id } => {
+                self.log
+                    .push(format!("{} pinhole {id} is relayed instead", self.now));
+                self.data.kernel = None;
+                self.facts.push_back(Input::PinholeOpened { id });
+            }
             Output::ClosePinhole { id, reason } => {
                 self.log
                     .push(format!("{} pinhole {id} closed: {reason:?}", self.now));
