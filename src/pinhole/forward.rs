@@ -95,11 +95,7 @@ impl ForwardedPinhole {
                         Ok(open) => TakenBack::Here(open),
                         Err(why) => TakenBack::Refused(why),
                     },
-                    None => {
-                        // It came in this moment, and the firewall has let go of it: nobody could watch it.
-                        self.grant.kill();
-                        TakenBack::Came(self)
-                    }
+                    None => TakenBack::Came(self),
                 }
             }
             Err(error) => {
@@ -114,15 +110,18 @@ impl ForwardedPinhole {
         if std::mem::replace(&mut self.ended, true) {
             return None;
         }
-        if self.used {
+        // One that came in the moment in which the pinhole is shut is killed as well: of the two, the shutting wins.
+        let settled = match self.used {
+            true => None,
+            false => match self.grant.settle() {
+                Ok(Settling::Shut(settled)) => Some(settled),
+                Ok(Settling::Runs(_)) | Err(_) => None,
+            },
+        };
+        let settled = settled.or_else(|| {
             self.grant.kill();
-        }
-        let settled = self.grant.close();
-        let came_last = settled.is_some_and(|settled| settled.used) && !self.used;
-        if came_last {
-            // It came in the moment in which the pinhole was shut: of the two, the shutting wins.
-            self.grant.kill();
-        }
+            self.grant.close()
+        });
         self.hold = None;
         settled
     }

@@ -251,6 +251,15 @@ fn events() -> Vec<Event> {
             code: None,
             why: "the upstream hung up".into(),
         },
+        Event::TransferFailed {
+            transfer: TransferId(3),
+            command: "RETR",
+            path: "reports/year end.pdf".into(),
+            volume: packets(),
+            micros: 412_345,
+            code: Some(426),
+            why: "no byte moved for too long".into(),
+        },
         Event::SessionClosed {
             reason: SessionEnd::Quit,
             micros: 61_000_250,
