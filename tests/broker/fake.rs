@@ -90,11 +90,17 @@ pub fn usage(state: FlowState) -> FlowUsage {
     }
 }
 
+/// Shows it in the log of a broker that is a process; the top of the name says which gateway it is.
+fn tell(what: &str, key: HoleKey) {
+    eprintln!("hands: {what} {}", key.0 & 0xffff_ffff);
+}
+
 impl Hands for FakeHands {
     fn open(&mut self, hole: &FirewallHole) -> io::Result<()> {
         if let Some(errno) = self.firewall().refusal.take() {
             return Err(io::Error::from_raw_os_error(errno));
         }
+        tell("open", hole.key);
         let before = self.firewall().open.insert(hole.key, *hole);
         assert_eq!(before, None, "a name was used twice");
         Ok(())
@@ -118,6 +124,7 @@ impl Hands for FakeHands {
     }
 
     fn close(&mut self, key: HoleKey) -> io::Result<Settled> {
+        tell("close", key);
         let mut firewall = self.firewall();
         firewall.open.remove(&key);
         firewall.closed.push(key);

@@ -3,12 +3,18 @@
 //! Most tests have a firewall of values instead of the kernel's, so that they need no privilege; `process` runs the
 //! whole program with it, broker and gateway.
 
+#[path = "../gateway/client.rs"]
+#[expect(dead_code, reason = "the gateway's own tests use the rest")]
+mod client;
 mod envelope;
 mod fake;
 mod life;
 mod messages;
 mod process;
 mod requests;
+#[path = "../gateway/server.rs"]
+#[expect(dead_code, reason = "the gateway's own tests use the rest")]
+mod server;
 
 use std::time::Duration;
 

@@ -75,7 +75,8 @@ impl Estate {
         sockets: OwnSockets,
         account: Option<Account>,
     ) -> Result<Estate, String> {
-        let namer = Namer::new(account).map_err(|error| format!("no socket for names: {error}"))?;
+        let namer = Namer::new(account, program.clone())
+            .map_err(|error| format!("no socket for names: {error}"))?;
         Ok(Estate {
             args,
             program,

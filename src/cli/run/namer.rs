@@ -5,7 +5,9 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::process::Child;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -26,6 +28,8 @@ const MOST_AT_ONCE: usize = 64;
 pub(super) struct Namer {
     /// Who it becomes, and its lines; none where the gateway resolves names itself.
     post: Option<(Account, Lines)>,
+    /// The executable of the helper.
+    program: PathBuf,
     running: Option<Running>,
     backoff: Backoff,
     start_at: Option<Instant>,
@@ -40,13 +44,14 @@ struct Running {
 
 impl Namer {
     /// Makes the lines of a helper that becomes `account`.
-    pub(super) fn new(account: Option<Account>) -> io::Result<Namer> {
+    pub(super) fn new(account: Option<Account>, program: PathBuf) -> io::Result<Namer> {
         let post = match account {
             Some(account) => Some((account, Lines::new()?)),
             None => None,
         };
         Ok(Namer {
             post,
+            program,
             running: None,
             backoff: Backoff::new(LONG_LIFE),
             start_at: None,
@@ -118,7 +123,12 @@ impl Namer {
             return;
         };
         self.start_at = None;
-        match lines.start(*account).and_then(Running::new) {
+        let mut command = Command::new(&self.program);
+        command
+            .arg0("portcullis")
+            .args(["helper", "--account"])
+            .arg(format!("{}:{}", account.uid, account.gid));
+        match lines.start_as(command).and_then(Running::new) {
             Ok(running) => self.running = Some(running),
             Err(error) => {
                 tracing::error!(%error, "the helper cannot be started, so names cannot be resolved; trying again");
