@@ -9,6 +9,7 @@ pub mod ctl;
 #[cfg(feature = "demo")]
 pub mod demo;
 mod exit;
+mod gateway;
 pub mod helper;
 pub mod journal;
 pub mod man;
@@ -49,6 +50,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the gateway
     Run(run::Args),
+    /// Run the gateway for a broker
+    #[command(hide = true)]
+    Gateway(gateway::Args),
     /// Check a configuration as `run` would read it
     Check(check::Args),
     /// Print the JSON Schema of the configuration, for editors
@@ -77,6 +81,7 @@ impl Cli {
     pub fn execute(self) -> Result<Exit, Failure> {
         match self.command {
             Command::Run(args) => args.execute(),
+            Command::Gateway(args) => args.execute(),
             Command::Check(args) => args.execute(),
             Command::Schema(args) => args.execute(),
             #[cfg(feature = "demo")]

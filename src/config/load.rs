@@ -10,6 +10,7 @@ use super::endpoint::{ListenAddress, UpstreamAddress};
 use super::listener::Listener;
 use super::name::Name;
 use super::problem::Refusal;
+use super::process::Process;
 use super::reader::{Item, Reader};
 use super::section::Section;
 use super::settings::{Control, Journal, Limits, Pinholes, Rules, Timeouts};
@@ -70,6 +71,11 @@ pub(super) fn config(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
             section.take("control"),
             Control::default(),
             settings::control,
+        ),
+        process: reader.or(
+            section.take("process"),
+            Process::default(),
+            settings::process,
         ),
     };
     section.finish(reader);
@@ -223,7 +229,7 @@ fn chosen_upstream(
 
 fn upstream(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Upstream> {
     let mut section = reader.section(item)?;
-    section.later(&["source", "paths", "proxy_protocol", "tls"]);
+    section.later(&["paths", "proxy_protocol", "tls"]);
     let addresses = required(
         reader,
         &mut section,
@@ -250,6 +256,9 @@ fn upstream(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Upstream> {
         |reader, item| reader.choice(item, &[]),
     );
     upstream.allow_addresses = reader.or(section.take("allow_addresses"), Vec::new(), networks);
+    upstream.source = reader.or(section.take("source"), upstream.source, |reader, item| {
+        reader.choice(item, &[])
+    });
     upstream.max_sessions = reader.or(section.take("max_sessions"), None, count_or_none);
     section.finish(reader);
     Some(upstream)

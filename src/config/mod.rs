@@ -3,6 +3,7 @@
 //! "Parse, don't validate": whoever holds a [`Config`] need not check it again. Every section has a type with its defaults.
 
 pub mod advertise;
+pub mod bundle;
 pub mod choice;
 mod consistency;
 mod endpoint;
@@ -11,8 +12,10 @@ mod flags;
 mod listener;
 mod load;
 pub mod machine;
+mod mark;
 mod name;
 mod problem;
+mod process;
 pub mod quantity;
 mod reader;
 mod reload;
@@ -40,14 +43,16 @@ pub use endpoint::{FTP_PORT, Host, ListenAddress, UpstreamAddress};
 pub use flags::Flags;
 pub use listener::{BareLf, DataSourcePort, ForeignAddress, Listener, Mode, PeerMatch};
 pub use load::parse_network;
+pub use mark::Mark;
 pub use name::Name;
 pub use problem::{ConfigErrors, Problem, Refusal, Severity};
+pub use process::{Account, Process};
 pub use quantity::{FileMode, Percent, Rate};
 pub use settings::{
     Control, DEFAULT_SOCKET, Firewall, Journal, JournalFile, Limits, Pinholes, RecordedAddresses,
     RuleFile, Rules, Timeouts, Verdict,
 };
-pub use upstream::{DataMode, Upstream};
+pub use upstream::{DataMode, Source, Upstream};
 pub use window::PortRange;
 
 /// Configures a Portcullis gateway.
@@ -81,6 +86,9 @@ pub struct Config {
     /// How a running gateway is asked and told.
     #[schemars(default)]
     pub control: Control,
+    /// How the processes run.
+    #[schemars(default)]
+    pub process: Process,
 }
 
 /// Holds a configuration that can be used, and what is doubtful about it.

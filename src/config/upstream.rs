@@ -25,6 +25,9 @@ pub struct Upstream {
     /// The networks that a 227 may name besides the upstream itself; only with `foreign_address: allow`.
     #[schemars(default, with = "Vec<super::schema::Network>")]
     pub allow_addresses: Vec<IpNet>,
+    /// Whose address the upstream sees; `client` needs `pinholes.firewall: nftables`, and a route from the upstream back to clients through this gateway.
+    #[schemars(default = "gateways_own")]
+    pub source: Source,
     /// The most sessions that are carried to this upstream at once.
     #[serde(serialize_with = "super::schema::write_count_or_none")]
     #[schemars(default, schema_with = "super::schema::count_or_none")]
@@ -40,6 +43,7 @@ impl Upstream {
             data_mode: as_client(),
             foreign_address: ignore_foreign(),
             allow_addresses: Vec::new(),
+            source: gateways_own(),
             max_sessions: None,
         }
     }
@@ -57,10 +61,24 @@ choice! {
     }
 }
 
+choice! {
+    /// Whose address an upstream sees.
+    pub enum Source {
+        /// The gateway's own.
+        Gateway = "gateway",
+        /// The client's, where routing allows.
+        Client = "client",
+    }
+}
+
 fn as_client() -> DataMode {
     DataMode::AsClient
 }
 
 fn ignore_foreign() -> ForeignAddress {
     ForeignAddress::Ignore
+}
+
+fn gateways_own() -> Source {
+    Source::Gateway
 }

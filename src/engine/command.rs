@@ -61,7 +61,7 @@ impl Session {
             command.verb,
             Verb::Abor | Verb::Stat | Verb::Noop | Verb::Quit
         );
-        if self.in_transfer() && !overtakes {
+        if self.in_transfer() && !overtakes || self.must_wait_for_the_last(command.verb) {
             self.stash = Some(Box::new(command));
             return false;
         }

@@ -17,6 +17,7 @@ mod data;
 mod dialogue;
 mod ending;
 mod fault;
+mod forward;
 mod lane;
 mod leaving;
 mod legs;
@@ -40,7 +41,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-pub use data::{DialError, Direction, Manner, Outcome, Usage};
+pub use data::{DialError, Direction, Manner, Outcome, Usage, Volume, Wire};
 pub use pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
 pub use reason::{Carried, Refusal, SessionEnd, Violation};
 pub use record::{Event, Record};
@@ -178,6 +179,9 @@ pub enum Input<'a> {
         gateway: SocketAddr,
         /// The upstream's address on it.
         upstream: SocketAddr,
+        /// Whether the kernel can carry data connections of this session: there is a firewall that does, and neither
+        /// peer is an address of this host.
+        forwardable: bool,
     },
     /// No address of the upstream could be dialled.
     UpstreamUnreachable {
@@ -208,7 +212,7 @@ pub enum Input<'a> {
         /// Its address and port.
         at: SocketAddr,
     },
-    /// The pinhole is open.
+    /// The pinhole is open, or is relayed instead of forwarded now.
     PinholeOpened {
         /// The pinhole.
         id: PinholeId,
@@ -220,7 +224,7 @@ pub enum Input<'a> {
         /// Why.
         why: RefusalReason,
     },
-    /// The awaited peer dialled; the shell has shut the hole behind it.
+    /// The awaited peer dialled; the hole is shut behind it.
     PinholeUsed {
         /// The pinhole.
         id: PinholeId,
@@ -243,7 +247,7 @@ pub enum Input<'a> {
         /// Why.
         why: DialError,
     },
-    /// The relay of a transfer ended, by itself or because it was told to.
+    /// The relay of a transfer, or its connection in the kernel, ended: by itself or because it was told to.
     DataFinished {
         /// The data connection.
         transfer: TransferId,
@@ -291,6 +295,12 @@ pub enum Output {
         /// Its name.
         id: PinholeId,
     },
+    /// Nobody came through a pinhole whose connection the kernel was to carry: carry it here, at the same address and
+    /// port. Answered by `PinholeOpened` or `PinholeRefused`; by neither if it came after all, which `PinholeUsed` tells.
+    RelayInstead {
+        /// Its name.
+        id: PinholeId,
+    },
     /// Shut a pinhole, reserved, open or used: exactly once each. A connection that nobody relays yet is closed.
     ClosePinhole {
         /// Its name.
@@ -309,7 +319,8 @@ pub enum Output {
         /// Our address to dial from: the peer must see the address of its control connection.
         from: SocketAddr,
     },
-    /// Carry bytes in this direction as soon as both legs are there; payload against it goes nowhere.
+    /// Carry bytes in this direction as soon as both legs are there; payload against it goes nowhere. Where the kernel
+    /// carries them: watch that they move, and tell when they are over.
     StartRelay {
         /// The data connection.
         transfer: TransferId,

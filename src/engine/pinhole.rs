@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::Side;
+use super::{Carried, Side};
 
 /// Numbers a pinhole within its session, from 1; `session.n` names it for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -43,6 +43,10 @@ pub struct Pinhole {
     pub at: IpAddr,
     /// Where the other leg dials, when it is known already.
     pub leads_to: Option<SocketAddr>,
+    /// Who carries the connection; the kernel only where it is known where it leads.
+    pub carried: Carried,
+    /// Of a forwarded connection: what `leads_to` sees as its source, our address there (port 0: any); none for the peer's own.
+    pub source: Option<SocketAddr>,
 }
 
 /// Why a pinhole could not be reserved or opened.

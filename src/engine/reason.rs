@@ -8,6 +8,8 @@ use serde::Serialize;
 pub enum Carried {
     /// By this process.
     Relayed,
+    /// By the kernel: one leg awaits, the other dials, and the firewall joins them.
+    Forwarded,
 }
 
 /// Why the engine itself refused a command.
@@ -50,7 +52,7 @@ pub enum Violation {
     SurplusReply,
     /// A reply that was missing after ABOR, made up for.
     MissingReply,
-    /// Payload against the direction of the transfer, dropped.
+    /// Payload against the direction of the transfer; dropped where this process carried it.
     WrongDirection,
 }
 

@@ -22,6 +22,10 @@ mod upstream;
 mod wire;
 mod worker;
 
-pub use control::ControlError;
-pub use listener::{ListenError, inherited};
-pub use start::{Gateway, Loader, Overrides, Remote, Running, StartError, journal_settings};
+pub use control::{ControlError, ControlSocket};
+pub use listener::{Bound, ListenError, bind_all, inherited};
+pub use start::{
+    ControlEntry, Gateway, Herald, Loader, Overrides, Phase, Remote, Running, StartError,
+    bind_control, journal_settings,
+};
+pub use steward::keep_what_needs_a_restart;

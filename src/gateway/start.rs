@@ -25,10 +25,38 @@ use super::worker::{self, Entrance};
 use crate::config::{Config, JournalFile, RecordedAddresses};
 use crate::engine::{Event, Legs, Record};
 use crate::helper::{Names as Resolver, OwnNames};
-use crate::pinhole::{Intruder, OwnSockets, Pinholes, Sockets};
+use crate::nft::{Firewall, Happening};
+use crate::pinhole::{GuardKind, Intruder, OwnSockets, Pinholes, Sockets};
 
 /// Reads the config again for a reload; the error is one or more lines for people.
 pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send>;
+
+/// Tells whoever manages services how far the gateway is.
+pub type Herald = Box<dyn Fn(Phase) + Send>;
+
+/// How far a gateway is that has started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The config is being read again.
+    Reloading,
+    /// It was; the new one is in force, or cannot be used.
+    Reloaded {
+        /// Whether it is in force.
+        in_force: bool,
+    },
+    /// No new sessions are taken.
+    Stopping,
+}
+
+/// Where the control socket comes from.
+#[derive(Debug, Default)]
+pub enum ControlEntry {
+    /// It is bound as the config says.
+    #[default]
+    Bound,
+    /// Another process has bound it; none where it could not.
+    Handed(Option<ControlSocket>),
+}
 
 /// What a caller may want otherwise than the config says, or give along.
 #[derive(Default)]
@@ -41,6 +69,14 @@ pub struct Overrides {
     pub loader: Option<Loader>,
     /// Where sockets come from; made in this process without it.
     pub sockets: Option<Arc<dyn Sockets>>,
+    /// The kernel's firewall, which guards the windows and forwards; without it neither is done.
+    pub firewall: Option<Arc<dyn Firewall>>,
+    /// Where the control socket comes from.
+    pub control: ControlEntry,
+    /// The broker's process id, where there is one.
+    pub broker: Option<u32>,
+    /// Who is told how far the gateway is; systemd without it.
+    pub herald: Option<Herald>,
     /// Who opens, puts aside and deletes the journal's files; this process without it.
     pub keeper: Option<Arc<dyn Keeper>>,
     /// Who resolves the names of upstreams; this process without it.
@@ -94,13 +130,16 @@ impl Gateway {
             .sockets
             .unwrap_or_else(|| Arc::new(OwnSockets::new()));
         let bound = listener::bind_all(&config, &*sockets, overrides.inherited)?;
-        let control = control_socket(&config)?;
+        let control = match overrides.control {
+            ControlEntry::Bound => bind_control(&config)?,
+            ControlEntry::Handed(control) => control,
+        };
         let keeper = overrides.keeper.unwrap_or_else(|| Arc::new(OwnKeeper));
         let journal = open_journal(&config, keeper)?;
         let shared = Arc::new(Shared {
             clock: Clock::start(),
             names: Names::new(),
-            pinholes: pinholes(&config, &sockets, &journal),
+            pinholes: pinholes(&config, &sockets, &journal, overrides.firewall),
             journal,
             sockets,
             resolver: overrides.names.unwrap_or_else(|| Arc::new(OwnNames)),
@@ -156,6 +195,10 @@ impl Gateway {
                 })
                 .collect(),
             draining: false,
+            broker: overrides.broker,
+            herald: overrides
+                .herald
+                .unwrap_or_else(|| Box::new(steward::tell_systemd)),
         };
         let steward = spawn("steward".to_owned(), move || {
             steward_runtime.block_on(steward::run(steward, control, received, all_gone));
@@ -254,6 +297,16 @@ impl Remote {
         let _ = self.errands.send(Errand::End);
     }
 
+    /// As [`Remote::drain`], for a gateway whose broker is gone: whoever comes next may have the control socket's place.
+    pub fn abandon(&self) {
+        let _ = self.errands.send(Errand::Abandon);
+    }
+
+    /// Tells what happened in the firewall and concerns no hole that somebody waits for.
+    pub fn happened(&self, happening: Happening) {
+        let _ = self.errands.send(Errand::Happened(happening));
+    }
+
     /// As [`Running::reload`], but the outcome is told in the log.
     pub fn reload(&self) {
         let (answer, _) = oneshot::channel();
@@ -302,8 +355,11 @@ fn entrances(
     Ok(made)
 }
 
-/// A control socket that cannot be made for lack of rights is no reason not to carry FTP.
-fn control_socket(config: &Config) -> Result<Option<ControlSocket>, StartError> {
+/// Binds the control socket; that it cannot be made for lack of rights is no reason not to carry FTP.
+///
+/// # Errors
+/// When another gateway answers there, or something else is in its place.
+pub fn bind_control(config: &Config) -> Result<Option<ControlSocket>, StartError> {
     let Some(path) = &config.control.socket else {
         return Ok(None);
     };
@@ -348,7 +404,12 @@ pub fn journal_settings(config: &Config) -> JournalSettings {
     }
 }
 
-fn pinholes(config: &Config, sockets: &Arc<dyn Sockets>, journal: &Arc<Journal>) -> Arc<Pinholes> {
+fn pinholes(
+    config: &Config,
+    sockets: &Arc<dyn Sockets>,
+    journal: &Arc<Journal>,
+    firewall: Option<Arc<dyn Firewall>>,
+) -> Arc<Pinholes> {
     let journal = Arc::clone(journal);
     let on_intruder = move |intruder: Intruder| {
         // No effect waits for it; the journal itself counts what it lost.
@@ -367,7 +428,13 @@ fn pinholes(config: &Config, sockets: &Arc<dyn Sockets>, journal: &Arc<Journal>)
         client: config.pinholes.window.ports(),
         upstream: config.pinholes.upstream_window.ports(),
     };
-    Pinholes::new(windows, Arc::clone(sockets), Box::new(on_intruder))
+    let (sockets, on_intruder) = (Arc::clone(sockets), Box::new(on_intruder));
+    match firewall {
+        Some(firewall) => {
+            Pinholes::behind(firewall, config.pinholes.ttl, windows, sockets, on_intruder)
+        }
+        None => Pinholes::new(windows, sockets, on_intruder),
+    }
 }
 
 fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)]) {
@@ -379,7 +446,7 @@ fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)
         let upstream = upstream.map_or("", |(_, listener)| listener.upstream.as_str());
         tracing::info!("listener {name} on {at}, to upstream {upstream}");
     }
-    if !shared.pinholes.filter_in_force() {
+    if shared.pinholes.guard() == GuardKind::AcceptAndReset {
         tracing::warn!(
             "the kernel refuses socket filters: strangers who dial a pinhole are accepted and reset instead of ignored"
         );

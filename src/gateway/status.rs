@@ -63,11 +63,25 @@ pub struct StatusReport {
     pub pinholes: u64,
     /// The journal.
     pub journal: JournalReport,
-    /// What keeps pinholes shut to strangers: `socket_filter`, or `accept_and_reset` where the kernel refuses filters.
+    /// What keeps pinholes shut to strangers: `nftables`; without it `socket_filter`, or `accept_and_reset` where the kernel
+    /// refuses filters.
     pub guard: String,
+    /// `pinholes.firewall`.
+    pub firewall: String,
+    /// Who is who.
+    pub process: ProcessReport,
     /// How the gateway's process is confined; none with `firewall: none`, where it has no privilege to begin with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<String>,
+}
+
+/// The processes of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessReport {
+    /// The process that talks to peers.
+    pub gateway: u32,
+    /// The process that may touch the firewall, where there is one.
+    pub broker: Option<u32>,
 }
 
 /// One socket of a listener.
@@ -113,7 +127,7 @@ pub struct SessionReport {
     pub commands: u64,
     /// Transfers that ended well.
     pub transfers: u32,
-    /// Bytes of file data carried so far, both directions together.
+    /// Bytes of file data that the gateway carried so far, both directions together; not what the kernel carried.
     pub bytes: u64,
 }
 

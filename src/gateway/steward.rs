@@ -13,20 +13,24 @@ use super::clock;
 use super::control::ControlSocket;
 use super::settings::{self, Place, Tuning};
 use super::shared::Shared;
-use super::start::{Loader, journal_settings};
+use super::start::{Herald, Loader, Phase, journal_settings};
 use super::status::{
-    JournalReport, ListenerReport, ReloadReport, Request, Response, SessionReport, StatusReport,
+    JournalReport, ListenerReport, ProcessReport, ReloadReport, Request, Response, SessionReport,
+    StatusReport,
 };
 use super::upstream::Upstream;
 use super::worker::Message;
 use crate::config::Config;
 use crate::engine::{Event, Record};
+use crate::nft::Happening;
 
 /// What the steward is told from inside the process.
 #[derive(Debug)]
 pub(super) enum Errand {
     Drain,
     End,
+    Abandon,
+    Happened(Happening),
     Reload(oneshot::Sender<Result<ReloadReport, String>>),
 }
 
@@ -41,6 +45,8 @@ pub(super) struct Steward {
     pub(super) workers: Vec<mpsc::UnboundedSender<Message>>,
     pub(super) listeners: Vec<ListenerReport>,
     pub(super) draining: bool,
+    pub(super) broker: Option<u32>,
+    pub(super) herald: Herald,
 }
 
 /// Looks after the gateway until its last worker is gone.
@@ -51,7 +57,7 @@ pub(super) async fn run(
     mut all_gone: mpsc::Receiver<Infallible>,
 ) {
     let (ask, mut asked) = mpsc::unbounded_channel();
-    let serving = control.map(|control| tokio::spawn(control.serve(ask.clone())));
+    let mut serving = control.map(|control| tokio::spawn(control.serve(ask.clone())));
     for upstream in steward.upstreams.values() {
         let (upstream, shared) = (Arc::clone(upstream), Arc::clone(&steward.shared));
         tokio::spawn(async move { upstream.probe(&shared).await });
@@ -80,6 +86,14 @@ pub(super) async fn run(
                     end_at = None;
                     steward.tell_all(|| Message::End);
                 }
+                Errand::Abandon => {
+                    tracing::error!("the broker is gone: nothing new can be opened");
+                    if let Some(serving) = serving.take() {
+                        serving.abort();
+                    }
+                    end_at = end_at.or(steward.drain());
+                }
+                Errand::Happened(happening) => steward.note(happening),
                 Errand::Reload(answer) => {
                     // Whoever asked may not wait for the answer; the log has it.
                     let _ = answer.send(steward.reload());
@@ -118,9 +132,33 @@ impl Steward {
         }
         let sessions = u64::from(self.shared.admission.sessions());
         tracing::info!("stopping: no new sessions; {sessions} still run");
-        tell_service_manager(&[sd_notify::NotifyState::Stopping]);
+        (self.herald)(Phase::Stopping);
         record(&self.shared, Event::GatewayStopping { sessions });
         true
+    }
+
+    /// Writes down what happened in the firewall.
+    fn note(&self, happening: Happening) {
+        match happening {
+            Happening::Knocked { from, at, more } => {
+                if more > 0 {
+                    tracing::info!(%from, %at, more, "strangers knock at shut ports");
+                }
+                // No effect waits for it; the journal itself counts what it lost.
+                let _ = self.shared.journal.write(&Record {
+                    at: clock::wall(),
+                    session: None,
+                    client: Some(from.ip()),
+                    user: None,
+                    event: Event::PinholeIntruder { from, at },
+                });
+            }
+            Happening::Restored => tracing::warn!(
+                "another program removed our table from the firewall; it is restored, and transfers that ran may be broken"
+            ),
+            // Whoever waits for it was told.
+            Happening::Used { .. } => {}
+        }
     }
 
     fn tell_all(&self, message: impl Fn() -> Message) {
@@ -192,11 +230,6 @@ impl Steward {
     fn status(&self) -> StatusReport {
         let shared = &self.shared;
         let journal = shared.journal.state();
-        let guard = if shared.pinholes.filter_in_force() {
-            "socket_filter"
-        } else {
-            "accept_and_reset"
-        };
         StatusReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: shared.clock.mono().as_secs(),
@@ -210,7 +243,12 @@ impl Steward {
                 records: journal.records,
                 lost: journal.lost,
             },
-            guard: guard.to_owned(),
+            guard: shared.pinholes.guard().word().to_owned(),
+            firewall: self.config.pinholes.firewall.to_string(),
+            process: ProcessReport {
+                gateway: std::process::id(),
+                broker: self.broker,
+            },
             sandbox: self.sandbox.clone(),
         }
     }
@@ -218,9 +256,10 @@ impl Steward {
     /// Reopens the journal, reads the config again and puts it in force.
     fn reload(&mut self) -> Result<ReloadReport, String> {
         self.shared.journal.reopen();
-        tell_service_manager(&reloading());
+        (self.herald)(Phase::Reloading);
         let outcome = self.replace_config();
-        tell_service_manager(&[sd_notify::NotifyState::Ready]);
+        let in_force = outcome.is_ok();
+        (self.herald)(Phase::Reloaded { in_force });
         match &outcome {
             Ok(report) if report.needs_restart.is_empty() => {
                 tracing::info!("the config was reloaded")
@@ -269,7 +308,7 @@ impl Steward {
 }
 
 /// Puts back into a new config what a running gateway cannot change; answers with the keys that differed.
-fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<String> {
+pub fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<String> {
     let mut waiting = Vec::new();
     for (name, listener) in &old.listeners {
         match new.listeners.get_mut(name) {
@@ -312,8 +351,17 @@ pub(super) fn record(shared: &Shared, event: Event) {
     });
 }
 
+/// Tells systemd how far we are.
+pub(super) fn tell_systemd(phase: Phase) {
+    match phase {
+        Phase::Reloading => tell_service_manager(&reloading()),
+        Phase::Reloaded { .. } => tell_service_manager(&[sd_notify::NotifyState::Ready]),
+        Phase::Stopping => tell_service_manager(&[sd_notify::NotifyState::Stopping]),
+    }
+}
+
 /// Tells systemd, where it started us (sd_notify(3)).
-pub(super) fn tell_service_manager(state: &[sd_notify::NotifyState<'_>]) {
+fn tell_service_manager(state: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(%error, "the service manager does not listen");
     }

@@ -19,6 +19,8 @@ pub struct Place {
     pub foreign: ForeignAddress,
     pub bare_lf: bool,
     pub pipeline: usize,
+    /// The kernel can carry data connections.
+    pub forwardable: bool,
 }
 
 impl Place {
@@ -30,6 +32,7 @@ impl Place {
             foreign: ForeignAddress::Ignore,
             bare_lf: false,
             pipeline: 64,
+            forwardable: false,
         }
     }
 
@@ -65,7 +68,13 @@ impl Place {
             gateway.parse().expect("constant"),
             upstream.parse().expect("constant"),
         );
-        let mut theatre = Theatre::new(self.facts(), self.settings(), gateway, upstream);
+        let mut theatre = Theatre::new(
+            self.facts(),
+            self.settings(),
+            gateway,
+            upstream,
+            self.forwardable,
+        );
         theatre.watch.hides = true;
         theatre
     }
@@ -81,15 +90,19 @@ pub fn place() -> impl Strategy<Value = Place> {
         select(foreign.to_vec()),
         proptest::bool::weighted(0.2),
         select(vec![2_usize, 64]),
+        any::<bool>(),
     )
         .prop_map(
-            |(client_ipv6, upstream_ipv6, data_mode, foreign, bare_lf, pipeline)| Place {
-                client_ipv6,
-                upstream_ipv6,
-                data_mode,
-                foreign,
-                bare_lf,
-                pipeline,
+            |(client_ipv6, upstream_ipv6, data_mode, foreign, bare_lf, pipeline, forwardable)| {
+                Place {
+                    client_ipv6,
+                    upstream_ipv6,
+                    data_mode,
+                    foreign,
+                    bare_lf,
+                    pipeline,
+                    forwardable,
+                }
             },
         )
 }
@@ -223,7 +236,7 @@ fn transfer() -> impl Strategy<Value = Vec<Move>> {
         1 => Just(vec![say("NOOP"), say("ABOR"), DONE, DONE, DONE, DONE]),
     ];
     let rest = proptest::option::weighted(0.4, any::<bool>());
-    (negotiation(), verb, rest, any::<[bool; 4]>(), end, noise()).prop_map(
+    (negotiation(), verb, rest, any::<[bool; 5]>(), end, noise()).prop_map(
         |(negotiation, verb, rest, choices, end, noise)| {
             let mut moves = Vec::new();
             let said = [say("REST 100"), DONE];
@@ -237,7 +250,11 @@ fn transfer() -> impl Strategy<Value = Vec<Move>> {
             if choices[0] {
                 moves.extend([Move::Used(Side::Client), say(verb)]);
             } else {
-                moves.extend([say(verb), Move::Used(Side::Client)]);
+                moves.push(say(verb));
+                if choices[4] {
+                    moves.push(Move::Wait(Duration::from_millis(1100)));
+                }
+                moves.push(Move::Used(Side::Client));
             }
             if rest == Some(true) {
                 moves.push(DONE);

@@ -175,6 +175,8 @@ fn the_generated_dialogues_reach_deep_states() {
         total.resumed += count.resumed;
         total.opened += count.opened;
         total.denied += count.denied;
+        total.forwarded += count.forwarded;
+        total.taken_back += count.taken_back;
         total.over += count.over;
         for (row, seen) in total.rows.iter_mut().zip(count.rows) {
             *row += seen;
@@ -186,5 +188,9 @@ fn the_generated_dialogues_reach_deep_states() {
     assert!(total.completed >= 200 && total.failed >= 200, "{total:?}");
     assert!(total.aborted >= 100 && total.resumed >= 30, "{total:?}");
     assert!(total.rows.iter().all(|row| *row >= 30), "{total:?}");
+    assert!(
+        total.forwarded >= 100 && total.taken_back >= 10,
+        "{total:?}"
+    );
     assert!(total.opened >= 500 && total.denied >= 10, "{total:?}");
 }

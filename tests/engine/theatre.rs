@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    DialError, Direction, Input, Manner, Outcome, Output, PinholeId, Record, RefusalReason,
-    Session, SessionEnd, SessionFacts, Settings, Side, Time, TransferId, Usage, Wall,
+    Carried, DialError, Direction, Input, Manner, Outcome, Output, PinholeId, Record,
+    RefusalReason, Session, SessionEnd, SessionFacts, Settings, Side, Time, TransferId, Usage,
+    Wall, Wire,
 };
 use portcullis::ftp::Verb;
 
@@ -81,6 +82,8 @@ pub struct Theatre {
     window: (bool, bool),
     dials: VecDeque<(TransferId, Side)>,
     relay: Option<(TransferId, Direction)>,
+    /// The data connection that the kernel carries.
+    forwarded: Option<TransferId>,
     holes: Vec<Hole>,
     next_port: u16,
 }
@@ -92,6 +95,7 @@ impl Theatre {
         settings: Settings,
         gateway: SocketAddr,
         upstream: SocketAddr,
+        forwardable: bool,
     ) -> Theatre {
         let settings = Arc::new(settings);
         let mut theatre = Theatre {
@@ -109,11 +113,16 @@ impl Theatre {
             window: (true, true),
             dials: VecDeque::new(),
             relay: None,
+            forwarded: None,
             holes: Vec::new(),
             next_port: 21_000,
         };
         theatre.feed(Input::ClientArrived);
-        theatre.feed(Input::UpstreamConnected { gateway, upstream });
+        theatre.feed(Input::UpstreamConnected {
+            gateway,
+            upstream,
+            forwardable,
+        });
         theatre
     }
 
@@ -199,6 +208,19 @@ impl Theatre {
             return;
         };
         let bytes = if outcome == Outcome::Complete { 77 } else { 5 };
+        if self.forwarded == Some(transfer) {
+            let wire = Some(Wire {
+                bytes_up: bytes + 40,
+                bytes_down: bytes + 40,
+                packets_up: 1,
+                packets_down: 1,
+            });
+            let usage = Usage {
+                wire,
+                ..Usage::nothing(outcome)
+            };
+            return self.feed(Input::DataFinished { transfer, usage });
+        }
         let usage = Usage {
             bytes_up: if direction == Direction::Upload {
                 bytes
@@ -212,6 +234,7 @@ impl Theatre {
             },
             wrong_direction: 0,
             unacknowledged: 0,
+            wire: None,
             outcome,
         };
         self.feed(Input::DataFinished { transfer, usage });
@@ -314,6 +337,9 @@ impl Theatre {
                     Side::Upstream => self.gateway.ip(),
                 };
                 let at = SocketAddr::new(ip, self.next_port);
+                if pinhole.carried == Carried::Forwarded {
+                    self.forwarded = Some(pinhole.transfer);
+                }
                 let (side, open) = (pinhole.side, false);
                 self.holes.push(Hole { id, side, at, open });
                 self.facts.push_back(Input::PinholeReserved { id, at });
@@ -330,6 +356,22 @@ impl Theatre {
                 }
                 self.facts.push_back(Input::PinholeOpened { id });
             }
+            Output::RelayInstead { id } => {
+                let id = *id;
+                // A connection that came is told before.
+                assert!(self.holes.iter().any(|hole| hole.id == id && hole.open));
+                self.facts.push_back(match self.window.1 {
+                    true => {
+                        self.forwarded = None;
+                        Input::PinholeOpened { id }
+                    }
+                    false => {
+                        self.holes.retain(|hole| hole.id != id);
+                        let why = RefusalReason::Kernel;
+                        Input::PinholeRefused { id, why }
+                    }
+                });
+            }
             Output::ClosePinhole { id, .. } => self.holes.retain(|hole| hole.id != *id),
             Output::DialData { transfer, side, .. } => self.dials.push_back((*transfer, *side)),
             Output::StartRelay {
@@ -342,13 +384,7 @@ impl Theatre {
                 }
                 self.dials.retain(|(dialled, _)| dialled != transfer);
                 if self.relay.take().is_some() {
-                    let usage = Usage {
-                        bytes_up: 0,
-                        bytes_down: 0,
-                        wrong_direction: 0,
-                        unacknowledged: 0,
-                        outcome: Outcome::Aborted,
-                    };
+                    let usage = Usage::nothing(Outcome::Aborted);
                     let transfer = *transfer;
                     self.facts
                         .push_back(Input::DataFinished { transfer, usage });

@@ -73,6 +73,7 @@ struct Player {
     target: SocketAddr,
     advertised: Option<std::net::IpAddr>,
     upstream_is_ipv6: bool,
+    forwardable: bool,
     greeted: bool,
     stage: Option<Stage>,
     /// Effects as lines, not yet expected.
@@ -88,6 +89,7 @@ fn run(lines: &[String], first: usize) -> Result<(), String> {
         target: stage::TARGET.parse().expect("constant"),
         advertised: None,
         upstream_is_ipv6: false,
+        forwardable: false,
         greeted: true,
         stage: None,
         shown: std::collections::VecDeque::new(),
@@ -114,6 +116,7 @@ impl Player {
             facts.advertised = self.advertised.unwrap_or(facts.advertised);
             let mut made = Stage::new(facts, self.settings.clone());
             made.upstream_is_ipv6 = self.upstream_is_ipv6;
+            made.forwardable = self.forwardable;
             if self.greeted {
                 made.greet();
             }
@@ -179,6 +182,7 @@ impl Player {
                 self.advertised = Some(address.parse().map_err(|_| "an address")?)
             }
             ("upstream", "ipv6") => self.upstream_is_ipv6 = true,
+            ("firewall", "nftables") => self.forwardable = true,
             ("greeted", "false") => self.greeted = false,
             _ => return Err(format!("no such setting: {setting}")),
         }
@@ -292,6 +296,7 @@ impl Player {
             ["!connected"] => stage.feed(Input::UpstreamConnected {
                 gateway: stage::GATEWAY.parse().expect("constant"),
                 upstream: stage::UPSTREAM.parse().expect("constant"),
+                forwardable: false,
             }),
             ["!unreachable"] => stage.feed(Input::UpstreamUnreachable {
                 why: DialError::Refused,
@@ -343,9 +348,14 @@ impl Player {
                 for word in rest {
                     let (key, value) = word.split_once('=').ok_or("KEY=NUMBER")?;
                     let value = value.parse().map_err(|_| "a number")?;
+                    let wire = &mut usage.wire;
                     match key {
                         "up" => usage.bytes_up = value,
                         "down" => usage.bytes_down = value,
+                        "wire-up" => wire.get_or_insert_default().bytes_up = value,
+                        "wire-down" => wire.get_or_insert_default().bytes_down = value,
+                        "packets-up" => wire.get_or_insert_default().packets_up = value,
+                        "packets-down" => wire.get_or_insert_default().packets_down = value,
                         "wrong" => usage.wrong_direction = value,
                         "unacknowledged" => usage.unacknowledged = value,
                         _ => return Err(format!("no such key {key}")),

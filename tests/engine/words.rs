@@ -1,6 +1,8 @@
 //! The words of the transcripts: how effects, records and bytes are written in a line, and how they are read back.
 
-use portcullis::engine::{Direction, ForeignAddress, Manner, Output, PinholeId, Record, Side};
+use portcullis::engine::{
+    Carried, Direction, ForeignAddress, Manner, Output, PinholeId, Record, Side,
+};
 
 pub fn json(record: &Record) -> String {
     serde_json::to_string(&record.event).expect("data")
@@ -10,6 +12,8 @@ pub fn is_expectation(line: &str) -> bool {
     [
         "!dial-upstream",
         "!open ",
+        "!forward ",
+        "!relay-instead ",
         "!close ",
         "!dial ",
         "!relay ",
@@ -42,9 +46,16 @@ pub fn show(output: Output) -> Vec<String> {
                 pinhole.from.to_string()
             };
             let to = pinhole.leads_to.map_or("?".to_owned(), |to| to.to_string());
-            format!("!open {id} from {from} to {to}")
+            match (pinhole.carried, pinhole.source) {
+                (Carried::Relayed, _) => format!("!open {id} from {from} to {to}"),
+                (Carried::Forwarded, Some(source)) => {
+                    format!("!forward {id} from {from} to {to} as {source}")
+                }
+                (Carried::Forwarded, None) => format!("!forward {id} from {from} to {to}"),
+            }
         }
         Output::OpenPinhole { .. } | Output::Write(_) => return Vec::new(),
+        Output::RelayInstead { id } => format!("!relay-instead {id}"),
         Output::ClosePinhole { id, reason } => format!("!close {id} {reason:?}"),
         Output::DialData { side, to, from, .. } => format!("!dial {side} {to} from {from}"),
         Output::StartRelay {

@@ -10,7 +10,8 @@
 //! f F         the relay breaks, is complete   w40     40 seconds pass  W   time passes to the next deadline
 //! x X         the client, the upstream closes  s      a peer takes no bytes
 //! j J         the journal goes down, up       r R p   no port is free, all are well, ports don't open
-//! k Z         the session is killed, drained  mpa     first line only: passive, active upstream; 6 an IPv6 client
+//! k Z         the session is killed, drained  mpa     first line only: passive, active upstream; 6 an IPv6 client,
+//!                                                     n the kernel can carry data
 //! ```
 
 #[path = "../engine/stage.rs"]
@@ -69,7 +70,8 @@ fn theatre_at(place: &[u8]) -> Theatre {
         false => stage::facts(address(stage::CLIENT), address(stage::TARGET)),
     };
     let (gateway, upstream) = (address(stage::GATEWAY), address(stage::UPSTREAM));
-    let mut theatre = Theatre::new(facts, settings, gateway, upstream);
+    let forwardable = place.contains(&b'n');
+    let mut theatre = Theatre::new(facts, settings, gateway, upstream, forwardable);
     // A mutation of PASS is no PASS.
     theatre.watch.secret = false;
     theatre

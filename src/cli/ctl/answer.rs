@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Format;
-use crate::gateway::status::{Response, SessionReport, StatusReport};
+use crate::gateway::status::{ProcessReport, Response, SessionReport, StatusReport};
 
 /// Turns an answer into what is printed, with its last newline.
 pub(super) fn show(response: &Response, format: Format) -> Result<String, serde_json::Error> {
@@ -66,6 +66,8 @@ fn status_lines(status: &StatusReport) -> String {
         ("transfers", status.transfers.to_string()),
         ("pinholes", status.pinholes.to_string()),
         ("guard", guard.to_owned()),
+        ("firewall", status.firewall.clone()),
+        ("processes", processes(status.process)),
         (
             "journal",
             format!(
@@ -85,6 +87,13 @@ fn status_lines(status: &StatusReport) -> String {
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+fn processes(process: ProcessReport) -> String {
+    match process.broker {
+        Some(broker) => format!("gateway {}, broker {broker}", process.gateway),
+        None => format!("gateway {}", process.gateway),
+    }
 }
 
 fn table(sessions: &[SessionReport]) -> String {
@@ -196,6 +205,11 @@ mod tests {
                 lost: 3,
             },
             guard: "socket_filter".to_owned(),
+            firewall: "nftables".to_owned(),
+            process: ProcessReport {
+                gateway: 4712,
+                broker: Some(4711),
+            },
             sandbox: Some("gateway: uid 990 gid 990, no capabilities".to_owned()),
         };
         insta::assert_snapshot!(show(&Response::Status(status), Format::Text).expect("text"), @r"
@@ -206,6 +220,8 @@ mod tests {
         transfers  1
         pinholes   0
         guard      socket filter
+        firewall   nftables
+        processes  gateway 4712, broker 4711
         journal    CANNOT BE WRITTEN: nothing is opened; 10 records, 3 lost
         sandbox    gateway: uid 990 gid 990, no capabilities
         ");

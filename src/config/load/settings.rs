@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::choice::Choice;
+use crate::config::mark::Mark;
 use crate::config::problem::Refusal;
+use crate::config::process::{Account, Process};
 use crate::config::quantity::{FileMode, Percent, Rate, parse_duration, parse_size, show_size};
 use crate::config::reader::{Item, Reader};
 use crate::config::settings::{Control, Journal, JournalFile, Limits, Pinholes, Rules, Timeouts};
@@ -21,7 +23,18 @@ pub(super) fn pinholes(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Pinho
         firewall: reader.or(
             section.take("firewall"),
             default.firewall,
-            |reader, item| reader.choice(item, &["nftables"]),
+            |reader, item| reader.choice(item, &[]),
+        ),
+        mark: reader.or(section.take("mark"), default.mark, |reader, item| {
+            reader.quoted_text(item, "one bit in quotes: `\"0x1000\"`", Mark::parse)
+        }),
+        nflog_group: reader.or(
+            section.take("nflog_group"),
+            default.nflog_group,
+            |reader, item| {
+                let group = reader.count(item, 0, u32::from(u16::MAX) - 1)?;
+                u16::try_from(group).ok()
+            },
         ),
         window: reader.or(section.take("window"), default.window, range),
         upstream_window: reader.or(
@@ -177,6 +190,16 @@ pub(super) fn control(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Contro
     });
     section.finish(reader);
     Some(Control { socket })
+}
+
+pub(super) fn process(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Process> {
+    let mut section = reader.section(item)?;
+    let default = Process::default();
+    let user = reader.or(section.take("user"), default.user, |reader, item| {
+        reader.text(item, "the name of a user", Account::parse)
+    });
+    section.finish(reader);
+    Some(Process { user })
 }
 
 fn parse_journal_file(text: &str) -> Result<JournalFile, Refusal> {

@@ -70,7 +70,7 @@ words! {
         ReplyFromClient "reply_from_client" "A line from the client that looks like a server's reply."
         SurplusReply "surplus_reply" "A surplus reply after ABOR, dropped."
         MissingReply "missing_reply" "A reply that was missing after ABOR, made up for."
-        WrongDirection "wrong_direction" "Payload against the direction of the transfer, dropped."
+        WrongDirection "wrong_direction" "Payload against the direction of the transfer; dropped where it was relayed, and told of a forwarded one only where it is sure."
     }
     SessionEnd "session.closed: reason" {
         Quit "quit" "QUIT, answered."

@@ -227,6 +227,8 @@ fn pinholes_move_between_threads() {
                     from: host(1 + n % 2).into(),
                     at,
                     leads_to: None,
+                    carried: Carried::Relayed,
+                    source: None,
                 });
                 let reservation = reservation.unwrap();
                 let at = reservation.at();

@@ -1,0 +1,16 @@
+//! The broker: what it permits, how it answers, whom it starts anew and when.
+//!
+//! Most tests have a firewall of values instead of the kernel's, so that they need no privilege; `process` runs the
+//! whole program with it, broker and gateway.
+
+mod envelope;
+mod fake;
+mod life;
+mod messages;
+mod process;
+mod requests;
+
+use std::time::Duration;
+
+/// How long anything that must happen may take, also on a machine that is busy with other tests.
+pub const PATIENCE: Duration = Duration::from_secs(20);
