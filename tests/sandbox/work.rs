@@ -79,6 +79,7 @@ pub fn subject(arguments: &[String]) -> ExitCode {
         keeper: Some(Arc::new(keeper)),
         names: Some(Arc::new(Resolver::new(names).expect("a client"))),
         sandbox: Some(report.to_string()),
+        ..Overrides::default()
     };
     let signals = tokio::runtime::Builder::new_current_thread()
         .enable_io()
