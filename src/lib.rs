@@ -60,6 +60,8 @@
     not(feature = "demo"),
     doc = "- `demo` (a feature): a small FTP server and client, written apart from `ftp`, for `portcullis demo`."
 )]
+//! - [`sandbox`]: what each process of `firewall: nftables` may still do, put in force.
+//! - [`helper`]: the process that resolves names for a confined gateway, and the lines between them.
 //! - [`cli`]: one file per subcommand. `main` parses, dispatches and returns the exit code.
 //!
 //! # Who may know whom
@@ -68,12 +70,14 @@
 //! main -> cli -> gateway -> pinhole -> engine -> policy -> ftp
 //!          |        |                    ^
 //!          |        '--------------------+
-//!          |        '-> config
+//!          |        +-> config
+//!          |        '-> helper -> sandbox
 //!          +-> config
+//!          +-> helper, sandbox
 //!          '-> demo
 //! ```
 //!
-//! An arrow may be followed further, never backwards. `config`, `ftp` and `demo` know none of the others. The gateway
+//! An arrow may be followed further, never backwards. `config`, `ftp`, `sandbox` and `demo` know none of the others. The gateway
 //! never looks into FTP text; the engine never touches a socket; `pinhole` does not know why a hole opens.
 
 pub mod cli;

@@ -143,7 +143,7 @@ pub fn does_not_start_unconfined() {
         Outcome::NotConfined(why) => assert!(why.contains(part), "{why}"),
         other => panic!("{who} {what}: {other:?}"),
     };
-    unconfined("root-gateway", "nothing", "root");
+    unconfined("root-gateway", "nothing", "`process.user` is root");
     unconfined("gateway", "thread-first", "2 threads");
     // Without the capabilities that changing takes.
     let mut powerless = std::process::Command::new("setpriv");
