@@ -42,7 +42,8 @@ struct ChainPlan {
 }
 
 /// The chains. The priorities are nft's `dstnat`, `srcnat` and `filter` less five: before those of a usual table.
-const CHAINS: [ChainPlan; 11] = [
+const CHAINS: [ChainPlan; 12] = [
+    ChainPlan::inner("banned"),
     ChainPlan::inner("admit"),
     ChainPlan::inner("taken"),
     ChainPlan::inner("take"),
@@ -139,14 +140,13 @@ pub(super) fn rules(layout: &Layout) -> Vec<Rule> {
 /// Bans, and the windows, which are shut but for what a guard let in.
 fn input(layout: &Layout) -> Vec<Rule> {
     let mut rules = Vec::new();
+    // tcp dport @listeners ct state new jump banned
+    let rule = Rule::new("input", "listeners").destination_port_in(Set::Listeners);
+    rules.push(rule.state(NEW).jump("banned"));
     for family in Family::BOTH {
-        for (set, breadth) in Set::of_bans(family)
-            .into_iter()
-            .zip([Breadth::One, Breadth::Near])
-        {
-            // ip saddr @banned4 tcp dport @listeners ct state new counter drop
-            let rule = Rule::new("input", set.name()).source_in(set, family, breadth);
-            let rule = rule.destination_port_in(Set::Listeners).state(NEW);
+        for set in Set::of_bans(family) {
+            // ip saddr @banned4 counter drop
+            let rule = Rule::new("banned", set.name()).source_in(set, family);
             rules.push(rule.counter().drop_it());
         }
     }
