@@ -108,6 +108,41 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Gives the kernel's bare answer the name of its kind.
+    pub(super) fn by_kind(self) -> Error {
+        match self {
+            Self::Kernel(refusal) => match refusal.errno {
+                Errno::PERM | Errno::ACCESS => Self::NotPermitted(refusal),
+                Errno::NOENT => Self::Gone(refusal),
+                Errno::EXIST => Self::Exists(refusal),
+                // What nf_tables answers when a set has all the elements of its size.
+                Errno::NFILE | Errno::NOSPC => Self::Full(refusal),
+                Errno::BUSY => Self::Taken(refusal),
+                _ => Self::Kernel(refusal),
+            },
+            other => other,
+        }
+    }
+
+    /// Names an answer at start, where what the kernel does not know is a feature that it lacks.
+    pub(super) fn at_start(self) -> Error {
+        match self.by_kind() {
+            Self::Gone(refusal) => Self::Missing(refusal),
+            Self::Kernel(refusal) => match refusal.errno {
+                Errno::INVAL
+                | Errno::OPNOTSUPP
+                | Errno::PROTONOSUPPORT
+                | Errno::AFNOSUPPORT
+                | Errno::NOPROTOOPT
+                | Errno::NOSYS => Self::Missing(refusal),
+                _ => Self::Kernel(refusal),
+            },
+            other => other,
+        }
+    }
+}
+
 impl From<Error> for io::Error {
     fn from(error: Error) -> io::Error {
         io::Error::from_raw_os_error(error.errno().raw_os_error())
