@@ -4,10 +4,10 @@ mod bounds;
 mod broker;
 mod estate;
 mod handover;
-#[cfg(feature = "nftables")]
-mod hands;
 mod namer;
 mod ours;
+#[cfg(feature = "nftables")]
+mod table;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};

@@ -13,6 +13,8 @@
 mod backoff;
 mod desk;
 mod gateway;
+#[cfg(feature = "nftables")]
+mod in_kernel;
 mod rounds;
 
 use std::io;
@@ -29,7 +31,12 @@ use super::{FirewallHole, FlowUsage, Happening, HoleKey, Settled};
 
 pub use backoff::Backoff;
 pub use desk::Desk;
+#[cfg(feature = "nftables")]
+pub use in_kernel::InKernel;
 pub use rounds::{Broker, Patience, Signals};
+
+/// Bits of a hole's name that are the gateway's own; above them the broker writes which gateway it is.
+const NAME_BITS: u32 = 48;
 
 /// Does in the kernel what has been permitted.
 pub trait Hands {

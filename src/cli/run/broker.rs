@@ -46,7 +46,7 @@ pub(super) fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     let account = Account::find(&config.process.user.to_string())?;
     let report = sandbox::confine_broker()?;
     tracing::info!("{report}");
-    let hands = super::hands::KernelHands::install(&config)?;
+    let hands = super::table::install(&config)?;
     serve(args, config, hands, PathBuf::from(OURSELVES), Some(account))
 }
 

@@ -8,13 +8,10 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use super::{Hands, Kept, Office};
+use super::{Hands, Kept, NAME_BITS, Office};
 use crate::nft::envelope::Envelope;
 use crate::nft::message::{Answer, Keep, Reason, Request};
 use crate::nft::{FirewallHole, Happening, HoleKey, Opening, sealed};
-
-/// Bits of a hole's name that are the gateway's own; above them we write which gateway it is.
-const NAME_BITS: u32 = 48;
 
 /// Serves the requests of one gateway at a time.
 #[derive(Debug)]

@@ -203,6 +203,7 @@ impl<H: Hands, O: Office> Broker<H, O> {
             tracing::warn!("told to stop twice: ending at once");
             (Notice::End, patience.end)
         } else {
+            tracing::info!("told to stop by a signal");
             (Notice::Drain, patience.drain)
         };
         gateway.tell(notice);
