@@ -21,7 +21,7 @@ use portcullis::nft::{
 };
 
 use crate::PATIENCE;
-use crate::envelope::{envelope, is_ours};
+use crate::bounds::{envelope, is_ours};
 
 /// A firewall of values.
 #[derive(Debug)]
@@ -171,10 +171,38 @@ pub struct Desktop {
 #[derive(Debug)]
 pub struct FakeOffice {
     started: Sender<(u32, Desktop)>,
-    pub news: Sender<News>,
+    news: Sender<News>,
     /// What the config says when it is read again.
+    next: Arc<Mutex<Result<Envelope, String>>>,
+    settled: Arc<Mutex<Vec<bool>>>,
+}
+
+/// What a test has in hand of an office.
+pub struct Outside {
+    pub started: Receiver<(u32, Desktop)>,
+    pub news: Receiver<News>,
     pub next: Arc<Mutex<Result<Envelope, String>>>,
     pub settled: Arc<Mutex<Vec<bool>>>,
+}
+
+impl FakeOffice {
+    pub fn new() -> (FakeOffice, Outside) {
+        let (started, starts) = channel();
+        let (news, told) = channel();
+        let outside = Outside {
+            started: starts,
+            news: told,
+            next: Arc::new(Mutex::new(Err("no config".to_owned()))),
+            settled: Arc::default(),
+        };
+        let office = FakeOffice {
+            started,
+            news,
+            next: Arc::clone(&outside.next),
+            settled: Arc::clone(&outside.settled),
+        };
+        (office, outside)
+    }
 }
 
 impl Office for FakeOffice {
@@ -246,10 +274,7 @@ impl Office for FakeOffice {
 /// A broker on a thread of its own.
 pub struct Rig {
     pub world: World,
-    started: Receiver<(u32, Desktop)>,
-    pub news: Receiver<News>,
-    pub next: Arc<Mutex<Result<Envelope, String>>>,
-    pub settled: Arc<Mutex<Vec<bool>>>,
+    pub outside: Outside,
     pub terminate: UnixStream,
     pub hang_up: UnixStream,
     thread: Option<JoinHandle<io::Result<u8>>>,
@@ -263,16 +288,7 @@ impl Rig {
     /// A gateway that lives as long as this is started anew at once.
     pub fn with_life(long_life: Duration) -> Rig {
         let (hands, world) = FakeHands::new();
-        let (started, starts) = channel();
-        let (news, told) = channel();
-        let next = Arc::new(Mutex::new(Err("no config".to_owned())));
-        let settled = Arc::new(Mutex::default());
-        let office = FakeOffice {
-            started,
-            news,
-            next: Arc::clone(&next),
-            settled: Arc::clone(&settled),
-        };
+        let (office, outside) = FakeOffice::new();
         let (ours, terminate) = UnixStream::pair().expect("a pair");
         let (hung, hang_up) = UnixStream::pair().expect("a pair");
         for signal in [&ours, &hung] {
@@ -293,10 +309,7 @@ impl Rig {
         let thread = std::thread::spawn(move || broker.run());
         Rig {
             world,
-            started: starts,
-            news: told,
-            next,
-            settled,
+            outside,
             terminate,
             hang_up,
             thread: Some(thread),
@@ -305,7 +318,7 @@ impl Rig {
 
     /// Waits for a gateway to be started; answers with its process id too.
     pub fn gateway(&self) -> (u32, Desktop) {
-        let started = self.started.recv_timeout(PATIENCE);
+        let started = self.outside.started.recv_timeout(PATIENCE);
         started.expect("a gateway is started")
     }
 
@@ -321,7 +334,7 @@ impl Rig {
     }
 
     pub fn hears(&self) -> News {
-        self.news.recv_timeout(PATIENCE).expect("news")
+        self.outside.news.recv_timeout(PATIENCE).expect("news")
     }
 
     /// Waits for the broker's end; answers with its exit code.

@@ -9,7 +9,7 @@ use portcullis::nft::{Client, Firewall as _, FirewallHole, FlowState, Happening,
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::PATIENCE;
-use crate::envelope::passive;
+use crate::bounds::passive;
 use crate::fake::{Desktop, Rig, next_page};
 
 fn kill(pid: u32) {

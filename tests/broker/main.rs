@@ -3,6 +3,7 @@
 //! Most tests have a firewall of values instead of the kernel's, so that they need no privilege; `process` runs the
 //! whole program with it, broker and gateway.
 
+mod bounds;
 #[path = "../gateway/client.rs"]
 #[expect(dead_code, reason = "the gateway's own tests use the rest")]
 mod client;

@@ -14,7 +14,7 @@ use portcullis::nft::{
 };
 
 use crate::PATIENCE;
-use crate::envelope::{envelope, passive};
+use crate::bounds::{envelope, passive};
 use crate::fake::{Rig, usage};
 
 fn hole(key: u64) -> FirewallHole {
@@ -230,7 +230,7 @@ fn a_good_config_moves_the_bounds_and_a_wrong_one_changes_nothing() {
 
     let mut narrow = envelope();
     narrow.upstreams.clear();
-    *rig.next.lock().expect("nobody panicked") = Ok(narrow);
+    *rig.outside.next.lock().expect("nobody panicked") = Ok(narrow);
     assert_eq!(client.reread(), Ok(b"a bundle".to_vec()));
     assert!(
         client.open(&hole(2)).is_err(),
@@ -252,7 +252,7 @@ fn a_good_config_moves_the_bounds_and_a_wrong_one_changes_nothing() {
     assert_eq!(rig.hears(), News::Ready);
     assert!(client.open(&hole(3)).is_err());
     assert_eq!(
-        *rig.settled.lock().expect("nobody panicked"),
+        *rig.outside.settled.lock().expect("nobody panicked"),
         [false, false, true]
     );
 }

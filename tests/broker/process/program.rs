@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -53,13 +54,26 @@ pub fn serve(config: &Path) -> ! {
     std::process::exit(code.into())
 }
 
+/// How a broker is started that reads the config at a path.
+type Start = Arc<dyn Fn(&Path) -> Command + Send + Sync>;
+
+/// Where a broker and its successors are.
+#[derive(Clone)]
+struct Place {
+    at: SocketAddr,
+    upstream: String,
+    /// What every config of it says besides.
+    always: &'static str,
+    directory: Arc<TempDir>,
+    start: Start,
+}
+
 pub struct Program {
     pub at: SocketAddr,
-    upstream: String,
+    place: Place,
     child: Child,
     log: Receiver<String>,
     notify: UnixDatagram,
-    directory: std::sync::Arc<TempDir>,
 }
 
 impl Program {
@@ -76,30 +90,39 @@ impl Program {
         // Other processes that run the same test have other addresses.
         let [.., high, low] = std::process::id().to_be_bytes();
         let at = SocketAddr::from(([127, 64 + number, high, low.max(1)], 2121));
-        let directory = std::sync::Arc::new(tempfile::tempdir().expect("a directory"));
-        Program::run(at, upstream, directory)
+        Program::at(at, upstream, "", this_program)
+    }
+
+    /// A broker at this address in front of this upstream, started by a command.
+    pub fn at(
+        at: SocketAddr,
+        upstream: String,
+        always: &'static str,
+        start: impl Fn(&Path) -> Command + Send + Sync + 'static,
+    ) -> Program {
+        Program::run(Place {
+            at,
+            upstream,
+            always,
+            directory: Arc::new(tempfile::tempdir().expect("a directory")),
+            start: Arc::new(start),
+        })
     }
 
     /// Another one in the same place.
     pub fn start_again(&self) -> Program {
-        Program::run(
-            self.at,
-            self.upstream.clone(),
-            std::sync::Arc::clone(&self.directory),
-        )
+        Program::run(self.place.clone())
     }
 
-    fn run(at: SocketAddr, upstream: String, directory: std::sync::Arc<TempDir>) -> Program {
-        let place = directory.path().join("notify");
+    fn run(place: Place) -> Program {
+        let socket = place.directory.path().join("notify");
         // A successor's replaces its predecessor's.
-        let _ = std::fs::remove_file(&place);
-        let notify = UnixDatagram::bind(&place).expect("a socket");
+        let _ = std::fs::remove_file(&socket);
+        let notify = UnixDatagram::bind(&socket).expect("a socket");
         notify.set_read_timeout(Some(PATIENCE)).expect("set");
-        configure(&directory, at, &upstream, "main", "");
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "process::as_broker", "--nocapture"])
-            .env(CONFIG, directory.path().join("portcullis.yaml"))
-            .env("NOTIFY_SOCKET", &place)
+        place.configure("main", "");
+        let mut child = (place.start)(&place.directory.path().join("portcullis.yaml"))
+            .env("NOTIFY_SOCKET", &socket)
             .env_remove("RUST_LOG")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -114,12 +137,11 @@ impl Program {
             }
         });
         let program = Program {
-            at,
-            upstream,
+            at: place.at,
+            place,
             child,
             log,
             notify,
-            directory,
         };
         program.notified("READY=1");
         program
@@ -127,11 +149,11 @@ impl Program {
 
     /// Writes the config anew, with more in it.
     pub fn configure(&self, more: &str) {
-        configure(&self.directory, self.at, &self.upstream, "main", more);
+        self.place.configure("main", more);
     }
 
     pub fn configure_listener(&self, listener: &str, more: &str) {
-        configure(&self.directory, self.at, &self.upstream, listener, more);
+        self.place.configure(listener, more);
     }
 
     /// Waits until the service manager is told this.
@@ -169,7 +191,7 @@ impl Program {
     pub fn ctl(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(["ctl", "--socket"])
-            .arg(self.directory.path().join("control.sock"))
+            .arg(self.place.directory.path().join("control.sock"))
             .args(arguments)
             .output()
             .expect("ctl")
@@ -222,7 +244,7 @@ impl Program {
     }
 
     pub fn journal_path(&self) -> PathBuf {
-        self.directory.path().join("journal")
+        self.place.directory.path().join("journal")
     }
 
     /// Waits for a record of this event.
@@ -265,17 +287,35 @@ fn is_zombie(process: u32) -> bool {
         .is_some_and(|rest| rest.trim_start().starts_with('Z'))
 }
 
-fn configure(directory: &TempDir, at: SocketAddr, upstream: &str, listener: &str, more: &str) {
-    let path = |name: &str| directory.path().join(name).display().to_string();
-    let text = format!(
-        "version: 1\nlisteners:\n  {listener}:\n    listen: [\"{at}\"]\nupstreams:\n  server:\n    addresses: [\"{upstream}\"]\n\
-         pinholes: {{firewall: nftables, window: 25950-25959, upstream_window: 25960-25969}}\n\
-         journal: {{file: {:?}}}\ncontrol: {{socket: {:?}}}\n{more}",
-        path("journal"),
-        path("control.sock"),
-    );
-    // Whole at once: a reload may read it at any time.
-    let fresh = path("fresh");
-    std::fs::write(&fresh, text).expect("written");
-    std::fs::rename(fresh, path("portcullis.yaml")).expect("moved");
+/// This program again, as the broker in front of a firewall of values.
+fn this_program(config: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command
+        .args(["--exact", "process::as_broker", "--nocapture"])
+        .env(CONFIG, config);
+    command
+}
+
+impl Place {
+    fn configure(&self, listener: &str, more: &str) {
+        let Place {
+            at,
+            upstream,
+            always,
+            directory,
+            start: _,
+        } = self;
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let text = format!(
+            "version: 1\nlisteners:\n  {listener}:\n    listen: [\"{at}\"]\nupstreams:\n  server:\n    addresses: [\"{upstream}\"]\n\
+             pinholes: {{firewall: nftables, window: 25950-25959, upstream_window: 25960-25969, ttl: 4s}}\n\
+             journal: {{file: {:?}}}\ncontrol: {{socket: {:?}}}\n{always}{more}",
+            path("journal"),
+            path("control.sock"),
+        );
+        // Whole at once: a reload may read it at any time.
+        let fresh = path("fresh");
+        std::fs::write(&fresh, text).expect("written");
+        std::fs::rename(fresh, path("portcullis.yaml")).expect("moved");
+    }
 }
