@@ -52,6 +52,7 @@ fn a_passive_file_is_forwarded_with_two_questions_to_the_kernel_and_no_dial_of_o
     }
     client.upload("up", b"some bytes");
     client.asks("QUIT", "221");
+    drop(client);
     let records = records(gate);
     assert_eq!(server.file("up").expect("a file"), b"some bytes");
     assert!(of(&records, "data.dialled").is_empty());
@@ -236,6 +237,7 @@ fn a_use_that_is_told_late_is_recorded_before_the_end() {
     let mut client = Client::login(gate.at);
     assert_eq!(client.download("file"), b"some content");
     client.asks("QUIT", "221");
+    drop(client);
     let records = records(gate);
     let used = of(&records, "pinhole.used");
     assert_eq!(used[0]["peer"], "127.0.0.1:0");

@@ -12,6 +12,7 @@ use portcullis::nft::{
 };
 use portcullis::pinhole::{OwnSockets, Sockets, SourcePortFallback};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::connect_unspec;
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// Bytes that each made-up packet has besides its payload.
@@ -175,8 +176,8 @@ impl Firewall for Kernel {
         let mut state = self.note("kill");
         let hole = state.holes.get_mut(&key).ok_or(io::ErrorKind::NotFound)?;
         for end in hole.ends.drain(..) {
-            let _ = SockRef::from(&end).set_linger(Some(Duration::ZERO));
-            let _ = end.shutdown(Shutdown::Both);
+            // With this the kernel resets, whoever else holds the socket (connect(2)); it may be over already.
+            let _ = connect_unspec(&end);
         }
         Ok(())
     }
