@@ -48,6 +48,7 @@
 //! With the world:
 //!
 //! - [`config`]: YAML and flags to a checked [`config::Config`]; every complaint names its place.
+//! - [`system`]: whether a machine suits a configuration, and what mends it, for `portcullis check --system`.
 //! - [`pinhole`]: pinholes made real (windows, listeners, guard), dials, and the relay that carries the bytes. Every
 //!   socket comes from one trait, [`pinhole::Sockets`], so that a privileged parent can make them one day.
 //! - [`gateway`]: listeners and admission, the driver that performs a session's requests, upstreams and their fail-over,
@@ -69,7 +70,7 @@
 //!          |        |                    ^
 //!          |        '--------------------+
 //!          |        '-> config
-//!          +-> config
+//!          +-> system -> config
 //!          '-> demo
 //! ```
 //!
@@ -86,3 +87,4 @@ pub mod gateway;
 pub mod nft;
 pub mod pinhole;
 pub mod policy;
+pub mod system;

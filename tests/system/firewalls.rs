@@ -1,0 +1,111 @@
+//! The operator's one line, in each kind of firewall: what it lets in without it, and what with it.
+
+use portcullis_netlab::Family;
+use serde_json::Value;
+
+use crate::flows::{Through, prepare, try_all};
+use crate::site::{Report, Site};
+
+/// What a default-drop firewall of input and forward lets through without our line.
+const WITHOUT: Through = Through {
+    forwarded: false,
+    relayed: false,
+    ..Through::WANTED
+};
+
+/// Tries a firewall without our line, mends it with what the check prints, and tries again.
+fn mended_by_the_printed_line(firewall: &str, without: Through, families: &[Family]) {
+    let site = Site::bare();
+    prepare(&site);
+    site.run(firewall);
+    for family in families {
+        assert_eq!(
+            try_all(&site, *family, without),
+            without,
+            "without, {}",
+            family.name()
+        );
+    }
+    let report = site.check();
+    assert_eq!(report.code, 1, "{:?}", report.findings);
+    for finding in unexpected(&report) {
+        assert_eq!(finding["severity"], "error", "{finding}");
+    }
+    let checks: Vec<&str> = report
+        .findings
+        .iter()
+        .filter_map(|finding| finding["check"].as_str())
+        .collect();
+    for check in ["clients_dropped", "marked_dropped", "dials_dropped"] {
+        if checks.contains(&check) {
+            site.mend(check);
+        }
+    }
+    for family in families {
+        let got = try_all(&site, *family, Through::WANTED);
+        assert_eq!(
+            got,
+            Through::WANTED,
+            "with, {}\n{}",
+            family.name(),
+            site.run("nft list ruleset")
+        );
+    }
+    let report = site.check();
+    assert_eq!((report.code, unexpected(&report)), (0, Vec::new()));
+}
+
+/// Returns all findings but the one that is right here: the test listens in the window, in the place of the gateway.
+fn unexpected(report: &Report) -> Vec<&Value> {
+    let findings = report.findings.iter();
+    findings
+        .filter(|finding| finding["check"] != "window_taken")
+        .collect()
+}
+
+#[test]
+fn nftables_that_drops_input_and_forward() {
+    mended_by_the_printed_line(
+        "nft -f - <<'RULES'
+table inet filter {
+    chain input {
+        type filter hook input priority filter; policy drop;
+        ct state vmap { established : accept, related : accept, invalid : drop }
+        iif lo accept
+        meta l4proto { icmp, ipv6-icmp } accept
+        tcp dport { 21, 22 } accept
+    }
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        ct state established,related accept
+    }
+    chain output {
+        type filter hook output priority filter; policy accept;
+    }
+}
+RULES",
+        WITHOUT,
+        &Family::BOTH,
+    );
+}
+
+/// The strictest: nothing established is let through by itself, nothing leaves, and even port 21 was forgotten.
+#[test]
+fn nftables_that_drops_everything() {
+    mended_by_the_printed_line(
+        "nft -f - <<'RULES'
+table inet fw {
+    chain in { type filter hook input priority filter; policy accept; jump checks; counter drop; }
+    chain checks { iif lo accept; meta l4proto ipv6-icmp accept; ct state established accept; udp dport 53 accept; }
+    chain through { type filter hook forward priority filter; policy drop; udp dport 53 accept; }
+    chain out { type filter hook output priority filter; policy drop; oif lo accept; meta l4proto ipv6-icmp accept; tcp sport 21 accept; udp sport 53 accept; }
+}
+RULES",
+        Through {
+            control: false,
+            dialled: false,
+            ..WITHOUT
+        },
+        &[Family::V4],
+    );
+}
