@@ -9,6 +9,9 @@ use super::finding::Finding;
 use super::ruleset::{Answer, Chain, Family, Hook, Packet, Ruleset, State, Table, Tool};
 use crate::config::{Config, Firewall, Mark, PortRange};
 
+/// The ports from which we dial upstreams.
+const UNPRIVILEGED: RangeInclusive<u16> = 1024..=u16::MAX;
+
 /// Finds the chains that stop our connections, and a forward hook that stops nothing.
 pub(super) fn findings(
     rules: &Ruleset,
@@ -122,11 +125,13 @@ impl Place<'_> {
         }
     }
 
-    /// Control connections arrive at the listeners' ports and carry no mark.
+    /// Control connections arrive at the listeners' ports and carry no mark; the answers leave from there.
     fn stops_clients(&self, config: &Config) -> Option<Finding> {
-        if self.hook != Hook::Input {
-            return None;
-        }
+        let arrives = match self.hook {
+            Hook::Input => true,
+            Hook::Output => false,
+            Hook::Forward | Hook::Prerouting | Hook::Postrouting => return None,
+        };
         let mut ports: Vec<u16> = config
             .listeners
             .values()
@@ -136,13 +141,25 @@ impl Place<'_> {
             .collect();
         ports.sort_unstable();
         ports.dedup();
-        ports.retain(|port| self.answer(State::New, 0, Some(*port..=*port)) == Answer::Falls);
+        ports.retain(|port| {
+            let port = Some(*port..=*port);
+            let answer = if arrives {
+                self.answer(State::New, 0, port)
+            } else {
+                self.answer_between(State::Established, 0, port, None)
+            };
+            answer == Answer::Falls
+        });
         if ports.is_empty() {
             return None;
         }
         let list: Vec<String> = ports.iter().map(u16::to_string).collect();
         let list = list.join(", ");
-        let what = format!("clients at port {list}");
+        let (what, word) = if arrives {
+            (format!("clients at port {list}"), "dport")
+        } else {
+            (format!("the answers to clients from port {list}"), "sport")
+        };
         let finding = self.finding(
             "clients_dropped",
             Answer::Falls,
@@ -150,9 +167,9 @@ impl Place<'_> {
             "no session can begin",
         )?;
         let command = match self.table.tool {
-            Tool::Nft => self.insert(&format!("tcp dport '{{ {list} }}' accept")),
+            Tool::Nft => self.insert(&format!("tcp {word} '{{ {list} }}' accept")),
             Tool::Iptables(_) => self.insert(&format!(
-                "-p tcp -m multiport --dports {} -j ACCEPT",
+                "-p tcp -m multiport --{word}s {} -j ACCEPT",
                 list.replace(", ", ",")
             )),
         };
@@ -168,7 +185,10 @@ impl Place<'_> {
             .upstreams
             .values()
             .flat_map(|upstream| &upstream.addresses);
-        let falls = |port: u16| self.answer(State::New, 0, Some(port..=port)) == Answer::Falls;
+        let falls = |port: u16| {
+            let (from, to) = (Some(UNPRIVILEGED), Some(port..=port));
+            self.answer_between(State::New, 0, from, to) == Answer::Falls
+        };
         let dropped = addresses.clone().find(|address| falls(address.port))?;
         let what = format!("what the gateway dials, such as {dropped}");
         let why =

@@ -16,6 +16,9 @@ const WITHOUT: Through = Through {
 /// Tries a firewall without our line, mends it with what the check prints, and tries again.
 fn mended_by_the_printed_line(firewall: &str, without: Through, families: &[Family]) {
     let site = Site::bare();
+    if families == [Family::V4] {
+        site.configure("upstreams: {legacy: {addresses: [\"192.0.2.7\"]}}\n");
+    }
     prepare(&site);
     site.run(firewall);
     for family in families {
@@ -41,11 +44,16 @@ fn mended_by_the_printed_line(firewall: &str, without: Through, families: &[Fami
             site.mend(check);
         }
     }
+    // The mark opens no port by itself: what was open stays open, what was shut stays shut.
+    let with = Through {
+        shut: without.shut,
+        ..Through::WANTED
+    };
     for family in families {
-        let got = try_all(&site, *family, Through::WANTED);
+        let got = try_all(&site, *family, with);
         assert_eq!(
             got,
-            Through::WANTED,
+            with,
             "with, {}\n{}",
             family.name(),
             site.run("nft list ruleset")
@@ -98,12 +106,74 @@ table inet fw {
     chain in { type filter hook input priority filter; policy accept; jump checks; counter drop; }
     chain checks { iif lo accept; meta l4proto ipv6-icmp accept; ct state established accept; udp dport 53 accept; }
     chain through { type filter hook forward priority filter; policy drop; udp dport 53 accept; }
-    chain out { type filter hook output priority filter; policy drop; oif lo accept; meta l4proto ipv6-icmp accept; tcp sport 21 accept; udp sport 53 accept; }
+    chain out { type filter hook output priority filter; policy drop; oif lo accept; meta l4proto ipv6-icmp accept; udp sport 53 accept; }
 }
 RULES",
         Through {
             control: false,
             dialled: false,
+            ..WITHOUT
+        },
+        &[Family::V4],
+    );
+}
+
+/// iptables as distributions ship it: INPUT and FORWARD drop, what is established passes.
+fn iptables(v4: &str, v6: &str) -> String {
+    let mut script = String::new();
+    for program in [v4, v6] {
+        script.push_str(&format!(
+            "{program} -P INPUT DROP; {program} -P FORWARD DROP
+             {program} -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+             {program} -A INPUT -i lo -j ACCEPT
+             {program} -A INPUT -p tcp -m tcp --dport 21 -j ACCEPT
+             {program} -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+        ));
+    }
+    script.push_str(&format!("{v6} -A INPUT -p ipv6-icmp -j ACCEPT\n"));
+    script
+}
+
+#[test]
+fn iptables_on_nftables() {
+    mended_by_the_printed_line(
+        &iptables("iptables-nft", "ip6tables-nft"),
+        WITHOUT,
+        &Family::BOTH,
+    );
+}
+
+#[test]
+fn iptables_of_old() {
+    mended_by_the_printed_line(
+        &iptables("iptables-legacy", "ip6tables-legacy"),
+        WITHOUT,
+        &Family::BOTH,
+    );
+}
+
+/// A Docker host without Docker: the chains and rules that dockerd 24 makes for its default bridge, written by hand.
+/// Docker sets FORWARD's policy to DROP, jumps to DOCKER-USER first, and never writes rules of its own in there.
+#[test]
+fn a_docker_host() {
+    mended_by_the_printed_line(
+        "iptables -P FORWARD DROP
+         for chain in DOCKER DOCKER-ISOLATION-STAGE-1 DOCKER-ISOLATION-STAGE-2 DOCKER-USER; do iptables -N $chain; done
+         iptables -A FORWARD -j DOCKER-USER
+         iptables -A FORWARD -j DOCKER-ISOLATION-STAGE-1
+         iptables -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+         iptables -A FORWARD -o docker0 -j DOCKER
+         iptables -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+         iptables -A FORWARD -i docker0 -o docker0 -j ACCEPT
+         iptables -A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
+         iptables -A DOCKER-ISOLATION-STAGE-1 -j RETURN
+         iptables -A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
+         iptables -A DOCKER-ISOLATION-STAGE-2 -j RETURN
+         iptables -A DOCKER-USER -j RETURN
+         sysctl -qw net.ipv6.conf.all.forwarding=0",
+        Through {
+            relayed: true,
+            shut: true,
             ..WITHOUT
         },
         &[Family::V4],

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::walk::State;
-use super::{Base, Chain, Effect, Family, Hook, Match, Rule, Table, Tool, Verdict};
+use super::{Base, Chain, Effect, Family, Hook, Match, Rule, Table, Tool, Verdict, is_inner};
 
 /// Reads what `iptables-save` or `ip6tables-save` printed; `tool` is the program that changes these rules.
 #[must_use]
@@ -93,7 +93,7 @@ fn parse_rule(text: &str) -> Rule {
             }
             "-p" => rule.matches.extend(protocol(value(), negated)),
             "-i" | "-o" => rule.matches.push(match value() {
-                "lo" => Match::Loopback(!negated),
+                name if is_inner(name) => Match::Inner(!negated),
                 _ => Match::Unknown,
             }),
             "--ctstate" | "--state" => rule.matches.push(states(value(), negated)),

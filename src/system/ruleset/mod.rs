@@ -217,12 +217,21 @@ pub enum Match {
     Translated(bool),
     /// Of IPv6 (or IPv4).
     V6(bool),
-    /// Through the loopback interface (or another).
-    Loopback(bool),
+    /// Through loopback or a bridge to containers or virtual machines (or anything else): neither clients nor upstreams are there.
+    Inner(bool),
     /// Never one of ours.
     Never,
     /// Something that can't be judged from outside.
     Unknown,
+}
+
+/// Tells by its name whether an interface leads to what runs inside this machine: loopback, and the bridges of Docker, CNI,
+/// Calico, LXC and libvirt with their ends.
+fn is_inner(interface: &str) -> bool {
+    let bridges = [
+        "docker", "br-", "veth", "cni", "cali", "lxc", "lxd", "virbr", "vnet", "podman",
+    ];
+    interface == "lo" || bridges.iter().any(|prefix| interface.starts_with(prefix))
 }
 
 /// What becomes of a packet.

@@ -4,7 +4,9 @@ use serde_json::Value;
 use std::ops::RangeInclusive;
 
 use super::walk::State;
-use super::{Base, Chain, Effect, Family, Hook, Match, Rule, Ruleset, Table, Tool, Verdict};
+use super::{
+    Base, Chain, Effect, Family, Hook, Match, Rule, Ruleset, Table, Tool, Verdict, is_inner,
+};
 
 /// Reads what nft printed; tables of other families than ip, ip6 and inet are left out.
 ///
@@ -176,7 +178,8 @@ fn matches(body: &Value) -> Vec<Match> {
         (Some("mark"), _, _) => mark(u32::MAX, right, not),
         (_, Some("nfproto"), _) => one_word(right).map(|word| Match::V6((word == "ipv6") != not)),
         (_, Some("iif" | "iifname" | "oif" | "oifname"), _) => match words(right).as_slice() {
-            ["lo"] => Some(Match::Loopback(!not)),
+            [] => None,
+            names if names.iter().all(|name| is_inner(name)) => Some(Match::Inner(!not)),
             _ => None,
         },
         (_, Some("l4proto"), _) | (_, _, Some(("ip", "protocol") | ("ip6", "nexthdr"))) => {

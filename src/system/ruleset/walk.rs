@@ -233,7 +233,7 @@ impl Match {
             Self::Mark { mask, value, not } => known((packet.mark & mask == *value) != *not),
             Self::Translated(translated) => known(*translated == packet.translated),
             Self::V6(v6) => known(*v6 == packet.v6),
-            Self::Loopback(loopback) => known(!loopback),
+            Self::Inner(inner) => known(!inner),
             Self::Never => Fits::No,
             Self::Unknown => Fits::Perhaps,
             Self::Port { source, ports, not } => {
