@@ -179,3 +179,47 @@ fn a_docker_host() {
         &[Family::V4],
     );
 }
+
+/// ufw with its files bound over the machine's own, in the mount namespace of one script: the machine's stay as they are.
+const UFW: &str = "
+    if [ ! -d ufw ]; then
+        mkdir ufw ufw-lib; cp -a /etc/ufw/. ufw; cp -a /lib/ufw/. ufw-lib; cp /etc/default/ufw ufw-default
+    fi
+    mount --bind ufw /etc/ufw; mount --bind ufw-lib /lib/ufw; mount --bind ufw-default /etc/default/ufw
+";
+
+/// What README tells for ufw: the line in before.rules and, for IPv6, in before6.rules.
+const UFW_LINES: &str = "
+    for hook in input forward; do
+        sed -i \"s|^COMMIT|-A ufw-before-$hook -m connmark --mark 0x1000/0x1000 -j ACCEPT\\n&|\" /etc/ufw/before.rules
+        sed -i \"s|^COMMIT|-A ufw6-before-$hook -m connmark --mark 0x1000/0x1000 -j ACCEPT\\n&|\" /etc/ufw/before6.rules
+    done
+    ufw reload
+";
+
+#[test]
+fn ufw() {
+    let firewall = format!("{UFW}ufw allow 21/tcp; ufw --force enable");
+    mended_by_the_printed_line(&firewall, WITHOUT, &Family::BOTH);
+}
+
+#[test]
+fn ufw_with_the_lines_in_its_files() {
+    let site = Site::bare();
+    prepare(&site);
+    site.run(&format!("{UFW}ufw allow 21/tcp; ufw --force enable"));
+    for family in Family::BOTH {
+        assert_eq!(try_all(&site, family, WITHOUT), WITHOUT);
+    }
+    let report = site.check();
+    for finding in report.about("marked_dropped") {
+        let help = finding["help"].as_str().expect("help");
+        assert!(help.contains("/etc/ufw/before.rules"), "{help}");
+    }
+    site.run(&format!("{UFW}{UFW_LINES}"));
+    for family in Family::BOTH {
+        assert_eq!(try_all(&site, family, Through::WANTED), Through::WANTED);
+    }
+    let report = site.check();
+    assert_eq!((report.code, unexpected(&report)), (0, Vec::new()));
+}

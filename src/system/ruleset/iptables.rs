@@ -81,6 +81,7 @@ fn parse_rule(text: &str) -> Rule {
                     "state",
                     "connmark",
                     "multiport",
+                    "addrtype",
                     "comment",
                 ]
                 .contains(&module)
@@ -96,6 +97,13 @@ fn parse_rule(text: &str) -> Rule {
                 name if is_inner(name) => Match::Inner(!negated),
                 _ => Match::Unknown,
             }),
+            "--dst-type" => match value() {
+                "LOCAL" => rule.matches.push(Match::Local(!negated)),
+                "BROADCAST" | "MULTICAST" | "ANYCAST" if !negated => {
+                    rule.matches.push(Match::Never)
+                }
+                _ => rule.matches.push(Match::Unknown),
+            },
             "--ctstate" | "--state" => rule.matches.push(states(value(), negated)),
             "--mark" if module == "connmark" => rule.matches.push(mark(value(), negated)),
             "--dport" | "--dports" => rule.matches.push(ports(value(), false, negated)),

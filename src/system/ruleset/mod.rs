@@ -219,6 +219,8 @@ pub enum Match {
     V6(bool),
     /// Through loopback or a bridge to containers or virtual machines (or anything else): neither clients nor upstreams are there.
     Inner(bool),
+    /// To an address of this machine (or of another).
+    Local(bool),
     /// Never one of ours.
     Never,
     /// Something that can't be judged from outside.

@@ -173,6 +173,10 @@ fn matches(body: &Value) -> Vec<Match> {
         ))
     });
     let one = match (ct, meta, payload) {
+        _ if asks_where_to(left) => match words(right).as_slice() {
+            ["local"] => Some(Match::Local(!not)),
+            _ => None,
+        },
         (Some("state"), _, _) => states(right, not),
         (Some("status"), _, _) if words(right) == ["dnat"] => Some(Match::Translated(!not)),
         (Some("mark"), _, _) => mark(u32::MAX, right, not),
@@ -211,6 +215,14 @@ fn matches(body: &Value) -> Vec<Match> {
             }),
     };
     vec![one.unwrap_or(Match::Unknown)]
+}
+
+/// `fib daddr type`.
+fn asks_where_to(left: &Value) -> bool {
+    let flags = left.pointer("/fib/flags");
+    let flags = flags.and_then(|flags| flags.get(0).or(Some(flags)));
+    left.pointer("/fib/result").and_then(Value::as_str) == Some("type")
+        && flags.and_then(Value::as_str) == Some("daddr")
 }
 
 fn states(right: &Value, not: bool) -> Option<Match> {

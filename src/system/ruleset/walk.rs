@@ -234,6 +234,12 @@ impl Match {
             Self::Translated(translated) => known(*translated == packet.translated),
             Self::V6(v6) => known(*v6 == packet.v6),
             Self::Inner(inner) => known(!inner),
+            Self::Local(local) => match packet.hook {
+                Hook::Input => known(*local),
+                Hook::Forward | Hook::Output | Hook::Postrouting => known(!local),
+                // Before routing nobody knows.
+                Hook::Prerouting => Fits::Perhaps,
+            },
             Self::Never => Fits::No,
             Self::Unknown => Fits::Perhaps,
             Self::Port { source, ports, not } => {
