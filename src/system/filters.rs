@@ -9,6 +9,9 @@ use super::finding::Finding;
 use super::ruleset::{Answer, Chain, Family, Hook, Packet, Ruleset, State, Table, Tool};
 use crate::config::{Config, Firewall, Mark, PortRange};
 
+/// The name of firewalld's table.
+pub(super) const FIREWALLD: &str = "firewalld";
+
 /// The ports from which we dial upstreams.
 const UNPRIVILEGED: RangeInclusive<u16> = 1024..=u16::MAX;
 
@@ -276,8 +279,8 @@ impl Place<'_> {
         let hook = self.hook.word();
         let has = |name: &str| self.table.chain(name).is_some();
         match self.table.tool {
-            Tool::Nft if self.table.name == "firewalld" => {
-                "firewalld takes the line away when it reloads: README, Beside a firewall, has what stays".to_owned()
+            Tool::Nft if self.table.name == FIREWALLD => {
+                "firewalld takes the line away when it reloads, and has no word for marks: for good, let the windows' ports in (`firewall-cmd --permanent --add-port=A-B/tcp`), which our own table keeps shut; see README, Beside a firewall".to_owned()
             }
             Tool::Nft => "for good, write the line into the file that loads these rules, such as /etc/nftables.conf".to_owned(),
             Tool::Iptables(_) if has(&format!("ufw-before-{hook}")) || has(&format!("ufw6-before-{hook}")) => format!(

@@ -1,6 +1,6 @@
 //! What other people's rules do to our connections besides dropping them.
 
-use super::filters::others;
+use super::filters::{FIREWALLD, others};
 use super::finding::Finding;
 use super::network::Network;
 use super::ruleset::{
@@ -187,7 +187,11 @@ fn helpers(rules: &Ruleset) -> Vec<Finding> {
                 "it reads along and opens what it likes, beside our rules and not in our journal",
             )
             .command(delete(table, chain, rule))
-            .help("and take it out of the file that loads these rules")
+            .help(if table.name == FIREWALLD {
+                "firewalld brings it with its service `ftp`: for good, `firewall-cmd --permanent --remove-service=ftp --add-port=21/tcp`, then `firewall-cmd --reload`"
+            } else {
+                "and take it out of the file that loads these rules"
+            })
         })
         .collect()
 }
