@@ -82,6 +82,7 @@ fn parse_rule(text: &str) -> Rule {
                     "connmark",
                     "multiport",
                     "addrtype",
+                    "udp",
                     "comment",
                 ]
                 .contains(&module)

@@ -275,3 +275,6 @@ pub enum Effect {
         clears: u32,
     },
 }
+
+#[cfg(test)]
+mod tests;
