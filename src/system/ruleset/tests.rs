@@ -230,7 +230,7 @@ fn what_iptables_saves_is_understood() {
         ),
         (
             "-m set --match-set blocked src -j DROP",
-            vec![Unknown, Unknown],
+            vec![Unknown, Unknown, Unknown],
             Verdict::Drop,
         ),
     ] {
