@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 
 use super::finding::Finding;
-use super::ruleset::{Answer, Chain, Family, Hook, Packet, Ruleset, State, Table, Tool};
+use super::ruleset::{Answer, Chain, Hook, Packet, Ruleset, State, Table, Tool};
 use crate::config::{Config, Firewall, Mark, PortRange};
 
 /// The name of firewalld's table.
@@ -47,8 +47,7 @@ pub(super) fn findings(
 
 /// The table of the gateway itself, where it runs, decides for itself.
 pub(super) fn others(rules: &Ruleset) -> impl Iterator<Item = &Table> {
-    let ours = |table: &&Table| table.family == Family::Inet && table.name == super::TABLE;
-    rules.tables.iter().filter(move |table| !ours(table))
+    rules.tables.iter().filter(|table| !table.has_our_name())
 }
 
 /// A base chain of somebody else's.

@@ -31,14 +31,11 @@ pub(super) fn findings(rules: &Ruleset, network: &Network, config: &Config) -> V
     findings
 }
 
-/// A table that has our name and not our sets is somebody else's.
+/// A table that has our name and not our comment is somebody else's.
 fn table_of_our_name(rules: &Ruleset) -> Option<Finding> {
     let mut tables = rules.tables.iter();
-    let table = tables.find(|table| table.family == Family::Inet && table.name == super::TABLE)?;
-    let ours = super::SETS
-        .iter()
-        .all(|name| table.sets.iter().any(|set| set == name));
-    (!ours).then(|| {
+    let table = tables.find(|table| table.has_our_name())?;
+    (!table.ours).then(|| {
         let name = super::TABLE;
         Finding::error(
             "foreign_table",

@@ -26,8 +26,8 @@ use crate::config::{Config, Firewall};
 /// The name of the gateway's own table, in the family inet.
 const TABLE: &str = "portcullis";
 
-/// Sets by which the gateway's own table is known.
-const SETS: [&str; 2] = ["open4", "open6"];
+/// What the comment of the gateway's own table begins with.
+const SIGNATURE: &str = "made by Portcullis";
 
 /// Holds what is known about this machine and this user, as far as a configuration wants it known.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,7 +23,7 @@ const PROBES: [(&str, &str); 5] = [
     ),
     (
         "address translation (nft_chain_nat, nft_nat)",
-        "chain p { type nat hook prerouting priority -105; meta l4proto tcp dnat ip to 192.0.2.1:21; }\n chain q { type nat hook postrouting priority 95; meta l4proto tcp snat ip6 to [2001:db8::1]:20; }",
+        "chain p { type nat hook prerouting priority -105; meta l4proto tcp dnat ip to 192.0.2.1:21; }\n chain q { type nat hook postrouting priority 95; meta l4proto tcp snat ip6 to [2001:db8::1]:20; }\n chain r { type nat hook input priority 95; accept; }",
     ),
     (
         "NFLOG (nft_log, nfnetlink_log)",
@@ -212,6 +212,9 @@ fn lacks() -> Vec<(&'static str, String)> {
 fn rules() -> Result<Ruleset, Silence> {
     let text = ask("nft", &["--json", "list", "ruleset"], "")?;
     let mut ruleset = parse_nft(&text).map_err(Silence::Failed)?;
+    if let Some(table) = ruleset.tables.iter_mut().find(|table| table.has_our_name()) {
+        table.ours = is_signed();
+    }
     for (family, save, change, legacy_tables, legacy_save, legacy_change) in [
         (
             Family::Ip,
@@ -253,6 +256,17 @@ fn rules() -> Result<Ruleset, Silence> {
         }
     }
     Ok(ruleset)
+}
+
+/// Tells whether the table of our name says that we made it; nft 1.0.6 tells comments of tables in its text alone.
+fn is_signed() -> bool {
+    let text = ask("nft", &["list", "table", "inet", super::TABLE], "").unwrap_or_default();
+    let comment = |line: &str| {
+        let comment = line.trim().strip_prefix("comment \"");
+        comment.is_some_and(|comment| comment.starts_with(super::SIGNATURE))
+    };
+    // The comment stands before everything else, so that a rule's own comment is not taken for it.
+    text.lines().nth(1).is_some_and(comment)
 }
 
 fn parse_kernel(release: &str) -> Option<(u32, u32)> {

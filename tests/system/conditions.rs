@@ -102,7 +102,18 @@ fn a_tunnel_without_a_clamp() {
 
 #[test]
 fn a_table_of_our_name() {
-    mended("nft add table inet portcullis", "foreign_table", "error");
+    for table in [
+        "nft add table inet portcullis",
+        "nft add table inet portcullis '{ comment \"made by hand\"; }'",
+        "nft add table inet portcullis; nft add chain inet portcullis c '{ comment \"made by Portcullis\"; }'",
+    ] {
+        mended(table, "foreign_table", "error");
+    }
+    let site = Site::healthy();
+    site.run(
+        "nft add table inet portcullis '{ comment \"made by Portcullis; as a gateway does\"; }'",
+    );
+    assert_eq!(site.check().code, 0);
 }
 
 #[test]

@@ -24,8 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MARKING: &str = "
     nft -f - <<'RULES'
 table inet portcullis {
-    set open4 { type ipv4_addr; }
-    set open6 { type ipv6_addr; }
+    comment \"made by Portcullis; for a test\"
     chain prerouting {
         type nat hook prerouting priority dstnat - 5; policy accept;
         ip saddr 198.51.100.7 tcp dport 21003 ct mark set ct mark or 0x1000 dnat ip to 192.0.2.7:5000
@@ -170,7 +169,7 @@ fn dials(site: &Site, to: SocketAddr, expected: bool) -> bool {
 
 /// Tells whether three bytes get there and back, one by one.
 fn exchange(to: SocketAddr, patience: Duration) -> bool {
-    let mut talk = || -> std::io::Result<()> {
+    let talk = || -> std::io::Result<()> {
         let mut stream = TcpStream::connect_timeout(&to, patience)?;
         stream.set_read_timeout(Some(patience))?;
         for sent in *b"ftp" {

@@ -16,7 +16,7 @@ pub fn parse(text: &str, family: Family, tool: &'static str) -> Vec<Table> {
                 family,
                 name: name.to_owned(),
                 chains: Vec::new(),
-                sets: Vec::new(),
+                ours: false,
                 ftp_helpers: Vec::new(),
             });
             continue;

@@ -73,13 +73,19 @@ pub struct Table {
     pub name: String,
     /// Its chains.
     pub chains: Vec<Chain>,
-    /// The names of its sets and maps.
-    pub sets: Vec<String>,
+    /// Whether its comment says that we made it.
+    pub ours: bool,
     /// The names of its objects that assign the kernel's FTP helper.
     pub ftp_helpers: Vec<String>,
 }
 
 impl Table {
+    /// Tells whether it is called as the gateway's own table is.
+    #[must_use]
+    pub fn has_our_name(&self) -> bool {
+        self.family == Family::Inet && self.name == super::TABLE
+    }
+
     /// Tells whether iptables wrote this table through nftables: nft shows its rules as opaque.
     #[must_use]
     pub fn is_of_iptables(&self, family: Family) -> bool {

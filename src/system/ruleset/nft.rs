@@ -43,7 +43,6 @@ pub fn parse(text: &str) -> Result<Ruleset, String> {
                 }),
                 rules: Vec::new(),
             }),
-            "set" | "map" => table.sets.push(name.to_owned()),
             "ct helper" if text("type") == Some("ftp") => table.ftp_helpers.push(name.to_owned()),
             "rule" => {
                 let rule = rule(object, &table.ftp_helpers);
@@ -70,7 +69,7 @@ impl Ruleset {
                 family,
                 name: name.to_owned(),
                 chains: Vec::new(),
-                sets: Vec::new(),
+                ours: false,
                 ftp_helpers: Vec::new(),
             });
             self.tables.len() - 1

@@ -307,7 +307,7 @@ fn answer(drops: bool, rules: Vec<Rule>, called: Vec<Rule>) -> Answer {
             chain("base", Some(base), rules),
             chain("called", None, called),
         ],
-        sets: Vec::new(),
+        ours: false,
         ftp_helpers: Vec::new(),
     };
     let packet = Packet {
