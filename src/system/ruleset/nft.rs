@@ -107,14 +107,7 @@ fn rule(object: &Value, ftp_helpers: &[String]) -> Rule {
             }
             "vmap" => rule.verdict = by_state(body),
             "notrack" => rule.effects.push(Effect::Untracked),
-            "ct helper" => {
-                if body
-                    .as_str()
-                    .is_none_or(|name| ftp_helpers.iter().any(|ftp| ftp == name))
-                {
-                    rule.effects.push(Effect::FtpHelper);
-                }
-            }
+            "ct helper" if assigns_ftp(body, ftp_helpers) => rule.effects.push(Effect::FtpHelper),
             "mangle" => rule.effects.extend(mangled(body)),
             // Both let some packets pass to the verdict and others not; what iptables added is opaque to nft.
             "limit" | "quota" | "xt" | "ct count" => rule.matches.push(Match::Unknown),
@@ -122,6 +115,11 @@ fn rule(object: &Value, ftp_helpers: &[String]) -> Rule {
         }
     }
     rule
+}
+
+fn assigns_ftp(body: &Value, ftp_helpers: &[String]) -> bool {
+    let name = body.as_str();
+    name.is_some_and(|name| ftp_helpers.iter().any(|ftp| ftp == name))
 }
 
 fn verdict(kind: &str, body: &Value) -> Verdict {
