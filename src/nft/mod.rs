@@ -5,6 +5,8 @@
 //! sessions or the config.
 
 pub mod hole;
+#[cfg(feature = "nftables")]
+pub mod kernel;
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,0 +1,1 @@
+//! The kernel half without a kernel: what is composed, and what is read.
