@@ -117,7 +117,11 @@ fn without_a_source_the_peers_address_stays_although_others_masquerade() {
         );
         let client = Node::Client.address(family);
         let via = Node::Server.gateway(family);
-        sh(&lab, Node::Server, &format!("ip route add {client}/32 via {via}"));
+        sh(
+            &lab,
+            Node::Server,
+            &format!("ip route add {client}/32 via {via}"),
+        );
         let mut kernel = install();
         let to = SocketAddr::new(Node::Server.address(family), 5000);
         let server = listen(&lab, Node::Server, to);
@@ -148,7 +152,10 @@ fn a_stranger_is_not_answered_and_told_of() {
                 Happening::Knocked { from, at, .. } => Some((*from, *at)),
                 Happening::Used { .. } | Happening::Restored => None,
             });
-            assert_eq!((from.ip(), knocked), (Node::Attacker.address(family), at(&hole)));
+            assert_eq!(
+                (from.ip(), knocked),
+                (Node::Attacker.address(family), at(&hole))
+            );
             assert!(wait_for(&server, Duration::ZERO).is_none());
             let _client = dial(&lab, Node::Client, 0, at(&hole), PATIENCE).unwrap();
             accept(&server);
@@ -185,7 +192,10 @@ fn a_default_drop_firewall_needs_one_line() {
                 assert!(Instant::now() < deadline, "no SYN came");
             }
             assert_eq!(told(&mut kernel), []);
-            nft(&lab, &format!("'add rule inet op f {line}; add rule inet op i {line}'"));
+            nft(
+                &lab,
+                &format!("'add rule inet op f {line}; add rule inet op i {line}'"),
+            );
             dialling.join().unwrap()
         });
         client.unwrap();
@@ -202,7 +212,11 @@ fn conntrack_insertions(lab: &portcullis_netlab::Lab) -> u64 {
         "awk '/Ip: / { print $9 }' /proc/net/snmp | tail -n 1; cat /sys/class/net/client/statistics/rx_packets",
     );
     // Neighbour discovery and the like come too; a SYN is the first IPv4 packet to be received.
-    let received = sh(lab, Node::Gateway, "awk '/^Ip:/ { n = $3 } END { print n }' /proc/net/snmp");
+    let received = sh(
+        lab,
+        Node::Gateway,
+        "awk '/^Ip:/ { n = $3 } END { print n }' /proc/net/snmp",
+    );
     let _ = counted;
     received.trim().parse().unwrap()
 }
@@ -248,7 +262,10 @@ fn an_unused_hole_shuts_by_itself() {
         }
         assert!(dial(&lab, Node::Client, 0, at(&hole), SILENCE).is_err());
         assert!(wait_for(&server, Duration::ZERO).is_none());
-        assert!(kernel.renew(HoleKey(1), TTL).is_err(), "renewed what is gone");
+        assert!(
+            kernel.renew(HoleKey(1), TTL).is_err(),
+            "renewed what is gone"
+        );
         assert!(!kernel.close(HoleKey(1)).unwrap().used);
         // The same key is free again at once.
         hole.ttl = TTL;
@@ -279,7 +296,10 @@ fn a_renewed_hole_lasts_longer_and_still_lets_in_one() {
         // Not even before anybody looked at what happened.
         assert!(dial(&lab, Node::Client, 0, at(&hole), SILENCE).is_err());
         assert!(wait_for(&server, Duration::ZERO).is_none());
-        assert!(kernel.renew(HoleKey(1), TTL).is_err(), "renewed what was used");
+        assert!(
+            kernel.renew(HoleKey(1), TTL).is_err(),
+            "renewed what was used"
+        );
         assert_eq!(elements(&lab), Vec::<String>::new());
     });
 }
@@ -334,7 +354,10 @@ fn shutting_and_a_dial_at_once_have_one_winner() {
                 while begin.elapsed() < pause {
                     std::hint::spin_loop();
                 }
-                (kernel.close(HoleKey(round)).unwrap(), dialling.join().unwrap())
+                (
+                    kernel.close(HoleKey(round)).unwrap(),
+                    dialling.join().unwrap(),
+                )
             });
             told(&mut kernel);
             if settled.used {
@@ -354,6 +377,9 @@ fn shutting_and_a_dial_at_once_have_one_winner() {
             }
         }
         println!("{used} used, {unused} unused");
-        assert!(used > 0 && unused > 0, "no race: {used} used, {unused} unused");
+        assert!(
+            used > 0 && unused > 0,
+            "no race: {used} used, {unused} unused"
+        );
     });
 }

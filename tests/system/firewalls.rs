@@ -3,7 +3,7 @@
 use portcullis_netlab::Family;
 use serde_json::Value;
 
-use crate::flows::{Through, prepare, try_all};
+use crate::flows::{Through, try_all, with_pinholes};
 use crate::site::{Report, Site};
 
 /// What a default-drop firewall of input and forward lets through without our line.
@@ -19,48 +19,45 @@ fn mended_by_the_printed_line(firewall: &str, without: Through, families: &[Fami
     if families == [Family::V4] {
         site.configure("upstreams: {legacy: {addresses: [\"192.0.2.7\"]}}\n");
     }
-    prepare(&site);
-    site.run(firewall);
-    for family in families {
-        assert_eq!(
-            try_all(&site, *family, without),
-            without,
-            "without, {}",
-            family.name()
-        );
-    }
-    let report = site.check();
-    assert_eq!(report.code, 1, "{:?}", report.findings);
-    for finding in unexpected(&report) {
-        assert_eq!(finding["severity"], "error", "{finding}");
-    }
-    let checks: Vec<&str> = report
-        .findings
-        .iter()
-        .filter_map(|finding| finding["check"].as_str())
-        .collect();
-    for check in ["clients_dropped", "marked_dropped", "dials_dropped"] {
-        if checks.contains(&check) {
-            site.mend(check);
+    with_pinholes(&site, |pinholes| {
+        site.run(firewall);
+        for family in families {
+            assert_eq!(
+                try_all(&site, pinholes, *family, without),
+                without,
+                "without, {}",
+                family.name()
+            );
         }
-    }
-    // The mark opens no port by itself: what was open stays open, what was shut stays shut.
-    let with = Through {
-        shut: without.shut,
-        ..Through::WANTED
-    };
-    for family in families {
-        let got = try_all(&site, *family, with);
-        assert_eq!(
-            got,
-            with,
-            "with, {}\n{}",
-            family.name(),
-            site.run("nft list ruleset")
-        );
-    }
-    let report = site.check();
-    assert_eq!((report.code, unexpected(&report)), (0, Vec::new()));
+        let report = site.check();
+        assert_eq!(report.code, 1, "{:?}", report.findings);
+        for finding in unexpected(&report) {
+            assert_eq!(finding["severity"], "error", "{finding}");
+        }
+        let checks: Vec<&str> = report
+            .findings
+            .iter()
+            .filter_map(|finding| finding["check"].as_str())
+            .collect();
+        for check in ["clients_dropped", "marked_dropped", "dials_dropped"] {
+            if checks.contains(&check) {
+                site.mend(check);
+            }
+        }
+        let with = Through::WANTED;
+        for family in families {
+            let got = try_all(&site, pinholes, *family, with);
+            assert_eq!(
+                got,
+                with,
+                "with, {}\n{}",
+                family.name(),
+                site.run("nft list ruleset")
+            );
+        }
+        let report = site.check();
+        assert_eq!((report.code, unexpected(&report)), (0, Vec::new()));
+    });
 }
 
 /// Returns all findings but the one that is right here: the test listens in the window, in the place of the gateway.
@@ -173,7 +170,6 @@ fn a_docker_host() {
          sysctl -qw net.ipv6.conf.all.forwarding=0",
         Through {
             relayed: true,
-            shut: true,
             ..WITHOUT
         },
         &[Family::V4],
@@ -206,22 +202,26 @@ fn ufw() {
 #[test]
 fn ufw_with_the_lines_in_its_files() {
     let site = Site::bare();
-    prepare(&site);
-    site.run(&format!("{UFW}ufw allow 21/tcp; ufw --force enable"));
-    for family in Family::BOTH {
-        assert_eq!(try_all(&site, family, WITHOUT), WITHOUT);
-    }
-    let report = site.check();
-    for finding in report.about("marked_dropped") {
-        let help = finding["help"].as_str().expect("help");
-        assert!(help.contains("/etc/ufw/before.rules"), "{help}");
-    }
-    site.run(&format!("{UFW}{UFW_LINES}"));
-    for family in Family::BOTH {
-        assert_eq!(try_all(&site, family, Through::WANTED), Through::WANTED);
-    }
-    let report = site.check();
-    assert_eq!((report.code, unexpected(&report)), (0, Vec::new()));
+    with_pinholes(&site, |pinholes| {
+        site.run(&format!("{UFW}ufw allow 21/tcp; ufw --force enable"));
+        for family in Family::BOTH {
+            assert_eq!(try_all(&site, pinholes, family, WITHOUT), WITHOUT);
+        }
+        let report = site.check();
+        for finding in report.about("marked_dropped") {
+            let help = finding["help"].as_str().expect("help");
+            assert!(help.contains("/etc/ufw/before.rules"), "{help}");
+        }
+        site.run(&format!("{UFW}{UFW_LINES}"));
+        for family in Family::BOTH {
+            assert_eq!(
+                try_all(&site, pinholes, family, Through::WANTED),
+                Through::WANTED
+            );
+        }
+        let report = site.check();
+        assert_eq!((report.code, unexpected(&report)), (0, Vec::new()));
+    });
 }
 
 /// firewalld with a bus and settings of its own, in the mount namespace of one script; the laboratory's end ends both.
@@ -255,30 +255,28 @@ fn firewalld() {
 }
 
 /// firewalld has no word for a connection mark: what stays over its reloads are the windows' ports. The gateway's own table
-/// keeps these shut (here nothing does: the test's table only marks).
+/// keeps these shut.
 #[test]
 fn firewalld_with_the_windows_in_its_zone() {
     let site = Site::bare();
-    prepare(&site);
-    site.run(FIREWALLD);
-    for family in Family::BOTH {
-        let got = try_all(&site, family, WITHOUT_IN_FIREWALLD);
-        assert_eq!(got, WITHOUT_IN_FIREWALLD);
-    }
-    let with = Through {
-        shut: true,
-        ..Through::WANTED
-    };
-    site.run(
-        "export DBUS_SYSTEM_BUS_ADDRESS=unix:path=$PWD/bus
+    with_pinholes(&site, |pinholes| {
+        site.run(FIREWALLD);
+        for family in Family::BOTH {
+            let got = try_all(&site, pinholes, family, WITHOUT_IN_FIREWALLD);
+            assert_eq!(got, WITHOUT_IN_FIREWALLD);
+        }
+        let with = Through::WANTED;
+        site.run(
+            "export DBUS_SYSTEM_BUS_ADDRESS=unix:path=$PWD/bus
          firewall-cmd --permanent --add-port=21000-21015/tcp --add-port=22000-22999/tcp
          firewall-cmd --reload",
-    );
-    for family in Family::BOTH {
-        assert_eq!(try_all(&site, family, with), with);
-    }
-    let report = site.check();
-    assert_eq!((report.code, unexpected(&report)), (0, Vec::new()));
+        );
+        for family in Family::BOTH {
+            assert_eq!(try_all(&site, pinholes, family, with), with);
+        }
+        let report = site.check();
+        assert_eq!((report.code, unexpected(&report)), (0, Vec::new()));
+    });
 }
 
 /// Its service `ftp` brings the kernel's helper along.

@@ -1,9 +1,14 @@
-//! Plain TCP connections, marked by a small table of the test's own as the gateway's table marks them.
+//! Plain TCP connections, with and without a pinhole of the gateway's own table.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
+
+use portcullis::nft::kernel::{Generation, Kernel, Layout};
+use portcullis::nft::{FirewallHole, HoleKey, Opening};
 
 use portcullis_netlab::{Family, Node};
 
@@ -20,25 +25,11 @@ const SERVERS: u16 = 5000;
 const IN_VAIN: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The layout of the gateway's table as far as it marks and translates.
-const MARKING: &str = "
-    nft -f - <<'RULES'
-table inet portcullis {
-    comment \"made by Portcullis; for a test\"
-    chain prerouting {
-        type nat hook prerouting priority dstnat - 5; policy accept;
-        ip saddr 198.51.100.7 tcp dport 21003 ct mark set ct mark or 0x1000 dnat ip to 192.0.2.7:5000
-        ip6 saddr 2001:db8:1::7 tcp dport 21003 ct mark set ct mark or 0x1000 dnat ip6 to [2001:db8:2::7]:5000
-        tcp dport 21004 ct mark set ct mark or 0x1000
-    }
-    chain postrouting {
-        type nat hook postrouting priority srcnat - 5; policy accept;
-        ct mark and 0x1000 == 0x1000 ip daddr 192.0.2.7 snat ip to 192.0.2.1
-        ct mark and 0x1000 == 0x1000 ip6 daddr 2001:db8:2::7 snat ip6 to 2001:db8:2::1
-    }
+/// The gateway's own table, and pinholes in it, one for each connection that is tried.
+pub struct Pinholes {
+    kernel: RefCell<Kernel>,
+    next: Cell<u64>,
 }
-RULES
-";
 
 /// What gets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +57,18 @@ impl Through {
     };
 }
 
-/// Marks connections, and answers on every port.
-pub fn prepare(site: &Site) {
-    site.run(MARKING);
+/// Installs the gateway's table, answers on every port, and does a test's work on the gateway: a kernel's sockets stay in
+/// the thread and in the namespace that they were made in.
+pub fn with_pinholes(site: &Site, work: impl FnOnce(&Pinholes) + Send) {
+    let layout = Layout {
+        table: "portcullis".to_owned(),
+        client_window: 21_000..=21_015,
+        upstream_window: 22_000..=22_999,
+        listeners: BTreeSet::from([CONTROL]),
+        mark: 0x1000,
+        group: 2100,
+        size: 1024,
+    };
     for (node, port) in [
         (Node::Gateway, CONTROL),
         (Node::Gateway, RELAYED),
@@ -100,6 +100,14 @@ pub fn prepare(site: &Site) {
     ] {
         route(site, Node::Client, family, network, via);
     }
+    let working = || {
+        let pinholes = Pinholes {
+            kernel: RefCell::new(Kernel::install(&layout).expect("a table")),
+            next: Cell::new(1),
+        };
+        work(&pinholes);
+    };
+    site.lab.inside(Node::Gateway, working).expect("inside");
 }
 
 fn route(site: &Site, node: Node, family: &str, network: &str, via: &str) {
@@ -122,22 +130,52 @@ fn echo(mut stream: TcpStream) {
 }
 
 /// Tries everything over one family; what is expected to get through is waited for longer.
-pub fn try_all(site: &Site, family: Family, expected: Through) -> Through {
+pub fn try_all(site: &Site, pinholes: &Pinholes, family: Family, expected: Through) -> Through {
     let gateway = Node::Gateway.address(family);
     let server = Node::Server.address(family);
-    let reaches = |from: Node, to: IpAddr, port: u16, expected: bool| {
+    let client = Node::Client.address(family);
+    let reaches = |to: IpAddr, port: u16, expected: bool| {
         let patience = if expected { PATIENCE } else { IN_VAIN };
         site.lab
-            .inside(from, || exchange(SocketAddr::new(to, port), patience))
+            .inside(Node::Client, || {
+                exchange(SocketAddr::new(to, port), patience)
+            })
             .expect("inside")
     };
+    let forward = Opening::Forward {
+        peer: client,
+        at: SocketAddr::new(gateway, FORWARDED),
+        to: SocketAddr::new(server, SERVERS),
+        source: Some(SocketAddr::new(Node::Server.gateway(family), 0)),
+    };
+    let relay = Opening::Relay {
+        peer: client.into(),
+        at: SocketAddr::new(gateway, RELAYED),
+    };
     Through {
-        control: reaches(Node::Client, gateway, CONTROL, expected.control),
-        forwarded: reaches(Node::Client, gateway, FORWARDED, expected.forwarded),
-        relayed: reaches(Node::Client, gateway, RELAYED, expected.relayed),
-        shut: reaches(Node::Client, gateway, SHUT, expected.shut),
-        routed: reaches(Node::Client, server, SERVERS, expected.routed),
+        control: reaches(gateway, CONTROL, expected.control),
+        forwarded: pinholes.with(forward, || reaches(gateway, FORWARDED, expected.forwarded)),
+        relayed: pinholes.with(relay, || reaches(gateway, RELAYED, expected.relayed)),
+        shut: reaches(gateway, SHUT, expected.shut),
+        routed: reaches(server, SERVERS, expected.routed),
         dialled: dials(site, SocketAddr::new(server, CONTROL), expected.dialled),
+    }
+}
+
+impl Pinholes {
+    /// Does something while a pinhole is open, and expects that it is used if and only if the connection came up.
+    fn with(&self, opening: Opening, dial: impl FnOnce() -> bool) -> bool {
+        let hole = FirewallHole {
+            key: HoleKey(self.next.replace(self.next.get() + 1)),
+            opening,
+            ttl: Duration::from_secs(60),
+        };
+        let mut kernel = self.kernel.borrow_mut();
+        kernel.open(Generation(1), &hole).expect("a pinhole");
+        let came = dial();
+        let settled = kernel.close(hole.key).expect("a pinhole that stood");
+        assert_eq!(settled.used, came, "{opening:?}");
+        came
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! Needs root and the programs that `scripts/test` installs.
 
+#![cfg(feature = "nftables")]
+
 mod conditions;
 mod firewalls;
 mod flows;
