@@ -1,5 +1,6 @@
 //! Whether the kernel's firewall has what pinholes need, and what else is set in it.
 
+use rustix::fs::{Access, access};
 use std::fs::read_to_string;
 
 use super::finding::Finding;
@@ -48,6 +49,8 @@ pub struct Netfilter {
     pub most_connections: Option<u64>,
     /// Whether bytes are counted.
     pub counts: Option<bool>,
+    /// Whether this process may switch that on, as the gateway does when it starts.
+    pub may_count: bool,
     /// Whether the kernel assigns helpers by itself; kernels from 6.1 on can't.
     pub helps_unasked: bool,
     /// Whether the module of the kernel's FTP helper was loaded.
@@ -72,6 +75,11 @@ impl Netfilter {
             rules,
             most_connections: setting("nf_conntrack_max"),
             counts: setting("nf_conntrack_acct").map(|value| value != 0),
+            may_count: access(
+                "/proc/sys/net/netfilter/nf_conntrack_acct",
+                Access::WRITE_OK,
+            )
+            .is_ok(),
             helps_unasked: setting("nf_conntrack_helper") == Some(1),
             helper_loaded: modules
                 .lines()
@@ -158,14 +166,14 @@ impl Netfilter {
     }
 
     fn does_not_count(&self) -> Option<Finding> {
-        (self.counts == Some(false)).then(|| {
+        (self.counts == Some(false) && !self.may_count).then(|| {
             Finding::warning(
                 "conntrack_acct",
-                "the kernel does not count the bytes of connections",
+                "the kernel does not count the bytes of connections, and the gateway may not switch that on (/proc/sys is read-only here)",
                 "records of forwarded transfers have no bytes then, and one that stalls can't be told from one that runs",
             )
             .command("sysctl -w net.netfilter.nf_conntrack_acct=1")
-            .help("write it into /etc/sysctl.d/ too")
+            .help("outside of the container that hides /proc/sys; and write it into /etc/sysctl.d/ there")
         })
     }
 
@@ -286,7 +294,8 @@ mod tests {
             lacks: Vec::new(),
             rules: Ok(Ruleset::default()),
             most_connections: Some(65_536),
-            counts: Some(true),
+            counts: Some(false),
+            may_count: true,
             helps_unasked: false,
             helper_loaded: false,
         }
@@ -311,6 +320,7 @@ mod tests {
             rules: Err(Silence::Missing),
             most_connections: Some(1),
             counts: Some(false),
+            may_count: false,
             helps_unasked: true,
             helper_loaded: true,
         };

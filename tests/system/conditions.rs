@@ -88,11 +88,17 @@ fn loopback_that_is_routed() {
 
 #[test]
 fn bytes_that_are_not_counted() {
-    mended(
-        "sysctl -qw net.netfilter.nf_conntrack_acct=0",
-        "conntrack_acct",
-        "warning",
-    );
+    let site = Site::healthy();
+    site.run("sysctl -qw net.netfilter.nf_conntrack_acct=0");
+    assert_eq!(site.check().code, 0, "the gateway switches it on by itself");
+    // As in a container that may not write settings; the mount is this script's alone.
+    let contained = format!("mount --bind -o ro /proc/sys /proc/sys; {}", site.command());
+    let report = site.check_with(&contained);
+    report.expect("conntrack_acct", "warning");
+    for command in report.commands("conntrack_acct") {
+        site.run(&command);
+    }
+    assert!(site.check_with(&contained).findings.is_empty());
 }
 
 #[test]
