@@ -48,6 +48,7 @@
 //! With the world:
 //!
 //! - [`config`]: YAML and flags to a checked [`config::Config`]; every complaint names its place.
+//! - [`system`]: whether a machine suits a configuration, and what mends it, for `portcullis check --system`.
 //! - [`pinhole`]: pinholes made real (windows, listeners, guard), dials, and the relay that carries the bytes. Every
 //!   socket comes from one trait, [`pinhole::Sockets`], so that a privileged parent can make them one day.
 //! - [`gateway`]: listeners and admission, the driver that performs a session's requests, upstreams and their fail-over,
@@ -74,6 +75,7 @@
 //!          |        '-> helper -> sandbox
 //!          +-> config
 //!          +-> helper, sandbox
+//!          +-> system -> config
 //!          '-> demo
 //! ```
 //!
@@ -92,3 +94,4 @@ pub mod nft;
 pub mod pinhole;
 pub mod policy;
 pub mod sandbox;
+pub mod system;
