@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use portcullis::nft::Opening;
+use portcullis::nft::{Happening, Opening};
 use serde_json::Value;
 
 use crate::client::{Client, read_all};
@@ -307,5 +307,41 @@ fn a_server_that_wants_the_connection_first_and_a_client_that_wants_the_150_firs
         (&closed["carried"], &closed["bytes_down"]),
         (&"relayed".into(), &12.into())
     );
+    assert_eq!(kernel.standing(), 0);
+}
+
+#[test]
+fn what_the_kernel_carried_when_somebody_emptied_the_firewall_is_ended_and_the_next_transfer_works()
+{
+    let server = Server::start()
+        .with_file("held", b"first half, second half")
+        .with_file("file", b"some content");
+    let hold = server.hold();
+    let kernel = Arc::new(Kernel::default());
+    let gate = behind(&kernel, Setup::to(server.at));
+    let mut client = Client::login(gate.at);
+    let at = client.passive();
+    let mut data = client.dial(at);
+    client.asks("RETR held", "150");
+    data.read_exact(&mut [0; 11]).expect("the first half");
+    let mut idle = Client::login(gate.at);
+    let hole = idle.passive();
+    gate.running.remote().happened(Happening::Restored);
+    is_reset(data);
+    drop(hold);
+    // This server leaves when its data connection breaks.
+    client.hears("421");
+    let mut client = Client::login(gate.at);
+    assert_eq!(client.download("file"), b"some content");
+    // A hole that nobody had used yet was restored with the table.
+    let data = idle.dial(hole);
+    idle.asks("RETR file", "150");
+    assert_eq!(read_all(data), b"some content");
+    idle.hears("226");
+    drop((client, idle));
+    let records = records(gate);
+    let failed = of(&records, "transfer.failed");
+    assert_eq!(failed.len(), 1);
+    assert_eq!(of(&records, "transfer.completed").len(), 2);
     assert_eq!(kernel.standing(), 0);
 }
