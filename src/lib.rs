@@ -25,6 +25,8 @@
 //! - **guard**: what keeps a port of the window shut to everyone but the awaited peers; a socket filter, where the kernel
 //!   takes it.
 //! - **relayed**: carried by this process; every data connection of this version is.
+//! - **broker**: the small privileged process of `firewall: nftables`, the parent of the gateway's; it alone may touch
+//!   the firewall, and reads no byte from the network. Its **envelope** is what it does at most, whoever asks.
 //! - **rule**, **request**, **verdict**, **decision**: what is allowed; the question; allow or deny; the verdict with the
 //!   rule that gave it and why.
 //! - **record**, **journal**: one event as a value, before it is text; the log of all of them.
@@ -48,8 +50,11 @@
 //! With the world:
 //!
 //! - [`config`]: YAML and flags to a checked [`config::Config`]; every complaint names its place.
+//! - [`system`]: whether a machine suits a configuration, and what mends it, for `portcullis check --system`.
 //! - [`pinhole`]: pinholes made real (windows, listeners, guard), dials, and the relay that carries the bytes. Every
-//!   socket comes from one trait, [`pinhole::Sockets`], so that a privileged parent can make them one day.
+//!   socket comes from one trait, [`pinhole::Sockets`], so that the broker can lend some.
+//! - [`nft`]: pinholes in the kernel. What is asked of the firewall, the broker with its messages and its envelope, the
+//!   gateway's client, and the one table. It knows how processes end, from `sandbox`, and nothing else.
 //! - [`gateway`]: listeners and admission, the driver that performs a session's requests, upstreams and their fail-over,
 //!   the [journal](gateway::journal) as text, the control socket, reload and drain.
 #![cfg_attr(
@@ -68,12 +73,14 @@
 //!
 //! ```text
 //! main -> cli -> gateway -> pinhole -> engine -> policy -> ftp
-//!          |        |                    ^
+//!          |        |           |        ^
+//!          |        |           '-> nft  |
 //!          |        '--------------------+
 //!          |        +-> config
 //!          |        '-> helper -> sandbox
 //!          +-> config
-//!          +-> helper, sandbox
+//!          +-> helper, nft -> sandbox
+//!          +-> system -> config
 //!          '-> demo
 //! ```
 //!
@@ -92,3 +99,4 @@ pub mod nft;
 pub mod pinhole;
 pub mod policy;
 pub mod sandbox;
+pub mod system;

@@ -8,15 +8,15 @@ use super::ctl::Format;
 use super::output::print;
 use super::run::DEFAULT_CONFIG;
 use super::{Exit, Failure};
-use crate::config::machine::{Finding, Machine};
 use crate::config::{Config, ConfigErrors, Loaded, Problem, Severity};
+use crate::system::{Finding, Machine};
 
 const EXAMPLES: &str = "\
 Examples:
   portcullis check
       The installed configuration.
   portcullis check --system portcullis.yaml
-      And whether this machine and this user suit it: descriptors, ports, ephemeral range.
+      And whether this machine suits it, with the commands that mend it; for nftables as root.
   portcullis check --format json conf.d/ | jq '.files[].problems[]'
       Every .yaml and .yml file of a directory, for programs.
 
@@ -67,13 +67,9 @@ impl Args {
     /// # Errors
     /// When the file or directory can't be read, or standard output can't be written.
     pub fn execute(self) -> Result<Exit, Failure> {
-        let machine = self.system.then(Machine::read);
         let files = self.files()?;
         let report = Report {
-            files: files
-                .iter()
-                .map(|file| check(file, machine.as_ref()))
-                .collect(),
+            files: files.iter().map(|file| check(file, self.system)).collect(),
         };
         let text = match self.format {
             Format::Text => report.to_text(),
@@ -116,7 +112,7 @@ impl Args {
     }
 }
 
-fn check(path: &Path, machine: Option<&Machine>) -> Checked {
+fn check(path: &Path, system: bool) -> Checked {
     let mut checked = Checked {
         file: path.display().to_string(),
         good: false,
@@ -130,9 +126,9 @@ fn check(path: &Path, machine: Option<&Machine>) -> Checked {
         Ok(Loaded { config, warnings }) => {
             checked.good = true;
             checked.problems = warnings;
-            checked.system = machine
-                .map(|machine| machine.findings(&config))
-                .unwrap_or_default();
+            if system {
+                checked.system = Machine::read(&config).findings(&config);
+            }
             checked.summary = summary(&config);
         }
         Err(ConfigErrors::Unreadable(why)) => checked.unreadable = Some(why),

@@ -11,7 +11,6 @@ pub mod files;
 mod flags;
 mod listener;
 mod load;
-pub mod machine;
 mod mark;
 mod name;
 mod problem;

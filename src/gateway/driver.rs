@@ -191,6 +191,12 @@ impl Driver {
         }
     }
 
+    /// Ends a transfer that the kernel carried until somebody else emptied the firewall.
+    pub(super) fn break_off_flows(&mut self) {
+        self.data.break_off_flows();
+        self.wake();
+    }
+
     /// Leaves an order for the next poll, and has it polled.
     pub(super) fn order(&mut self, order: Order) {
         // An end is never taken back by a later drain.

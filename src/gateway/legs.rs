@@ -265,6 +265,13 @@ impl DataLegs {
         None
     }
 
+    /// Ends what the kernel carries, after somebody else has emptied the firewall; the next poll tells of it.
+    pub(super) fn break_off_flows(&mut self) {
+        for flow in self.transfers.iter_mut().filter_map(Transfer::flow) {
+            flow.break_off();
+        }
+    }
+
     /// When a leg next wants to be looked at, whatever happens; relays keep their own time.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.transfers.iter().filter_map(Transfer::deadline).min()

@@ -137,7 +137,7 @@ impl Steward {
         true
     }
 
-    /// Writes down what happened in the firewall.
+    /// Sees to what happened in the firewall.
     fn note(&self, happening: Happening) {
         match happening {
             Happening::Knocked { from, at, more } => {
@@ -153,9 +153,12 @@ impl Steward {
                     event: Event::PinholeIntruder { from, at },
                 });
             }
-            Happening::Restored => tracing::warn!(
-                "another program removed our table from the firewall; it is restored, and transfers that ran may be broken"
-            ),
+            Happening::Restored => {
+                tracing::warn!(
+                    "another program removed our table from the firewall; it is restored, and transfers that the kernel carried are ended"
+                );
+                self.tell_all(|| Message::FirewallRestored);
+            }
             // Whoever waits for it was told.
             Happening::Used { .. } => {}
         }

@@ -35,6 +35,12 @@ fn works(program: &Program) {
     assert_eq!(client.download("file"), b"some content");
 }
 
+/// The service manager hears of each reload, whatever comes of it.
+fn told_of_a_reload(program: &Program) {
+    program.notified("RELOADING=1");
+    program.notified("READY=1");
+}
+
 #[test]
 fn sessions_are_carried_and_status_says_who_is_who() {
     let server = file();
@@ -163,19 +169,21 @@ fn a_good_config_is_put_in_force_and_a_wrong_one_changes_nothing() {
     assert!(!answer.status.success());
     let said = String::from_utf8_lossy(&answer.stderr).into_owned();
     assert!(said.contains("`nonsense` is not a number"), "{said}");
+    told_of_a_reload(&program);
     assert_eq!(client.download("file"), b"some content");
 
     program.configure("rules: {default: deny}\n");
     let answer = program.ctl(&["reload"]);
     assert!(answer.status.success(), "{answer:?}");
     program.journal_shows("gateway.reloaded");
+    program.logs("the config was reloaded");
+    told_of_a_reload(&program);
     client.asks("RETR file", "550");
 
     program.configure("");
     program.signal(Signal::HUP);
     program.logs("the config was reloaded");
-    program.notified("RELOADING=1");
-    program.notified("READY=1");
+    told_of_a_reload(&program);
     let mut client = Client::login(program.at);
     assert_eq!(client.download("file"), b"some content");
     // What was in force is what a successor begins with.

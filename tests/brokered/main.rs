@@ -1,6 +1,7 @@
 //! The whole of `firewall: nftables` in network namespaces: broker, confined gateway, and the kernel's own firewall.
 //!
 //! What dies is killed as `kill -9` does, in the middle of forwarded transfers; and the price of a pinhole is measured.
+#![cfg(feature = "nftables")]
 
 #[path = "../broker/bounds.rs"]
 #[expect(dead_code, reason = "the broker's own tests use the rest")]

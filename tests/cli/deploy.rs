@@ -79,7 +79,7 @@ fn the_units_fit_the_configuration() {
     assert!(stop > config.timeouts.drain.as_secs(), "{stop}");
     let descriptors: u64 = value(&service, "LimitNOFILE").parse().expect("a number");
     assert!(
-        descriptors >= portcullis::config::machine::descriptors_needed(&config),
+        descriptors >= portcullis::system::descriptors_needed(&config),
         "{descriptors}"
     );
     let start = value(&service, "ExecStart");

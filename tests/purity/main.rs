@@ -83,6 +83,12 @@ const PURE: &[(&str, &[&str])] = &[
 const APART: &[(&str, &[&str])] = &[
     ("pinhole", &["gateway", "cli", "config", "audit"]),
     ("gateway", &["ftp", "cli", "audit"]),
+    (
+        "nft",
+        &[
+            "gateway", "pinhole", "cli", "config", "engine", "policy", "ftp", "helper", "audit",
+        ],
+    ),
 ];
 
 fn root() -> PathBuf {

@@ -182,6 +182,17 @@ impl Flow {
         self.last = Some(usage);
     }
 
+    /// Ends it because the firewall lost track of it: nobody can tell whether it would go on.
+    pub(super) fn break_off(&mut self) {
+        match self.watch {
+            Watch::Running | Watch::Lingering { .. } if self.used && self.over.is_none() => {
+                self.over = Some(self.cut(Outcome::Broken { side: self.side }));
+            }
+            // Its transfer has not begun, or nobody has come yet: the hole was restored.
+            Watch::NotYet | Watch::Running | Watch::Lingering { .. } => {}
+        }
+    }
+
     /// Lets it come to its end; tells its usage if it did, or when it has not moved for too long.
     fn linger(&mut self, now: Duration, limits: RelayLimits, pause: Duration) -> Option<Usage> {
         match self.hole.settle() {
