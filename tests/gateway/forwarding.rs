@@ -1,7 +1,7 @@
 //! Data connections that the kernel carries, and pinholes behind its firewall.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use portcullis::nft::Opening;
@@ -46,7 +46,8 @@ fn a_passive_file_is_forwarded_with_two_questions_to_the_kernel_and_no_dial_of_o
     let server = Server::start().with_file("file", &content);
     let kernel = Arc::new(Kernel::default());
     let gate = behind(&kernel, Setup::to(server.at));
-    let mut client = Client::login(gate.at);
+    let from = IpAddr::from([127, 0, 0, 2]);
+    let mut client = Client::connect_from(from, gate.at).logged_in();
     for _ in 0..3 {
         assert_eq!(client.download("file"), content);
     }
@@ -82,8 +83,9 @@ fn a_passive_file_is_forwarded_with_two_questions_to_the_kernel_and_no_dial_of_o
     else {
         panic!("not forwarded: {:?}", kernel.openings());
     };
-    assert_eq!((peer, to.ip()), (server.at.ip(), server.at.ip()));
-    assert_eq!(source, None, "here the client's address is the gateway's");
+    assert_eq!((peer, to.ip()), (from, server.at.ip()));
+    let gateway = SocketAddr::from(([127, 0, 0, 1], 0));
+    assert_eq!(source, Some(gateway), "the server sees the gateway");
 }
 
 #[test]
