@@ -22,9 +22,9 @@
 //!   made real. It is *reserved* (bound), *open* (listening), *used* (its one connection came), *closed*.
 //! - **window**: the small range of ports in which pinholes for clients open; those for upstreams have a window of
 //!   their own.
-//! - **guard**: what keeps a port of the window shut to everyone but the awaited peers; a socket filter, where the kernel
-//!   takes it.
-//! - **relayed**: carried by this process; every data connection of this version is.
+//! - **guard**: what keeps a port of the window shut to everyone but the awaited peers: the kernel's firewall, or without
+//!   it a socket filter, where the kernel takes it.
+//! - **forwarded**, **relayed**: a data connection carried by the kernel, which joins its two legs; or by this process.
 //! - **rule**, **request**, **verdict**, **decision**: what is allowed; the question; allow or deny; the verdict with the
 //!   rule that gave it and why.
 //! - **record**, **journal**: one event as a value, before it is text; the log of all of them.
@@ -48,8 +48,9 @@
 //! With the world:
 //!
 //! - [`config`]: YAML and flags to a checked [`config::Config`]; every complaint names its place.
-//! - [`pinhole`]: pinholes made real (windows, listeners, guard), dials, and the relay that carries the bytes. Every
-//!   socket comes from one trait, [`pinhole::Sockets`], so that a privileged parent can make them one day.
+//! - [`nft`]: the kernel's firewall as values and one trait, [`nft::Firewall`].
+//! - [`pinhole`]: pinholes made real (windows, listeners, guard), here or in the kernel, dials, and the relay that carries
+//!   the bytes. Every socket comes from one trait, [`pinhole::Sockets`], so that a privileged parent can make them one day.
 //! - [`gateway`]: listeners and admission, the driver that performs a session's requests, upstreams and their fail-over,
 //!   the [journal](gateway::journal) as text, the control socket, reload and drain.
 #![cfg_attr(
@@ -66,7 +67,7 @@
 //!
 //! ```text
 //! main -> cli -> gateway -> pinhole -> engine -> policy -> ftp
-//!          |        |                    ^
+//!          |        |          '-> nft   ^
 //!          |        '--------------------+
 //!          |        '-> config
 //!          +-> config
