@@ -152,6 +152,7 @@ impl DataLegs {
         side: Side,
         (from, to): (SocketAddr, SocketAddr),
     ) {
+        ground.pinholes.note_dial(from, to);
         let sockets = Arc::clone(ground.sockets);
         let mut dial: Dial =
             Box::pin(async move { pinhole::dial(&*sockets, Some(from), to).await });

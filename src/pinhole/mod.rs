@@ -22,6 +22,7 @@ mod opened;
 mod parking;
 mod relay;
 mod sockets;
+mod sources;
 mod splice;
 mod window;
 

@@ -311,3 +311,31 @@ fn a_server_that_wants_the_connection_first_and_a_client_that_wants_the_150_firs
     );
     assert_eq!(kernel.standing(), 0);
 }
+
+#[test]
+fn a_port_that_an_active_client_names_twice_is_reached_from_another_port_the_second_time() {
+    let server = Server::start().with_file("file", b"some content");
+    let kernel = Arc::new(Kernel::default());
+    let mut setup = Setup::to(server.at);
+    setup.listen = "127.0.0.4:0".to_owned();
+    let gate = behind(&kernel, setup);
+    let mut client = Client::login(gate.at);
+    let listener = client.active();
+    let at = listener.local_addr().expect("an address");
+    for again in [false, true] {
+        if again {
+            let (high, low) = (at.port() >> 8, at.port() & 255);
+            client.asks(&format!("PORT 127,0,0,1,{high},{low}"), "200");
+        }
+        client.asks("RETR file", "150");
+        let (data, _) = listener.accept().expect("the kernel dials");
+        assert_eq!(read_all(data), b"some content");
+        client.hears("226");
+    }
+    let sources = kernel.openings().into_iter().map(|opening| match opening {
+        Opening::Forward { source, .. } => source.expect("ours").port(),
+        Opening::Relay { .. } => panic!("relayed"),
+    });
+    let fixed = gate.at.port() - 1;
+    assert_eq!(sources.collect::<Vec<_>>(), [fixed, 0]);
+}

@@ -163,7 +163,14 @@ fn a_forwarded_pinhole_holds_its_port_and_never_listens() {
     let again = pinholes.reserve(&pinhole).unwrap_err();
     assert_eq!(again, RefusalReason::NoPort { in_use: 1 });
     drop(hole);
-    assert!(pinholes.reserve(&pinhole).is_ok());
+    // The kernel still has the connection from port 20 to that port of the client's: this one comes from another.
+    let again = pinholes.reserve(&pinhole).unwrap().open_as_asked();
+    assert!(matches!(again, Ok(Opened::InTheKernel(_))));
+    let openings = firewall.openings.lock().unwrap();
+    let Some(Opening::Forward { source, .. }) = openings.last() else {
+        panic!("not forwarded: {openings:?}");
+    };
+    assert_eq!(*source, Some(SocketAddr::from(([198, 18, 7, 1], 0))));
 }
 
 #[test]
