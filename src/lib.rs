@@ -22,9 +22,9 @@
 //!   made real. It is *reserved* (bound), *open* (listening), *used* (its one connection came), *closed*.
 //! - **window**: the small range of ports in which pinholes for clients open; those for upstreams have a window of
 //!   their own.
-//! - **guard**: what keeps a port of the window shut to everyone but the awaited peers; a socket filter, where the kernel
-//!   takes it.
-//! - **relayed**: carried by this process; every data connection of this version is.
+//! - **guard**: what keeps a port of the window shut to everyone but the awaited peers: the kernel's firewall, or without
+//!   it a socket filter, where the kernel takes it.
+//! - **forwarded**, **relayed**: a data connection carried by the kernel, which joins its two legs; or by this process.
 //! - **broker**: the small privileged process of `firewall: nftables`, the parent of the gateway's; it alone may touch
 //!   the firewall, and reads no byte from the network. Its **envelope** is what it does at most, whoever asks.
 //! - **rule**, **request**, **verdict**, **decision**: what is allowed; the question; allow or deny; the verdict with the
