@@ -6,4 +6,5 @@
 #![cfg(feature = "nftables")]
 
 mod forwarded;
+mod race;
 mod yard;

@@ -192,12 +192,8 @@ impl Rule {
         self.tcp().payload(TRANSPORT, 2, 2, 0).contained(set)
     }
 
-    /// `ip saddr @SET`, or of its network: a set of bans.
-    pub(super) fn source_in(self, set: Set, family: Family) -> Rule {
-        let breadth = match set {
-            Set::Banned(_, breadth) => breadth,
-            _ => Breadth::One,
-        };
+    /// `ip saddr @SET`, of its network if the breadth is not one
+    pub(super) fn source_in(self, set: Set, family: Family, breadth: Breadth) -> Rule {
         self.family(family).source(family, breadth).contained(set)
     }
 
