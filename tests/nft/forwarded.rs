@@ -11,8 +11,8 @@ use portcullis_netlab::{Family, Node};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::yard::{
-    self, GATEWAY, MARK, PATIENCE, SILENCE, TTL, accept, at, at_gateway, dial, elements,
-    expect, expect_used, install, lab, listen, nft, passive, sh, told, wait_for,
+    self, GATEWAY, MARK, PATIENCE, SILENCE, TTL, accept, at, at_gateway, dial, elements, expect,
+    expect_used, install, lab, listen, nft, passive, sh, told, wait_for,
 };
 
 #[test]
@@ -119,7 +119,11 @@ fn without_a_source_the_peers_address_stays_although_others_masquerade() {
         );
         let client = Node::Client.address(family);
         let via = Node::Server.gateway(family);
-        sh(&lab, Node::Server, &format!("ip route add {client}/32 via {via}"));
+        sh(
+            &lab,
+            Node::Server,
+            &format!("ip route add {client}/32 via {via}"),
+        );
         let mut kernel = install();
         let to = SocketAddr::new(Node::Server.address(family), 5000);
         let server = listen(&lab, Node::Server, to);
@@ -150,7 +154,10 @@ fn a_stranger_is_not_answered_and_told_of() {
                 Happening::Knocked { from, at, .. } => Some((*from, *at)),
                 Happening::Used { .. } | Happening::Restored => None,
             });
-            assert_eq!((from.ip(), knocked), (Node::Attacker.address(family), at(&hole)));
+            assert_eq!(
+                (from.ip(), knocked),
+                (Node::Attacker.address(family), at(&hole))
+            );
             assert!(wait_for(&server, Duration::ZERO).is_none());
             let _client = dial(&lab, Node::Client, 0, at(&hole), PATIENCE).unwrap();
             accept(&server);
@@ -188,7 +195,10 @@ fn a_default_drop_firewall_needs_one_line() {
                 assert!(Instant::now() < deadline, "no SYN came");
             }
             assert_eq!(told(&mut kernel), []);
-            nft(&lab, &format!("'add rule inet op f {line}; add rule inet op i {line}'"));
+            nft(
+                &lab,
+                &format!("'add rule inet op f {line}; add rule inet op i {line}'"),
+            );
             dialling.join().unwrap()
         });
         client.unwrap();
@@ -238,7 +248,10 @@ fn an_unused_hole_shuts_by_itself() {
         }
         assert!(dial(&lab, Node::Client, 0, at(&hole), SILENCE).is_err());
         assert!(wait_for(&server, Duration::ZERO).is_none());
-        assert!(kernel.renew(HoleKey(1), TTL).is_err(), "renewed what is gone");
+        assert!(
+            kernel.renew(HoleKey(1), TTL).is_err(),
+            "renewed what is gone"
+        );
         assert!(!kernel.close(HoleKey(1)).unwrap().used);
         // The same key is free again at once.
         hole.ttl = TTL;
@@ -269,7 +282,10 @@ fn a_renewed_hole_lasts_longer_and_still_lets_in_one() {
         // Not even before anybody looked at what happened.
         assert!(dial(&lab, Node::Client, 0, at(&hole), SILENCE).is_err());
         assert!(wait_for(&server, Duration::ZERO).is_none());
-        assert!(kernel.renew(HoleKey(1), TTL).is_err(), "renewed what was used");
+        assert!(
+            kernel.renew(HoleKey(1), TTL).is_err(),
+            "renewed what was used"
+        );
         assert_eq!(elements(&lab), Vec::<String>::new());
     });
 }
@@ -312,7 +328,9 @@ fn shutting_and_a_dial_at_once_have_one_winner() {
             let hole = passive(round, family, 21000, to);
             kernel.open(GATEWAY, &hole).unwrap();
             let client = lab
-                .inside(Node::Client, || Socket::new(Domain::IPV4, Type::STREAM, None))
+                .inside(Node::Client, || {
+                    Socket::new(Domain::IPV4, Type::STREAM, None)
+                })
                 .unwrap()
                 .unwrap();
             client.set_nonblocking(true).unwrap();
@@ -347,6 +365,9 @@ fn shutting_and_a_dial_at_once_have_one_winner() {
             }
         }
         println!("{used} used, {unused} unused");
-        assert!(used > 0 && unused > 0, "no race: {used} used, {unused} unused");
+        assert!(
+            used > 0 && unused > 0,
+            "no race: {used} used, {unused} unused"
+        );
     });
 }

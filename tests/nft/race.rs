@@ -103,10 +103,17 @@ fn race(lab: &Lab, hole: impl Fn(u64, u16) -> FirewallHole + Sync) {
                         together
                     })
                 });
-                threads.map(|thread| thread.join().unwrap()).into_iter().max().unwrap()
+                threads
+                    .map(|thread| thread.join().unwrap())
+                    .into_iter()
+                    .max()
+                    .unwrap()
             });
             for hole in &holes {
-                assert!(kernel.close(hole.key).unwrap().used, "nobody got through to {hole:?}");
+                assert!(
+                    kernel.close(hole.key).unwrap().used,
+                    "nobody got through to {hole:?}"
+                );
             }
         }
         println!("{ROUNDS} rounds, {side_by_side} of them side by side");
@@ -114,10 +121,15 @@ fn race(lab: &Lab, hole: impl Fn(u64, u16) -> FirewallHole + Sync) {
         let ours = nft(lab, "list table inet portcullis");
         let counted = |rule: &str| -> u64 {
             let line = ours.lines().find(|line| line.contains(rule)).unwrap();
-            let mut words = line.split_whitespace().skip_while(|word| *word != "packets");
+            let mut words = line
+                .split_whitespace()
+                .skip_while(|word| *word != "packets");
             words.nth(1).unwrap().parse().unwrap()
         };
-        println!("{} second dials were dropped behind the operator's rules", counted("comment \"second\""));
+        println!(
+            "{} second dials were dropped behind the operator's rules",
+            counted("comment \"second\"")
+        );
     });
 }
 

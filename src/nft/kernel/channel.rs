@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use mnl::{Bus, Socket};
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socket_timeout};
 
 use super::error::{Error, Refusal};
@@ -316,6 +316,9 @@ fn open(groups: u32) -> Result<Socket, Error> {
     let bound = socket.bind(groups, 0);
     bound.map_err(|error| refused(doing, errno_of(&error), None))?;
     set_patience(&socket, PATIENCE)?;
+    // A program that this one starts must not get it: it would keep the kernel's log, and the power over the firewall.
+    fcntl_setfd(descriptor(&socket), FdFlags::CLOEXEC)
+        .map_err(|errno| refused(doing, errno, None))?;
     Ok(socket)
 }
 

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
+use rustix::io::Errno;
 
 use super::channel::Ear;
 use super::error::Error;
@@ -35,7 +36,7 @@ pub(super) fn listen(group: u16) -> Result<Ear, Error> {
             command.bytes(1, &[1]); // NFULA_CFG_CMD: NFULNL_CFG_CMD_BIND
         }),
     )
-    .map_err(Error::by_kind)?;
+    .map_err(taken)?;
     ear.tell(
         "preparing an NFLOG group",
         configure(group, |settings| {
@@ -47,6 +48,16 @@ pub(super) fn listen(group: u16) -> Result<Ear, Error> {
     )?;
     ear.never_wait()?;
     Ok(ear)
+}
+
+/// The kernel says EPERM also when somebody else listens already; who may not listen at all has failed before this.
+fn taken(error: Error) -> Error {
+    match error {
+        Error::Kernel(refusal) if matches!(refusal.errno, Errno::PERM | Errno::BUSY) => {
+            Error::Taken(refusal)
+        }
+        other => other.by_kind(),
+    }
 }
 
 fn configure(group: u16, fill: impl FnOnce(&mut Attributes)) -> Message {
