@@ -7,6 +7,7 @@
 pub mod hole;
 #[cfg(feature = "nftables")]
 pub mod kernel;
+pub mod packet;
 
 use std::io;
 use std::net::SocketAddr;

@@ -21,6 +21,7 @@ use portcullis::ftp::{
     BareLf, Command, CommandFault, Ending, Line, LineFramer, Reply, ReplyAssembler, ReplyFault,
     Verb, escaped, escaped_to, masked, masked_to,
 };
+use portcullis::nft::packet::dial;
 
 pub use played::session;
 
@@ -310,4 +311,15 @@ fn print_harmless(printed: &str) {
     assert!(!printed.contains(harmful), "{printed:?}");
     let quotes = printed.replace("\\\\", "").replace("\\\"", "");
     assert!(!quotes.contains('"'), "a bare quote: {printed:?}");
+}
+
+/// A logged packet is read within its bounds, and one that was cut tells the same or nothing.
+pub fn packets(data: &[u8]) {
+    let whole = dial(data);
+    if let Some(whole) = whole {
+        assert_eq!(whole.from.is_ipv4(), whole.to.is_ipv4());
+    }
+    let cut = Dice::of(data).below(data.len());
+    let part = dial(&data[..cut]);
+    assert!(part.is_none() || part == whole, "{part:?} of {whole:?}");
 }

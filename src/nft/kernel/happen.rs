@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::conntrack::Flow;
 use super::error::Error;
 use super::hole::may_be_awaited;
-use super::log::Dial;
 use super::set::{Element, Family, Set, Standing};
 use super::{Kernel, conntrack, hole, inspect, log, watch};
+use crate::nft::packet::Dial;
 use crate::nft::{Happening, HoleKey};
 
 /// How long a packet can be on its way through the rules: far longer than any is.
