@@ -3,15 +3,15 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis::nft::kernel::Kernel;
 use portcullis::nft::{Happening, HoleKey};
 use portcullis_netlab::{Family, Lab, Node};
 
 use crate::yard::{
-    GATEWAY, PATIENCE, accept, at, at_gateway, dial, expect, expect_used, install, lab, layout,
-    listen, nft, passive, sh,
+    GATEWAY, PATIENCE, accept, at, at_gateway, await_descriptors, dial, elements, expect,
+    expect_used, install, lab, layout, listen, nft, passive, sh, told,
 };
 
 /// A forwarded connection: the client's end and the upstream's.
@@ -206,5 +206,28 @@ fn a_rule_that_somebody_removed_is_restored() {
             });
             assert!(kernel.verify().unwrap(), "{damage}");
         }
+    });
+}
+
+/// A connection that was killed and stays silent is forgotten, so that it does not come to life when its time in the sets is
+/// over.
+#[test]
+fn a_killed_silent_connection_is_forgotten() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        let mut kernel = install();
+        let (_client, _upstream) = connected(&lab, &mut kernel, Family::V4);
+        let entries = || sh(&lab, Node::Gateway, "conntrack -L -p tcp 2>/dev/null");
+        assert!(entries().contains("ESTABLISHED"), "{}", entries());
+        kernel.kill(HoleKey(1)).unwrap();
+        assert_eq!(elements(&lab).len(), 2);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !elements(&lab).is_empty() {
+            assert!(Instant::now() < deadline, "{:?}", elements(&lab));
+            let wake = kernel.next_wake().unwrap();
+            await_descriptors(&kernel, wake.saturating_duration_since(Instant::now()));
+            told(&mut kernel);
+        }
+        assert!(!entries().contains("ESTABLISHED"), "{}", entries());
     });
 }

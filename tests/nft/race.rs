@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::nft::{FirewallHole, HoleKey, Opening};
+use portcullis::nft::{FirewallHole, Happening, HoleKey, Opening};
 use portcullis_netlab::{Family, Lab, Node};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::yard::{GATEWAY, TTL, at, at_gateway, install, lab, nft, passive, sh};
+use crate::yard::{
+    GATEWAY, TTL, at, at_gateway, expect, expect_used, install, lab, nft, passive, sh, told,
+};
 
 /// As many as are wanted to believe it, a batch of holes at a time.
 const ROUNDS: u64 = 100_000;
@@ -49,6 +51,68 @@ fn of_two_dials_at_once_to_a_relayed_pinhole_one_gets_through() {
     });
     let arrived = nft(&lab, "list chain ip c n");
     assert!(arrived.contains(&format!("packets {ROUNDS} ")), "{arrived}");
+}
+
+/// More holes are used at once than the kernel has room to tell of: what it lost is looked for.
+#[test]
+fn a_use_that_was_not_told_is_found_nonetheless() {
+    const MANY: u16 = 20_000;
+    let lab = lab();
+    at_gateway(&lab, || {
+        let mut kernel = install();
+        let socket = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255)));
+        let socket = lab.inside(Node::Client, socket).unwrap().unwrap();
+        let holes: Vec<FirewallHole> = (0..MANY)
+            .map(|number| {
+                let to = SocketAddr::new(Node::Server.address(Family::V4), 10_000 + number);
+                passive(number.into(), Family::V4, 40_000 + number, to)
+            })
+            .collect();
+        let (dialled, others) = holes.split_at(usize::from(MANY) - 100);
+        for hole in &holes {
+            kernel.open(GATEWAY, hole).unwrap();
+        }
+        for hole in dialled {
+            send(&socket, &syn(1, 1024, at(hole)), at(hole));
+        }
+        let mut used = std::collections::HashMap::new();
+        for happening in told(&mut kernel) {
+            if let Happening::Used { key, peer } = happening {
+                assert!(used.insert(key, peer).is_none(), "{key:?} twice");
+            }
+        }
+        assert_eq!(used.len(), dialled.len());
+        let peer = SocketAddr::new(Node::Client.address(Family::V4), 1024);
+        assert!(used.values().all(|from| *from == peer));
+        for hole in dialled {
+            assert!(kernel.close(hole.key).unwrap().used);
+        }
+        for hole in others {
+            assert!(!kernel.close(hole.key).unwrap().used);
+        }
+    });
+}
+
+/// A packet in the middle of a connection that nobody knows looks like a new one to connection tracking.
+#[test]
+fn a_stray_acknowledgement_uses_up_nothing() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        let mut kernel = install();
+        let socket = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255)));
+        let socket = lab.inside(Node::Client, socket).unwrap().unwrap();
+        let to = SocketAddr::new(Node::Server.address(Family::V4), 5000);
+        let hole = passive(1, Family::V4, 21000, to);
+        kernel.open(GATEWAY, &hole).unwrap();
+        const ACK: u8 = 0x10;
+        send(&socket, &segment(1, 1024, at(&hole), ACK), at(&hole));
+        // It comes to the shut window instead.
+        expect(&mut kernel, |happening| {
+            matches!(happening, Happening::Knocked { .. }).then_some(())
+        });
+        send(&socket, &syn(1, 1025, at(&hole)), at(&hole));
+        assert_eq!(expect_used(&mut kernel, 1).port(), 1025);
+    });
 }
 
 /// Opens holes in batches and lets two threads dial all of a batch in the same order, side by side as far as the machine
@@ -139,6 +203,13 @@ fn send(socket: &Socket, packet: &[u8], to: SocketAddr) {
 
 /// A SYN from the client (RFC 791 section 3.1, RFC 9293 section 3.1), from a port that no other batch uses.
 fn syn(round: u64, first_port: u16, to: SocketAddr) -> Vec<u8> {
+    const SYN: u8 = 0x02;
+    let port = first_port + (round / BATCH as u64 % 20_000) as u16;
+    segment(round as u32, port, to, SYN)
+}
+
+/// An empty segment from the client with some flags.
+fn segment(sequence: u32, port: u16, to: SocketAddr, flags: u8) -> Vec<u8> {
     let (IpAddr::V4(source), IpAddr::V4(destination)) = (Node::Client.address(Family::V4), to.ip())
     else {
         unreachable!("these rounds are over IPv4");
@@ -147,10 +218,10 @@ fn syn(round: u64, first_port: u16, to: SocketAddr) -> Vec<u8> {
     packet.extend_from_slice(&source.octets());
     packet.extend_from_slice(&destination.octets());
     let mut tcp = Vec::new();
-    tcp.extend_from_slice(&(first_port + (round / BATCH as u64 % 20_000) as u16).to_be_bytes());
+    tcp.extend_from_slice(&port.to_be_bytes());
     tcp.extend_from_slice(&to.port().to_be_bytes());
-    tcp.extend_from_slice(&(round as u32).to_be_bytes());
-    tcp.extend_from_slice(&[0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
+    tcp.extend_from_slice(&sequence.to_be_bytes());
+    tcp.extend_from_slice(&[0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     let sum = checksum(source, destination, &tcp);
     tcp[16..18].copy_from_slice(&sum.to_be_bytes());
     packet.extend_from_slice(&tcp);

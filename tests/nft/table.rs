@@ -202,3 +202,16 @@ fn opening_and_shutting_stay_cheap_beside_ten_thousand() {
         );
     });
 }
+
+/// A program that the broker starts, the gateway above all, must not get a way to the firewall.
+#[test]
+fn no_socket_is_handed_to_programs_that_are_started() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        let kernel = install();
+        for descriptor in kernel.descriptors() {
+            let flags = rustix::io::fcntl_getfd(descriptor).unwrap();
+            assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        }
+    });
+}
