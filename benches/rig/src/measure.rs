@@ -13,7 +13,7 @@ use tokio::process::{ChildStdin, ChildStdout};
 
 use crate::load::job::{Event, Job, Mode, Outcome};
 use crate::meter::{self, Cgroup, Memory, Meter};
-use crate::network::Place;
+use crate::network::{Place, Ruleset};
 use crate::peer::{Ability, Peer};
 use crate::plan::{Extent, Kind, Metric, Test};
 use crate::process::{Running, Wires};
@@ -110,7 +110,15 @@ pub async fn measure(peer: Peer, test: Test, around: &Circumstances<'_>) -> Samp
         Ok(backend) => backend,
         Err(e) => return absent(e.context("the rig's own backend")),
     };
-    // Declared before the gateway, so that it is removed after the gateway has ended.
+    // Declared before the gateway, so that they are removed after the gateway has ended; ours leaves its table.
+    let wants_rules = !setup.ruleset.is_empty() || peer == Peer::PortcullisNft;
+    let _ruleset = match wants_rules
+        .then(|| Ruleset::load(&setup.ruleset))
+        .transpose()
+    {
+        Ok(ruleset) => ruleset,
+        Err(e) => return absent(e),
+    };
     let cgroup = setup.gateway.as_ref().and_then(|_| Cgroup::create());
     let gateway = setup.gateway.as_ref().map(|(program, arguments)| {
         let log = File::create(directory.join("gateway.log"))?;
