@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
+use crate::identity::Identity;
 use crate::load::job::Mode;
 use crate::network::{GATEWAY, SERVER};
 use crate::plan::{Kind, Test};
@@ -57,6 +58,14 @@ pub enum Peer {
     #[value(name = "portcullis-nft")]
     #[serde(rename = "portcullis-nft")]
     PortcullisNft,
+    /// ProFTPD with mod_proxy and mod_tls: TLS to the client.
+    #[value(name = "mod_proxy-tls")]
+    #[serde(rename = "mod_proxy-tls")]
+    ModProxyTls,
+    /// Ours with TLS to the client.
+    #[value(name = "portcullis-tls")]
+    #[serde(rename = "portcullis-tls")]
+    PortcullisTls,
 }
 
 /// What must run for a peer.
@@ -95,26 +104,44 @@ impl Peer {
             Self::KernelHelper => "alg",
             Self::KernelMap => "nft-map",
             Self::PortcullisNft => "portcullis-nft",
+            Self::ModProxyTls => "mod_proxy-tls",
+            Self::PortcullisTls => "portcullis-tls",
         }
     }
 
     /// Says whether it is ours, in one way or another.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Portcullis | Self::PortcullisNft)
+        matches!(
+            self,
+            Self::Portcullis | Self::PortcullisNft | Self::PortcullisTls
+        )
     }
 
     /// Says whether a failure of its is a failure of the run: the product's, or the rig's own.
     pub fn must_succeed(self) -> bool {
         match self {
-            Self::Direct | Self::KernelMap | Self::Portcullis | Self::PortcullisNft => true,
-            Self::Haproxy | Self::FtpProxy | Self::ModProxy | Self::KernelHelper => false,
+            Self::Direct
+            | Self::KernelMap
+            | Self::Portcullis
+            | Self::PortcullisNft
+            | Self::PortcullisTls => true,
+            Self::Haproxy
+            | Self::FtpProxy
+            | Self::ModProxy
+            | Self::KernelHelper
+            | Self::ModProxyTls => false,
         }
     }
 
     /// Says whether its files belong in memory: mod_proxy waits for the disk three times per login, and what is measured
     /// here is gateways.
     pub fn wants_files_in_memory(self) -> bool {
-        self == Self::ModProxy
+        matches!(self, Self::ModProxy | Self::ModProxyTls)
+    }
+
+    /// Says whether its clients speak TLS.
+    pub fn speaks_tls(self) -> bool {
+        matches!(self, Self::ModProxyTls | Self::PortcullisTls)
     }
 
     /// Says how much of a test it can do.
@@ -123,6 +150,12 @@ impl Peer {
         let active = matches!(test.kind, Kind::Files { active: true, .. });
         let extended = passive == Mode::ExtendedPassive;
         match self {
+            _ if test.tls != self.speaks_tls() => Ability::Nothing(if test.tls {
+                "speaks no TLS here"
+            } else {
+                "speaks TLS alone here"
+            }),
+            Self::ModProxyTls if at_rest => Ability::Fewer(500, "a process of 2 MiB per session"),
             Self::KernelHelper | Self::KernelMap | Self::PortcullisNft
                 if !matches!(test.kind, Kind::Bulk { .. } | Kind::Files { .. }) =>
             {
@@ -136,7 +169,7 @@ impl Peer {
                 Kind::Rest { idle: 1_000 } => Ability::Fewer(500, "512 clients are its maximum"),
                 _ => Ability::Nothing("512 clients are its maximum"),
             },
-            Self::ModProxy if test.kind.sessions() > 1_600 => {
+            Self::ModProxy | Self::ModProxyTls if test.kind.sessions() > 1_600 => {
                 Ability::Nothing("a process of 1 MiB per session")
             }
             Self::Direct
@@ -146,12 +179,19 @@ impl Peer {
             | Self::Portcullis
             | Self::KernelHelper
             | Self::KernelMap
-            | Self::PortcullisNft => Ability::Whole,
+            | Self::PortcullisNft
+            | Self::ModProxyTls
+            | Self::PortcullisTls => Ability::Whole,
         }
     }
 
     /// Writes its configuration into a directory; the error says what is missing.
-    pub fn set_up(self, directory: &Path, portcullis: &Path) -> anyhow::Result<Setup> {
+    pub fn set_up(
+        self,
+        directory: &Path,
+        portcullis: &Path,
+        identity: &Identity,
+    ) -> anyhow::Result<Setup> {
         let at = |ip: Ipv4Addr| SocketAddr::from((ip, PORT));
         let mut backend: Vec<OsString> = [
             "backend",
@@ -205,11 +245,18 @@ impl Peer {
                     vec!["-d".into(), "-n".into(), "-f".into(), file.into()],
                 )
             }
-            Self::ModProxy => {
+            Self::ModProxy | Self::ModProxyTls => {
                 if !Path::new("/usr/lib/proftpd/mod_proxy.so").exists() {
                     bail!("mod_proxy is not installed (package proftpd-mod-proxy)");
                 }
-                let file = write(directory, "proftpd.conf", &config::proftpd(directory))?;
+                let mut text = config::proftpd(directory);
+                if self == Self::ModProxyTls {
+                    if !Path::new("/usr/lib/proftpd/mod_tls.so").exists() {
+                        bail!("mod_tls is not installed (package proftpd-mod-crypto)");
+                    }
+                    text += &config::proftpd_tls(identity);
+                }
+                let file = write(directory, "proftpd.conf", &text)?;
                 // Debian's mod_proxy needs a library that it does not name, and that only mod_tls would bring.
                 let program = installed("proftpd")?.into_os_string();
                 let arguments = [
@@ -222,7 +269,7 @@ impl Peer {
                 ];
                 (PathBuf::from("/usr/bin/env"), arguments.into())
             }
-            Self::Portcullis | Self::PortcullisNft => {
+            Self::Portcullis | Self::PortcullisNft | Self::PortcullisTls => {
                 if !portcullis.exists() {
                     bail!("{} does not exist", portcullis.display());
                 }
@@ -230,7 +277,8 @@ impl Peer {
                     Self::PortcullisNft => config::FORWARDED,
                     _ => config::RELAYED,
                 };
-                let text = config::ours(directory, pinholes);
+                let tls = self.speaks_tls().then_some(identity);
+                let text = config::ours(directory, pinholes, tls);
                 let file = write(directory, "portcullis.yaml", &text)?;
                 (
                     portcullis.to_owned(),
@@ -288,10 +336,13 @@ mod tests {
             Ability::Nothing(_)
         ));
         assert_eq!(ability(Peer::ModProxy, "burst-1500"), Ability::Whole);
-        assert!(
-            TESTS
-                .iter()
-                .all(|test| ability(Peer::Portcullis, test.name) == Ability::Whole)
-        );
+        assert!(TESTS.iter().all(|test| {
+            let ours = if test.tls {
+                Peer::PortcullisTls
+            } else {
+                Peer::Portcullis
+            };
+            ability(ours, test.name) == Ability::Whole
+        }));
     }
 }

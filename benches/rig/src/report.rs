@@ -99,6 +99,11 @@ impl Report {
         self.note(peer, test, why);
     }
 
+    /// Leaves a test out for a peer without a word: it is meant for others.
+    pub fn leave_out(&mut self, test: Test, peer: Peer) {
+        self.excluded.push((test.name, peer, Cell::NotApplicable));
+    }
+
     /// Says whether a test is over for a peer.
     pub fn gave_up(&self, test: Test, peer: Peer) -> bool {
         self.cell(test.name, peer).is_some()

@@ -50,12 +50,37 @@ pub fn targets(subject: Peer, test: Test, metric: Metric) -> Vec<Target> {
     match subject {
         Peer::Portcullis => relayed(test, metric),
         Peer::PortcullisNft => forwarded(test, metric),
+        Peer::PortcullisTls => secured(test, metric),
         Peer::Direct
         | Peer::Haproxy
         | Peer::FtpProxy
         | Peer::ModProxy
         | Peer::KernelHelper
-        | Peer::KernelMap => Vec::new(),
+        | Peer::KernelMap
+        | Peer::ModProxyTls => Vec::new(),
+    }
+}
+
+/// TLS to the client, in clear to the server.
+fn secured(test: Test, metric: Metric) -> Vec<Target> {
+    let at_most = |bound| {
+        vec![Target {
+            against: Against::Peer(Peer::ModProxyTls),
+            bound,
+            sense: Sense::AtMost,
+        }]
+    };
+    match (test.name, metric) {
+        ("tls-retr-1" | "tls-retr-4", Metric::GatewayPerGib) => at_most(0.40),
+        ("tls-stor-1" | "tls-stor-4", Metric::GatewayPerGib) => at_most(0.35),
+        ("tls-files-1" | "tls-files-16", Metric::GatewayPerOperation) => at_most(0.35),
+        ("tls-logins", Metric::GatewayPerOperation) => at_most(0.10),
+        ("tls-idle-4000", Metric::PssPerSession) => vec![Target {
+            against: Against::Nothing,
+            bound: 40.0,
+            sense: Sense::AtMost,
+        }],
+        _ => Vec::new(),
     }
 }
 

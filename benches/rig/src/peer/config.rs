@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{PASSIVE_PORTS, PORT};
+use crate::identity::Identity;
 use crate::network::{GATEWAY, GATEWAY_INSIDE, SERVER};
 
 /// Our own without a firewall: every byte is relayed.
@@ -91,13 +92,36 @@ ProxyReverseServers ftp://{SERVER}:{PORT}
     )
 }
 
+/// TLS for everything, with mod_tls's own defaults otherwise: data connections must resume.
+pub fn proftpd_tls(identity: &Identity) -> String {
+    format!(
+        "LoadModule mod_tls.c
+TLSEngine on
+TLSRequired on
+TLSProtocol TLSv1.2 TLSv1.3
+TLSRSACertificateFile {certificate}
+TLSRSACertificateKeyFile {key}
+TLSVerifyClient off
+",
+        certificate = identity.certificate.display(),
+        key = identity.key.display(),
+    )
+}
+
 /// Journal to a file, as in production; limits above what the tests need.
-pub fn ours(directory: &Path, more: &str) -> String {
+pub fn ours(directory: &Path, more: &str, tls: Option<&Identity>) -> String {
     let directory = directory.display();
+    let tls = tls.map_or_else(String::new, |identity| {
+        format!(
+            ", tls: {{mode: explicit, certificates: [{{chain: \"{}\", key: \"{}\"}}]}}",
+            identity.certificate.display(),
+            identity.key.display()
+        )
+    });
     format!(
         "version: 1
 listeners:
-  bench: {{listen: [\"{GATEWAY}:{PORT}\"], upstream: backend}}
+  bench: {{listen: [\"{GATEWAY}:{PORT}\"], upstream: backend{tls}}}
 upstreams:
   backend: {{addresses: [\"{SERVER}:{PORT}\"]}}
 {more}limits: {{sessions: 9000, sessions_per_address: 9000, connects_per_address: 100000/s, commands: 1000000/s}}
