@@ -149,7 +149,10 @@ mod tests {
             bundle.read(&other).expect_err("never read").kind(),
             io::ErrorKind::NotFound
         );
-        assert_eq!(bundle.list(directory.path()).expect("held"), [named, other]);
+        assert_eq!(
+            bundle.list(directory.path()).expect("held"),
+            [named.clone(), other]
+        );
         assert_eq!(bundle.config().expect("a config"), config);
         let latest = Latest::new(bundle);
         assert_eq!(latest.read(&named).expect("held"), contents);
