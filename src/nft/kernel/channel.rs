@@ -305,6 +305,9 @@ fn open(groups: u32) -> Result<Socket, Error> {
     let doing = "opening a netlink socket to the firewall";
     let socket =
         Socket::open(Bus::Netfilter).map_err(|error| refused(doing, errno_of(&error), None))?;
+    // libmnl leaves it open over exec, and the gateway is started by exec: it must not have it.
+    fcntl_setfd(descriptor(&socket), FdFlags::CLOEXEC)
+        .map_err(|errno| refused(doing, errno, None))?;
     let bound = socket.bind(groups, 0);
     bound.map_err(|error| refused(doing, errno_of(&error), None))?;
     set_patience(&socket, PATIENCE)?;
