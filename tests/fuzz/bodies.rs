@@ -392,6 +392,8 @@ fn asked(request: Request) {
             assert!(for_client || peer.addr() == upstream);
         }
     }
+}
+
 /// A logged packet is read within its bounds, and one that was cut tells the same or nothing.
 pub fn packets(data: &[u8]) {
     let whole = dial(data);
