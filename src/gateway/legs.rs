@@ -171,7 +171,7 @@ impl DataLegs {
         let transfer = self.transfer(id);
         transfer.direction = Some(direction);
         match transfer.flow() {
-            Some(flow) => flow.watch(ground),
+            Some(flow) => flow.watch(ground, direction),
             None => transfer.begin(ground),
         }
     }

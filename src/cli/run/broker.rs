@@ -43,9 +43,9 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// What the kernel lacks or refuses, what cannot be bound, or why the gateway does not start.
 #[cfg(feature = "nftables")]
 pub(super) fn run(args: Args, config: Config) -> Result<Exit, Failure> {
-    let account = Account::find(&config.process.user.to_string())?;
     let report = sandbox::confine_broker()?;
     tracing::info!("{report}");
+    let account = Account::find(&config.process.user.to_string())?;
     let hands = super::table::install(&config)?;
     serve(args, config, hands, PathBuf::from(OURSELVES), Some(account))
 }
