@@ -86,3 +86,4 @@ pub mod gateway;
 pub mod nft;
 pub mod pinhole;
 pub mod policy;
+pub mod tls;

@@ -1,5 +1,7 @@
 //! What is right by itself and wrong together.
 
+mod tls;
+
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,6 +30,7 @@ pub(super) fn check(reader: &mut Reader<'_>, root: &Node, config: &Config) {
     check.advertised();
     check.journal_path();
     check.keepalive();
+    check.tls();
 }
 
 struct Check<'c, 'r, 't> {

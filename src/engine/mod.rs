@@ -31,6 +31,7 @@ mod settings;
 mod speaking;
 mod state;
 mod timer;
+mod tls;
 mod transfer;
 
 use std::fmt;
@@ -47,6 +48,10 @@ pub use record::{Event, Record};
 pub use session::{Session, Summary};
 pub use settings::{
     DataMode, ForeignAddress, PeerMatch, SessionFacts, Settings, SourcePort, Timeouts,
+};
+pub use tls::{
+    ClientCertificate, ClientTls, DataTls, TlsFacts, TlsFailure, TlsFault, TlsMode, TlsPolicy,
+    TlsRequire, TlsRole, TlsVersion, UpstreamTls,
 };
 
 /// One of the two peers of a session.
