@@ -4,7 +4,7 @@
 //! which they must happen; here the order across kinds is the meaning: the record before its effect, the
 //! hole before its announcement. Nothing is queued inside, so there is no drain to forget. The only
 //! asynchrony is a held lane: while a pinhole is being opened or a leg dialled, that lane takes no next
-//! line. TLS will be one more such barrier: a `StartTls` request that holds the lane until its fact.
+//! line. TLS is one more such barrier: `StartTls` holds a lane until the handshake is over.
 //!
 //! This module must not know sockets, files, clocks, threads, randomness or a runtime.
 
@@ -14,6 +14,7 @@ mod abort;
 pub mod catalogue;
 mod command;
 mod data;
+mod data_tls;
 mod dialogue;
 mod ending;
 mod fault;
@@ -26,6 +27,7 @@ mod pinhole;
 mod reason;
 mod record;
 mod reply;
+mod security;
 mod session;
 mod settings;
 mod speaking;
@@ -33,6 +35,7 @@ mod state;
 mod timer;
 mod tls;
 mod transfer;
+mod upstream_tls;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -206,6 +209,20 @@ pub enum Input<'a> {
         /// Which peer.
         to: Side,
     },
+    /// A control connection is in TLS.
+    TlsEstablished {
+        /// With whom.
+        with: Side,
+        /// What the handshake gave.
+        facts: Box<TlsFacts>,
+    },
+    /// There is no TLS on a control connection, or no more.
+    TlsFailed {
+        /// With whom.
+        with: Side,
+        /// Why.
+        why: TlsFailure,
+    },
     /// A port is set aside for a pinhole; nothing listens there yet.
     PinholeReserved {
         /// The pinhole.
@@ -225,7 +242,8 @@ pub enum Input<'a> {
         /// Why.
         why: RefusalReason,
     },
-    /// The awaited peer dialled; the shell has shut the hole behind it.
+    /// The awaited peer dialled, and proved to be who it is where [`DataTls::Resumed`] asks for it; the shell has shut the
+    /// hole behind it.
     PinholeUsed {
         /// The pinhole.
         id: PinholeId,
@@ -247,6 +265,24 @@ pub enum Input<'a> {
         side: Side,
         /// Why.
         why: DialError,
+    },
+    /// A data leg is in TLS. Of a pinhole with [`DataTls::Resumed`] this is told before `PinholeUsed`.
+    DataTlsEstablished {
+        /// The data connection.
+        transfer: TransferId,
+        /// The side.
+        side: Side,
+        /// What the handshake gave.
+        facts: Box<TlsFacts>,
+    },
+    /// A data leg that was to be in TLS is not: nothing was carried.
+    DataTlsFailed {
+        /// The data connection.
+        transfer: TransferId,
+        /// The side.
+        side: Side,
+        /// Why.
+        why: TlsFailure,
     },
     /// The relay of a transfer ended, by itself or because it was told to.
     DataFinished {
@@ -284,6 +320,14 @@ pub enum Output {
         /// The bytes.
         bytes: Vec<u8>,
     },
+    /// Begin TLS on a control connection: a barrier. What stands before it leaves in clear, what follows inside TLS; nothing
+    /// that came in clear is handed in behind it. Answered by `TlsEstablished` or `TlsFailed`.
+    StartTls {
+        /// With whom.
+        with: Side,
+        /// Which end we are.
+        role: TlsRole,
+    },
     /// Set a port of the window aside; answered by `PinholeReserved` or `PinholeRefused`.
     ReservePinhole {
         /// Its name.
@@ -314,12 +358,22 @@ pub enum Output {
         /// Our address to dial from: the peer must see the address of its control connection.
         from: SocketAddr,
     },
-    /// Carry bytes in this direction as soon as both legs are there; payload against it goes nowhere.
+    /// Carry bytes in this direction as soon as both legs are there, and in TLS where they are to be; payload against it
+    /// goes nowhere. The client's handshake may begin now, the upstream's waits for `StartDataTls`.
     StartRelay {
         /// The data connection.
         transfer: TransferId,
         /// The direction.
         direction: Direction,
+        /// How each leg is protected.
+        tls: Legs<DataTls>,
+    },
+    /// Begin TLS on a data leg as soon as it is connected; answered by `DataTlsEstablished` or `DataTlsFailed`.
+    StartDataTls {
+        /// The data connection.
+        transfer: TransferId,
+        /// The side.
+        side: Side,
     },
     /// End a transfer's legs. If `StartRelay` was asked for and `DataFinished` was not told yet, `Abort` and `Drop` are
     /// answered with `DataFinished` at once, also when the relay never began; otherwise nothing answers.

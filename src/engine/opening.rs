@@ -26,6 +26,7 @@ impl Session {
             (Side::Client, PeerMatch::Prefix) => prefix(peer),
             (Side::Client, PeerMatch::Exact) | (Side::Upstream, _) => IpNet::from(peer),
         };
+        let tls = self.data_tls(side);
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };
@@ -48,6 +49,7 @@ impl Session {
             from,
             at,
             leads_to,
+            tls,
         };
         step.out.push(Output::ReservePinhole { id, pinhole });
     }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// `tls.mode` of a listener or an upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -206,5 +206,12 @@ impl fmt::Display for TlsFault {
             TlsFault::HostContradicted => "HOST had named another host",
             TlsFault::Other => "the handshake failed",
         })
+    }
+}
+
+impl Serialize for TlsFault {
+    /// Writes the journal's word.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
     }
 }

@@ -7,7 +7,7 @@ use super::fault::{ClientFault, OwnFault, UpstreamFault};
 use super::legs::{Dial, Leg, Relay, Running, Stage};
 use super::pinhole::{CloseReason, PinholeId, TransferId};
 use super::session::{Gate, Session, Step};
-use super::{DialError, Direction, Event, Output, Refusal, Side, SourcePort};
+use super::{DialError, Direction, Event, Legs, Output, Refusal, Side, SourcePort};
 use crate::ftp::{Command, Reply, Verb, escaped_to};
 
 impl Session {
@@ -81,6 +81,10 @@ impl Session {
     /// Dials the upstream's port where it awaits us, and in the same step sends the transfer command.
     fn launch(&mut self, step: &mut Step, command: Command) {
         let gateway = self.gateway;
+        let tls = Legs {
+            client: self.data_tls(Side::Client),
+            upstream: self.data_tls(Side::Upstream),
+        };
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };
@@ -103,6 +107,7 @@ impl Session {
             Leg::Dials { to: None, .. } | Leg::Awaits(_) => None,
         };
         transfer.relay = Relay::Asked;
+        transfer.tls = tls;
         let direction = transfer.direction().unwrap_or(Direction::Download);
         self.renaming = false;
         if let Some(to) = dial {
@@ -130,6 +135,7 @@ impl Session {
         step.out.push(Output::StartRelay {
             transfer: id,
             direction,
+            tls,
         });
     }
 
@@ -179,7 +185,12 @@ impl Session {
                 CloseReason::TransferFailed,
                 why.to_string(),
             );
-        } else if first && self.dial_client(step) {
+            return;
+        }
+        if first {
+            self.start_upstream_data_tls(step);
+        }
+        if first && self.dial_client(step) {
             if let Some(transfer) = self.transfer.as_deref_mut() {
                 transfer.preliminary = Some(reply);
             }

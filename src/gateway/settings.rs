@@ -14,8 +14,8 @@ use arc_swap::ArcSwap;
 use super::upstream::Upstream;
 use crate::config::{self, Config, Verdict};
 use crate::engine::{
-    DataMode, ForeignAddress, PeerMatch, SessionFacts, SessionId, Settings, SourcePort, Timeouts,
-    Wall,
+    ClientTls, DataMode, ForeignAddress, PeerMatch, SessionFacts, SessionId, Settings, SourcePort,
+    Timeouts, UpstreamTls, Wall,
 };
 use crate::pinhole::RelayLimits;
 use crate::policy::{self, RuleSet};
@@ -174,6 +174,8 @@ fn settings(
         pipeline: usize::try_from(limits.pipeline).unwrap_or(usize::MAX),
         commands_per_second: per_second(limits.commands),
         anonymous_email: config.journal.anonymous_email,
+        client_tls: ClientTls::default(),
+        upstream_tls: UpstreamTls::default(),
         timeouts: timeouts(config),
         rules: Arc::clone(rules),
     })

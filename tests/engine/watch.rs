@@ -3,6 +3,8 @@
 //! It knows nothing of how the engine works: only what was told to it and what it asked for. The properties, the
 //! simulator and the fuzz body share it.
 
+#[path = "secured.rs"]
+mod secured;
 #[path = "sent.rs"]
 mod sent;
 
@@ -15,6 +17,8 @@ use portcullis::engine::{
     TransferId,
 };
 use portcullis::ftp::LineFramer;
+
+use self::secured::Secured;
 
 /// What must never show in a record.
 pub const SECRET: &str = "s3cret";
@@ -54,6 +58,9 @@ pub struct Count {
     pub opened: u32,
     pub denied: u32,
     pub over: u32,
+    /// Handshakes of control connections, and those of any connection that failed.
+    pub secured: u32,
+    pub insecure: u32,
 }
 
 /// The observer of one session.
@@ -72,6 +79,9 @@ pub struct Watch {
     closed: [bool; 2],
     session_recorded: bool,
     session_closed: bool,
+    tls: Secured,
+    /// The client has heard a 220.
+    greeted: bool,
     client_rests: u32,
     client_lines: LineFramer,
     /// No reply may hold an address behind us: the upstream tells none but in negotiations.
@@ -96,6 +106,8 @@ impl Watch {
             closed: [false; 2],
             session_recorded: false,
             session_closed: false,
+            tls: Secured::new(settings),
+            greeted: false,
             client_rests: 0,
             client_lines: LineFramer::new(1 << 20),
             hides: false,
@@ -106,6 +118,7 @@ impl Watch {
 
     /// Notes a fact, before the session is told of it.
     pub fn told(&mut self, input: &Input<'_>) {
+        self.tls.told(input);
         match input {
             Input::UpstreamConnected { gateway, upstream } => {
                 (self.gateway, self.upstream) = (Some(gateway.ip()), Some(upstream.ip()));
@@ -152,6 +165,7 @@ impl Watch {
 
     /// Judges an output that is performed now; a refused record and what follows it are not.
     pub fn asked(&mut self, output: &Output) {
+        self.tls.asked(output);
         match output {
             Output::DialUpstream => {
                 assert!(self.session_recorded, "a dial before the session's record");
@@ -241,6 +255,13 @@ impl Watch {
                 );
             }
             Output::Write(record) => self.record(record),
+            Output::StartTls { .. } => {
+                assert!(self.session_recorded, "TLS before the session's record");
+                self.count.secured += 1;
+            }
+            Output::StartDataTls { transfer, .. } => {
+                assert_eq!(self.relay, Some(*transfer), "no relay to protect");
+            }
             Output::Close { side } => {
                 let closed = &mut self.closed[usize::from(*side == Side::Client)];
                 assert!(!std::mem::replace(closed, true), "a side closed twice");
@@ -304,6 +325,7 @@ impl Watch {
                 assert_eq!(self.dials.insert(key, false), None, "a dial recorded twice");
             }
             Event::TransferCompleted { .. } => self.count.completed += 1,
+            Event::TlsFailed { .. } => self.count.insecure += 1,
             Event::TransferFailed { .. } => self.count.failed += 1,
             Event::CommandDenied { .. } => self.count.denied += 1,
             _ => {}

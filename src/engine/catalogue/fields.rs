@@ -66,6 +66,7 @@ pub static FIELDS: &[Field] = &[
         "address:port",
         "The address and port that a peer named.",
     ),
+    own("alert", "text", "The TLS alert that ended the handshake."),
     own(
         "announced",
         "address",
@@ -87,6 +88,12 @@ pub static FIELDS: &[Field] = &[
         "Bytes carried from the client to the upstream.",
     ),
     own("carried", "word", "How the bytes were carried: `relayed`."),
+    own(
+        "certificate",
+        "text",
+        "The subject of the client's certificate.",
+    ),
+    own("cipher", "text", "The cipher suite."),
     own(
         "code",
         "number",
@@ -148,6 +155,11 @@ pub static FIELDS: &[Field] = &[
         "Whether the announcement was refused; else only its port was used.",
     ),
     own("reply", "text", "The server's line."),
+    own(
+        "resumed",
+        "true or false",
+        "Whether an earlier TLS session was resumed; of a client's data connection: that of its own control connection.",
+    ),
     own("seconds", "seconds", "How long it lasted."),
     own("sessions", "number", "Sessions that still run."),
     own(
@@ -155,11 +167,13 @@ pub static FIELDS: &[Field] = &[
         "word",
         "Whose peer it is about: `client` or `upstream`.",
     ),
+    own("sni", "text", "The host name that was asked for in TLS."),
     own(
         "target",
         "address:port",
         "The address that the client dialled.",
     ),
+    own("tls", "text", "The version of TLS: `1.2` or `1.3`."),
     own("to", "address:port", "Where the gateway dials or dialled."),
     own(
         "transfer",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::legs::{DataLegs, Ground};
 use super::super::stream::Flushed;
 use super::Driver;
-use crate::engine::{Input, Output, Side, Time};
+use crate::engine::{Input, Output, Side, Time, TlsFault};
 
 impl Driver {
     /// Hands in a fact, performs what follows, and goes on until nothing follows any more.
@@ -91,10 +91,21 @@ impl Driver {
                 Output::StartRelay {
                     transfer,
                     direction,
+                    tls: _,
                 } => {
                     let (data, ground) = self.data_and_ground(now.mono);
                     data.start(&ground, transfer, direction);
                 }
+                // No listener and no upstream has TLS in its settings yet, so neither is asked for.
+                Output::StartTls { with, role: _ } => facts.push_back(Input::TlsFailed {
+                    with,
+                    why: TlsFault::Other.into(),
+                }),
+                Output::StartDataTls { transfer, side } => facts.push_back(Input::DataTlsFailed {
+                    transfer,
+                    side,
+                    why: TlsFault::Other.into(),
+                }),
                 Output::EndData { transfer, manner } => {
                     let (data, ground) = self.data_and_ground(now.mono);
                     if let Some(usage) = data.end(&ground, cx, transfer, manner) {

@@ -22,7 +22,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::{Intruder, OpenPinhole, OwnSockets, Pinholes, Reservation, dial_within};
-use crate::engine::{DialError, Legs, Pinhole, RefusalReason, Side, TransferId};
+use crate::engine::{DataTls, DialError, Legs, Pinhole, RefusalReason, Side, TransferId};
 
 /// Every wait of a test ends within this, or fails it.
 const BOUND: Duration = Duration::from_secs(20);
@@ -84,6 +84,7 @@ impl Field {
             from: from.into(),
             at: self.at,
             leads_to: None,
+            tls: DataTls::Clear,
         })
     }
 

@@ -366,9 +366,13 @@ impl World {
             Output::StartRelay {
                 transfer,
                 direction,
+                tls: _,
             } => {
                 self.data.relay = Some((transfer, direction));
                 self.data.scheduled = false;
+            }
+            Output::StartTls { .. } | Output::StartDataTls { .. } => {
+                panic!("the places of this simulation are in clear")
             }
             Output::EndData {
                 transfer,
