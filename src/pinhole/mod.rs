@@ -18,6 +18,7 @@ mod parking;
 mod relay;
 mod sockets;
 mod splice;
+mod stream;
 mod window;
 
 pub use dial::{dial, dial_within};
@@ -27,6 +28,7 @@ pub use parking::PARKED;
 pub use relay::{Relay, RelayLimits};
 pub use sockets::{OwnSockets, Sockets, SourcePortFallback};
 pub use splice::PIPES;
+pub use stream::Stream;
 
 #[cfg(test)]
 mod tests;

@@ -271,6 +271,18 @@ impl Channel {
         }
     }
 
+    /// Makes records of as many bytes as TLS holds at once; `poll_flush` sends them. With nothing left to flush that is
+    /// 64 KiB.
+    ///
+    /// # Errors
+    /// When TLS takes nothing.
+    pub fn seal(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.connection.writer().write(bytes)? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            taken => Ok(taken),
+        }
+    }
+
     /// Writes what TLS has to send.
     ///
     /// # Errors
