@@ -294,7 +294,8 @@ impl From<StartError> for Failure {
         let exit = match &error {
             StartError::Listen(ListenError::NoPermission { .. }) => Exit::NotPermitted,
             StartError::Listen(ListenError::NotOurs { .. } | ListenError::UnknownName { .. })
-            | StartError::Control(ControlError::NotASocket(_)) => Exit::Configuration,
+            | StartError::Control(ControlError::NotASocket(_))
+            | StartError::Tls(_) => Exit::Configuration,
             StartError::Journal { source, .. } if source.kind() == PermissionDenied => {
                 Exit::NotPermitted
             }

@@ -60,6 +60,7 @@ impl Record {
             | Event::SessionClosed { .. }
             | Event::LimitReached { .. }
             | Event::AddressMisleading { .. }
+            | Event::CertificateExpiring { .. }
             | Event::GatewayStarted { .. }
             | Event::GatewayReloaded { .. }
             | Event::GatewayStopping { .. }
@@ -369,6 +370,14 @@ pub enum Event {
         announced: IpAddr,
         /// The listener's name.
         listener: Arc<str>,
+    },
+    /// A certificate of ours ends soon.
+    #[serde(rename = "certificate.expiring")]
+    CertificateExpiring {
+        /// Its file.
+        file: String,
+        /// Whole days that are left.
+        days: u64,
     },
     /// The gateway is up.
     #[serde(rename = "gateway.started")]

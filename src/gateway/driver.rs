@@ -22,11 +22,13 @@ use tokio::time::Sleep;
 
 use super::admission::Permit;
 use super::legs::DataLegs;
+use super::secure::Secure;
 use super::settings::{Place, Policy};
 use super::status::SessionReport;
 use super::stream::Control;
 use super::upstream::{Connected, Seat, Upstream};
 use super::worker::Worker;
+use crate::config::Host;
 use crate::engine::{DialError, Input, Legs, Session, SessionEnd, SessionFacts, Settings, Side};
 
 /// How often a task goes round before it lets the others of its worker run.
@@ -54,6 +56,10 @@ pub(super) struct Driver {
     /// Its presence counts the session towards the upstream's `max_sessions`.
     upstream_seat: Option<Seat>,
     data: DataLegs,
+    /// TLS, once there is any.
+    secure: Option<Box<Secure>>,
+    /// What the upstream was dialled as, where its certificate has to say the same.
+    dialled: Option<Host>,
     timer: Option<Pin<Box<Sleep>>>,
     /// When the timer will fire.
     armed: Option<Duration>,
@@ -86,6 +92,8 @@ impl Driver {
             dial: None,
             upstream_seat: None,
             data: DataLegs::default(),
+            secure: None,
+            dialled: None,
             timer: None,
             armed: None,
             order: None,
@@ -146,6 +154,7 @@ impl Driver {
                 let (gateway, upstream) = (connected.gateway, connected.upstream);
                 self.controls.upstream = Some(Control::new(connected.wire));
                 self.upstream_seat = Some(connected.seat);
+                self.dialled = connected.dialled;
                 self.tell(cx, Input::UpstreamConnected { gateway, upstream });
             }
             Err(why) => self.tell(cx, Input::UpstreamUnreachable { why }),

@@ -3,6 +3,7 @@
 //! Invariant: every leg belongs to one transfer and one side; what was told to be closed is gone when the call
 //! returns. This module must not know why a leg is wanted.
 
+mod candidates;
 mod transfer;
 
 use std::net::SocketAddr;
@@ -10,11 +11,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use self::candidates::Candidates;
 use self::transfer::{Dial, Leg, Transfer};
+use super::secure::Secure;
 use super::status::Gauges;
 use crate::engine::{
-    Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side, TransferId,
-    Usage,
+    DataTls, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side,
+    TransferId, Usage,
 };
 use crate::pinhole::{self, Pinholes, RelayLimits, Sockets, SourcePortFallback};
 
@@ -26,6 +29,7 @@ pub(super) struct Ground<'a> {
     pub(super) now: Duration,
     pub(super) connect: Duration,
     pub(super) limits: RelayLimits,
+    pub(super) secure: Option<&'a Secure>,
 }
 
 /// All data legs of a session. Sessions without a transfer have none of these.
@@ -50,7 +54,10 @@ impl DataLegs {
         let at = reservation.at();
         let transfer = self.transfer(pinhole.transfer);
         transfer.pinholes[pinhole.side] = Some(id);
-        transfer.legs[pinhole.side] = Leg::Reserved(reservation);
+        transfer.legs[pinhole.side] = Leg::Reserved {
+            reservation,
+            tls: pinhole.tls,
+        };
         Ok(at)
     }
 
@@ -61,17 +68,22 @@ impl DataLegs {
         };
         let leg = std::mem::replace(&mut transfer.legs[side], Leg::Absent);
         let opened = match leg {
-            Leg::Reserved(reservation) => reservation.open(),
+            Leg::Reserved { reservation, tls } => reservation.open().map(|open| (open, tls)),
             Leg::Absent
             | Leg::Awaiting { .. }
             | Leg::Dialling { .. }
+            | Leg::Securing(_)
             | Leg::Up(_)
             | Leg::Relayed => Err(RefusalReason::Resources),
         };
         match opened {
-            Ok(open) => {
+            Ok((open, tls)) => {
                 transfer.legs[side] = Leg::Awaiting {
                     open,
+                    candidates: match tls {
+                        DataTls::Clear | DataTls::Tls => None,
+                        DataTls::Resumed => Some(Box::<Candidates>::default()),
+                    },
                     _counted: ground.gauges.pinhole(),
                 };
                 Ok(())
@@ -118,10 +130,29 @@ impl DataLegs {
     }
 
     /// Carries bytes as soon as both legs are there.
-    pub(super) fn start(&mut self, ground: &Ground<'_>, id: TransferId, direction: Direction) {
+    pub(super) fn start(
+        &mut self,
+        ground: &Ground<'_>,
+        id: TransferId,
+        direction: Direction,
+        tls: Legs<DataTls>,
+    ) {
         let transfer = self.transfer(id);
         transfer.direction = Some(direction);
+        transfer.tls = tls;
+        transfer.secure(ground);
         transfer.begin(ground);
+    }
+
+    /// Lets the handshake of a leg begin as soon as it is connected.
+    pub(super) fn start_tls(&mut self, ground: &Ground<'_>, id: TransferId, side: Side) {
+        let transfer = self.transfer(id);
+        match side {
+            Side::Upstream => transfer.upstream_tls_due = true,
+            // The client's is due with the relay.
+            Side::Client => {}
+        }
+        transfer.secure(ground);
     }
 
     /// Ends a transfer's legs; answers with its usage where the engine is to be told at once.
@@ -169,8 +200,10 @@ impl DataLegs {
                 break;
             };
             for side in [Side::Client, Side::Upstream] {
-                if let Some(fact) = transfer.poll_leg(cx, side, ground.now) {
+                let news = transfer.news.take();
+                if let Some(fact) = news.or_else(|| transfer.poll_leg(cx, side, ground)) {
                     warn_of_other_source_port(ground.sockets.source_port_fallback());
+                    transfer.secure(ground);
                     transfer.begin(ground);
                     return Some(fact);
                 }
@@ -214,17 +247,7 @@ impl DataLegs {
             None => {
                 // One is the rule; room for more would be paid for by every transfer.
                 self.transfers.reserve_exact(1);
-                self.transfers.push(Transfer {
-                    id,
-                    legs: Legs {
-                        client: Leg::Absent,
-                        upstream: Leg::Absent,
-                    },
-                    pinholes: Legs::default(),
-                    direction: None,
-                    relay: None,
-                    lingers_until: None,
-                });
+                self.transfers.push(Transfer::new(id));
                 self.transfers.len() - 1
             }
         };

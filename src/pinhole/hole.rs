@@ -12,9 +12,11 @@ use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use rustix::io::Errno;
+use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 
@@ -25,7 +27,7 @@ use super::listener::{Listener, Watched};
 use super::parking::Parking;
 use super::sockets::Sockets;
 use super::window::Window;
-use crate::engine::{Legs, Pinhole, RefusalReason, Side};
+use crate::engine::{DataTls, Legs, Pinhole, RefusalReason, Side};
 
 /// All pinholes of the program: its windows, its listeners, its guard.
 pub struct Pinholes {
@@ -103,7 +105,8 @@ impl Pinholes {
         loop {
             let listener = self.claim(pinhole, &passed_over)?;
             let at = listener.at();
-            match listener.reserve(pinhole.from, &*self.sockets) {
+            let several = pinhole.tls == DataTls::Resumed;
+            match listener.reserve(pinhole.from, several, &*self.sockets) {
                 Ok(number) => {
                     return Ok(Reservation {
                         hold: Hold {
@@ -287,6 +290,29 @@ impl OpenPinhole {
             let stream = std::net::TcpStream::from(socket);
             Ok((TcpStream::from_std(stream)?, peer))
         }))
+    }
+
+    /// Waits for the next connection of the awaited peer to a hole with [`DataTls::Resumed`]; the hole stays open until it is
+    /// dropped.
+    ///
+    /// # Errors
+    /// As [`OpenPinhole::poll_accept`].
+    pub fn poll_candidate(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let (socket, peer) = ready!(self.poll_admitted(cx))?;
+        Poll::Ready(TcpStream::from_std(socket.into()).map(|stream| (stream, peer)))
+    }
+
+    /// Resets a candidate that has not proved to be the right one, and tells of it as of an intruder.
+    pub fn turn_away(&self, candidate: &TcpStream, peer: SocketAddr) {
+        if let Err(error) = SockRef::from(candidate).set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "no reset");
+        }
+        if let Some(hold) = &self.hold {
+            hold.pinholes.intruders.report(&[peer], hold.listener.at());
+        }
     }
 
     fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(OwnedFd, SocketAddr)>> {

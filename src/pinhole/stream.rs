@@ -38,6 +38,16 @@ impl Stream {
         &self.socket
     }
 
+    /// Gives the socket back; for a leg in clear.
+    pub fn into_socket(self) -> TcpStream {
+        self.socket
+    }
+
+    /// Tells whether it is in TLS.
+    pub fn is_protected(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Tells how many bytes of records were handed to the kernel; 0 in clear.
     pub(super) fn moved(&self) -> u64 {
         self.tls.as_ref().map_or(0, |tls| tls.moved())

@@ -2,12 +2,15 @@
 //!
 //! Invariant: either all of it is good, or what is wrong is told with file and reason and nothing comes into force.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use ring::digest::{Context, SHA256};
 
 use super::accept::Acceptor;
 use super::certificate::Expiry;
@@ -45,11 +48,18 @@ impl std::error::Error for MaterialError {}
 pub(super) struct Reading<'a> {
     pub(super) files: &'a dyn Files,
     pub(super) now: SystemTime,
+    /// Of all that was read so far, in its order.
+    digest: RefCell<Context>,
 }
 
 impl Reading<'_> {
     pub(super) fn read(&self, file: &Path) -> Result<Contents, MaterialError> {
-        self.files.read(file).map_err(|error| {
+        let read = self.files.read(file).inspect(|contents| {
+            let mut digest = self.digest.borrow_mut();
+            digest.update(&(contents.bytes.len() as u64).to_le_bytes());
+            digest.update(&contents.bytes);
+        });
+        read.map_err(|error| {
             let why = match error.kind() {
                 io::ErrorKind::PermissionDenied => {
                     "permission denied; let the group of the user that portcullis runs as read it, and enter its directories".to_owned()
@@ -70,6 +80,8 @@ pub struct Material {
     pub connectors: BTreeMap<String, Arc<Connector>>,
     /// When each certificate of ours ends.
     pub expiries: Vec<Expiry>,
+    /// The digest of all files that were read: equal where none of them changed.
+    pub fingerprint: Vec<u8>,
 }
 
 /// Reads and checks everything that a config names.
@@ -85,7 +97,11 @@ pub(super) fn load_at(
     files: &dyn Files,
     now: SystemTime,
 ) -> Result<Material, Vec<MaterialError>> {
-    let reading = Reading { files, now };
+    let reading = Reading {
+        files,
+        now,
+        digest: RefCell::new(Context::new(&SHA256)),
+    };
     let (mut material, mut errors) = (Material::default(), Vec::new());
     for (name, listener) in &config.listeners {
         match listener.tls.mode {
@@ -119,6 +135,7 @@ pub(super) fn load_at(
             }
         }
     }
+    material.fingerprint = reading.digest.into_inner().finish().as_ref().to_vec();
     material.expiries.dedup();
     errors.dedup();
     if errors.is_empty() {

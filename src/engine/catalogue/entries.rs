@@ -15,6 +15,12 @@ catalogue! {
         operator: "Compare the digest with the one that you meant to load.",
         fields: ["config"],
     }
+    CertificateExpiring "certificate.expiring" Warning {
+        meaning: "A certificate of the gateway ends in less than two weeks.",
+        gateway: "Goes on with it; says so once a day. A new file is put in force within a minute.",
+        operator: "Renew it. After its end the gateway does not start with it, and clients refuse it.",
+        fields: ["file", "days"],
+    }
     GatewayStopping "gateway.stopping" Info {
         meaning: "The gateway was told to stop.",
         gateway: "Takes no new sessions; lets running transfers finish until `timeouts.drain`.",

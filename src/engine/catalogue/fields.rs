@@ -106,11 +106,13 @@ pub static FIELDS: &[Field] = &[
     ),
     own("commands", "number", "Commands that the client sent."),
     own("config", "text", "Digest of the config in force."),
+    own("days", "number", "Whole days that are left."),
     own(
         "email",
         "text",
         "What an anonymous user gave as password; only with `journal.anonymous_email: true`.",
     ),
+    own("file", "text", "The file that it is about."),
     own(
         "from",
         "address:port or network",

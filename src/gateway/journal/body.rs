@@ -104,6 +104,10 @@ impl<'a> Body<'a> {
                     self.fixed("alert", alert);
                 }
             }
+            Event::CertificateExpiring { file, days } => {
+                self.text("file", file);
+                self.number("days", *days);
+            }
             Event::TlsDeclined { command, code } => {
                 self.fixed("command", command);
                 self.number("code", u64::from(*code));

@@ -89,6 +89,10 @@ fn events() -> Vec<Event> {
             sni: None,
             certificate: None,
         },
+        Event::CertificateExpiring {
+            file: "/etc/portcullis/tls/fullchain.pem".into(),
+            days: 13,
+        },
         Event::TlsFailed {
             side: Side::Client,
             transfer: None,
