@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -244,8 +244,13 @@ impl Relay {
 
     fn finish(&mut self, outcome: Outcome) -> Usage {
         let mut unacknowledged = 0;
-        if let Some((source, receiver)) = self.legs.take() {
+        if let Some((mut source, receiver)) = self.legs.take() {
             if outcome == Outcome::Complete {
+                // RFC 8446 section 6.1: each side says it. A source that takes no more bytes does without.
+                if source.is_protected() {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    let _said = source.poll_end(&mut cx);
+                }
                 // The FIN counts as one byte.
                 unacknowledged =
                     kernel::unacknowledged(receiver.socket()).map_or(0, |n| n.saturating_sub(1));

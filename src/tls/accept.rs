@@ -146,7 +146,7 @@ impl ServerSession {
         let config = self.data.get_or_init(|| {
             let mut config = (*self.control).clone();
             config.alpn_protocols = vec![CONTROL.to_vec(), DATA.to_vec()];
-            // One for one: a client that uses each ticket once never runs out.
+            // One for one: many clients use each ticket once (OpenSSL's sessions become unusable with their first use).
             config.send_tls13_tickets = config.send_tls13_tickets.min(1);
             Arc::new(config)
         });

@@ -103,7 +103,9 @@ impl Channel {
         io: &mut impl Transport,
     ) -> Poll<Result<Box<TlsFacts>, TlsFailure>> {
         loop {
-            if ready!(self.poll_flush(cx, io)).is_err() {
+            let sent = ready!(self.poll_flush(cx, io)).is_ok();
+            // What could not be sent any more behind it (tickets) is no reason not to read what the peer sent before.
+            if !sent && self.connection.is_handshaking() {
                 return Poll::Ready(Err(TlsFault::HungUp.into()));
             }
             if !self.connection.is_handshaking() {
@@ -192,10 +194,8 @@ impl Channel {
         io: &mut impl Transport,
         into: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        // Answers of TLS itself: a key update, an alert.
-        if let Poll::Ready(flushed) = self.poll_flush(cx, io) {
-            flushed?;
-        }
+        // Answers of TLS itself: a key update, an alert. A peer that has gone may have sent all of its data before.
+        let _sent = self.poll_flush(cx, io);
         loop {
             match self.connection.reader().read(into) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -13,7 +13,7 @@ use rustls::server::StoresServerSessions;
 
 /// How many of the first entries stay for ever: the tickets of the control connection.
 const FIRST: usize = 2;
-/// How many later ones are kept, the newest.
+/// How many later ones are kept: those that were given or used last.
 const LATER: usize = 6;
 
 type Entry = (Box<[u8]>, Box<[u8]>);
@@ -50,10 +50,17 @@ impl StoresServerSessions for Memory {
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all = entries.first.iter().chain(&entries.later);
-        all.find(|known| *known.0 == *key)
-            .map(|known| known.1.to_vec())
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let Entries { first, later } = &mut *entries;
+        if let Some(known) = first.iter().find(|known| *known.0 == *key) {
+            return Some(known.1.to_vec());
+        }
+        // What a client goes on using stays, however many others it is given: not every client takes them in.
+        let place = later.iter().position(|known| *known.0 == *key)?;
+        let entry = later.remove(place)?;
+        let value = entry.1.to_vec();
+        later.push_back(entry);
+        Some(value)
     }
 
     /// Leaves the entry where it is: clients use one ticket for all their data connections (RFC 8446 appendix C.4
@@ -81,6 +88,11 @@ mod tests {
             .filter(|key| memory.get(&[*key]).is_some())
             .collect();
         assert_eq!(known, [0, 1, 14, 15, 16, 17, 18, 19]);
+        // One that is used again and again outlives any number that is not.
+        for key in 20..60 {
+            assert_eq!(memory.take(&[16]), Some(vec![16, 16]), "{key}");
+            memory.put(vec![key], vec![key]);
+        }
         assert_eq!(memory.take(&[0]), Some(vec![0, 0]));
         assert_eq!(memory.take(&[0]), Some(vec![0, 0]));
         memory.put(vec![1], vec![9]);

@@ -83,7 +83,8 @@ impl Candidates {
                     true
                 }
                 Poll::Pending if ground.now < one.until => true,
-                Poll::Ready(_) | Poll::Pending => {
+                over => {
+                    tracing::debug!(peer = %one.peer, ?over, "a data connection is not the session's own");
                     open.turn_away(&one.socket, one.peer);
                     false
                 }
