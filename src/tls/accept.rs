@@ -1,17 +1,17 @@
 //! The TLS server towards clients: certificates by name, client certificates, resumption within one session.
 //!
 //! Invariant: a data connection that resumes, resumes the control connection of its own session, since each session
-//! has a [`Memory`] of its own. A name that is none of our certificates' is refused.
+//! has a [`Memory`] of its own, to which only the control connection and what resumed it add. A name that is none of our certificates' is refused.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::server::{
-    ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConnection, WebPkiClientVerifier,
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConnection,
+    StoresServerSessions, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
@@ -19,7 +19,7 @@ use rustls::{RootCertStore, ServerConfig};
 use super::certificate::{self, Certificate, Expiry};
 use super::channel::{Channel, Part};
 use super::material::{MaterialError, Reading};
-use super::memory::Memory;
+use super::memory::{Memory, Probation};
 use super::provider::{provider, versions_from};
 use crate::config::{
     ClientCertificates, ListenerTls, MissingCloseNotify, Resumption, UserFrom, VerifyClients,
@@ -46,7 +46,8 @@ pub struct Acceptor {
 #[derive(Debug)]
 pub struct ServerSession {
     control: Arc<ServerConfig>,
-    data: OnceLock<Arc<ServerConfig>>,
+    /// None where nothing is to be resumed.
+    memory: Option<Arc<Memory>>,
     names: Arc<Names>,
     user_from: Option<UserFrom>,
     ends_silently: bool,
@@ -112,15 +113,16 @@ impl Acceptor {
         let names = Arc::new(Names::new(&self.certificates));
         let mut config = self.config.clone();
         config.cert_resolver = Arc::clone(&names) as Arc<dyn ResolvesServerCert>;
-        match self.resumption {
-            Resumption::Ignore => {}
-            Resumption::Prefer | Resumption::Require => {
-                config.session_storage = Arc::new(Memory::default());
-            }
+        let memory = match self.resumption {
+            Resumption::Ignore => None,
+            Resumption::Prefer | Resumption::Require => Some(Arc::<Memory>::default()),
+        };
+        if let Some(memory) = &memory {
+            config.session_storage = Arc::clone(memory) as Arc<dyn StoresServerSessions>;
         }
         ServerSession {
             control: Arc::new(config),
-            data: OnceLock::new(),
+            memory,
             names,
             user_from: self.user_from,
             ends_silently: self.ends_silently,
@@ -135,7 +137,7 @@ impl ServerSession {
     /// When the cryptography fails; no peer can bring that about.
     pub fn control(&self) -> Result<Channel, rustls::Error> {
         // How a control connection ends says nothing about a file.
-        self.channel(Arc::clone(&self.control), true)
+        self.channel(Arc::clone(&self.control), None, true)
     }
 
     /// Makes the channel of a data connection.
@@ -143,24 +145,27 @@ impl ServerSession {
     /// # Errors
     /// As [`ServerSession::control`].
     pub fn data(&self) -> Result<Channel, rustls::Error> {
-        let config = self.data.get_or_init(|| {
-            let mut config = (*self.control).clone();
-            config.alpn_protocols = vec![CONTROL.to_vec(), DATA.to_vec()];
-            // One for one: many clients use each ticket once (OpenSSL's sessions become unusable with their first use).
-            config.send_tls13_tickets = config.send_tls13_tickets.min(1);
-            Arc::new(config)
-        });
-        self.channel(Arc::clone(config), self.ends_silently)
+        let mut config = (*self.control).clone();
+        config.alpn_protocols = vec![CONTROL.to_vec(), DATA.to_vec()];
+        // One for one: many clients use each ticket once (OpenSSL's sessions become unusable with their first use).
+        config.send_tls13_tickets = config.send_tls13_tickets.min(1);
+        let probation = self.memory.as_ref().map(Probation::new).map(Arc::new);
+        if let Some(probation) = &probation {
+            config.session_storage = Arc::clone(probation) as Arc<dyn StoresServerSessions>;
+        }
+        self.channel(Arc::new(config), probation, self.ends_silently)
     }
 
     fn channel(
         &self,
         config: Arc<ServerConfig>,
+        probation: Option<Arc<Probation>>,
         ends_silently: bool,
     ) -> Result<Channel, rustls::Error> {
         let part = Part::Server {
             names: Arc::clone(&self.names),
             user_from: self.user_from,
+            probation,
         };
         let connection = ServerConnection::new(config)?;
         Ok(Channel::new(connection.into(), part, ends_silently))

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use super::accept::Names;
 use super::failure::{alert_in, failure};
 use super::identity;
+use super::memory::Probation;
 use crate::config::UserFrom;
 use crate::engine::{TlsFacts, TlsFailure, TlsFault, TlsVersion};
 
@@ -57,6 +58,8 @@ pub(super) enum Part {
     Server {
         names: Arc<Names>,
         user_from: Option<UserFrom>,
+        /// Of a data connection.
+        probation: Option<Arc<Probation>>,
     },
     Client {
         name: Option<Box<str>>,
@@ -109,7 +112,13 @@ impl Channel {
                 return Poll::Ready(Err(TlsFault::HungUp.into()));
             }
             if !self.connection.is_handshaking() {
-                return Poll::Ready(self.facts().map(Box::new));
+                let facts = self.facts();
+                if let (Part::Server { probation, .. }, Ok(facts)) = (&self.part, &facts)
+                    && let Some(probation) = probation.as_ref().filter(|_| facts.resumed)
+                {
+                    probation.pass();
+                }
+                return Poll::Ready(facts.map(Box::new));
             }
             let fed = FETCHED.with_borrow_mut(|buffer| {
                 let bite = buffer.get_mut(..BITE).unwrap_or_default();

@@ -7,7 +7,7 @@
 //! resume that one each time.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::server::StoresServerSessions;
 
@@ -67,6 +67,53 @@ impl StoresServerSessions for Memory {
     /// advises against it, for privacy between connections that the network can tell belong together anyway).
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.get(key)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+/// A data connection's view of its session's memory: it can look up, and what it would add waits until its handshake is
+/// known to have resumed.
+///
+/// Without that, whoever finishes a full handshake on a data connection would be given a ticket that resumes the next one.
+#[derive(Debug)]
+pub(super) struct Probation {
+    session: Arc<Memory>,
+    added: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
+}
+
+impl Probation {
+    pub(super) fn new(session: &Arc<Memory>) -> Probation {
+        Probation {
+            session: Arc::clone(session),
+            added: Mutex::default(),
+        }
+    }
+
+    /// Remembers what was added: the handshake resumed, so this is the session's own client.
+    pub(super) fn pass(&self) {
+        let added = std::mem::take(&mut *self.added.lock().unwrap_or_else(PoisonError::into_inner));
+        for (key, value) in added {
+            self.session.put(key, value);
+        }
+    }
+}
+
+impl StoresServerSessions for Probation {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        added.push((key, value));
+        true
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.session.get(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.session.take(key)
     }
 
     fn can_cache(&self) -> bool {

@@ -85,3 +85,23 @@ async fn ignored_resumption_gives_no_ticket() {
         assert_eq!(data, (false, false), "{version}");
     }
 }
+
+/// The negative half: a full handshake on a data connection must not leave anything behind that resumes the next.
+#[tokio::test]
+async fn whoever_did_not_resume_cannot_resume_the_second_time() {
+    let halves = Halves::new();
+    for version in VERSIONS {
+        let (acceptor, connector) = halves.load("", &at_most(version));
+        let host = Host::Name("localhost".to_owned());
+        let thief = connector.session(&host).expect("one");
+        let of_owner = acceptor.session();
+        for attempt in 0..3 {
+            let data = connect(
+                thief.data(false).expect("one"),
+                of_owner.data().expect("one"),
+            )
+            .await;
+            assert_eq!(data, (false, false), "{version}: {attempt}");
+        }
+    }
+}
