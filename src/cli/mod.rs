@@ -47,7 +47,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the gateway
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Check a configuration as `run` would read it
     Check(check::Args),
     /// Print the JSON Schema of the configuration, for editors

@@ -28,7 +28,6 @@ use super::status::SessionReport;
 use super::stream::Control;
 use super::upstream::{Connected, Seat, Upstream};
 use super::worker::Worker;
-use crate::config::Host;
 use crate::engine::{DialError, Input, Legs, Session, SessionEnd, SessionFacts, Settings, Side};
 
 /// How often a task goes round before it lets the others of its worker run.
@@ -58,8 +57,6 @@ pub(super) struct Driver {
     data: DataLegs,
     /// TLS, once there is any.
     secure: Option<Box<Secure>>,
-    /// What the upstream was dialled as, where its certificate has to say the same.
-    dialled: Option<Host>,
     timer: Option<Pin<Box<Sleep>>>,
     /// When the timer will fire.
     armed: Option<Duration>,
@@ -93,7 +90,6 @@ impl Driver {
             upstream_seat: None,
             data: DataLegs::default(),
             secure: None,
-            dialled: None,
             timer: None,
             armed: None,
             order: None,
@@ -154,7 +150,9 @@ impl Driver {
                 let (gateway, upstream) = (connected.gateway, connected.upstream);
                 self.controls.upstream = Some(Control::new(connected.wire));
                 self.upstream_seat = Some(connected.seat);
-                self.dialled = connected.dialled;
+                if let Some(host) = connected.dialled {
+                    self.secure.get_or_insert_default().dialled = Some(host);
+                }
                 self.tell(cx, Input::UpstreamConnected { gateway, upstream });
             }
             Err(why) => self.tell(cx, Input::UpstreamUnreachable { why }),

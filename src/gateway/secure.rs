@@ -24,17 +24,14 @@ pub(super) struct Material {
 pub(super) struct Secure {
     client: Option<ServerSession>,
     upstream: Option<ClientSession>,
+    /// What the upstream was dialled as: its certificate has to say the same.
+    pub(super) dialled: Option<Host>,
     ends_silently: bool,
 }
 
 impl Secure {
-    /// Begins TLS on a control connection. `dialled` is what the upstream was dialled as.
-    pub(super) fn control(
-        &mut self,
-        with: Side,
-        policy: &Policy,
-        dialled: Option<&Host>,
-    ) -> Result<Channel, TlsFailure> {
+    /// Begins TLS on a control connection.
+    pub(super) fn control(&mut self, with: Side, policy: &Policy) -> Result<Channel, TlsFailure> {
         let material = &policy.material;
         self.ends_silently = material.ends_silently;
         let made = match with {
@@ -45,6 +42,7 @@ impl Secure {
             }
             Side::Upstream => {
                 let connector = material.connector.as_ref().ok_or_else(unprepared)?;
+                let dialled = self.dialled.as_ref();
                 let session = dialled.and_then(|host| connector.session(host));
                 let session = self.upstream.insert(session.ok_or_else(unprepared)?);
                 session.control()

@@ -53,7 +53,7 @@ impl Certificate {
     /// Tells whether it is good for this name; one without any name is good for all.
     pub(super) fn is_for(&self, name: &ServerName<'_>) -> bool {
         let leaf = self.key.end_entity_cert();
-        let parsed = leaf.and_then(|leaf| ParsedCertificate::try_from(leaf));
+        let parsed = leaf.and_then(ParsedCertificate::try_from);
         !self.has_names
             || parsed.is_ok_and(|parsed| rustls::client::verify_server_name(&parsed, name).is_ok())
     }

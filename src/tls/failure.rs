@@ -92,6 +92,8 @@ fn incompatible(why: &PeerIncompatible) -> TlsFault {
         PeerIncompatible::Tls12NotOffered
         | PeerIncompatible::Tls12NotOfferedOrEnabled
         | PeerIncompatible::SupportedVersionsExtensionRequired
+        // The extension came with TLS 1.2 (RFC 5246 section 7.4.1.4.1): older clients lack it, and it is looked for first.
+        | PeerIncompatible::SignatureAlgorithmsExtensionRequired
         | PeerIncompatible::ServerDoesNotSupportTls12Or13
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig => TlsFault::OldVersion,
         PeerIncompatible::NoCipherSuitesInCommon
@@ -100,7 +102,6 @@ fn incompatible(why: &PeerIncompatible) -> TlsFault {
         | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon
         | PeerIncompatible::NoEcPointFormatsInCommon
         | PeerIncompatible::NamedGroupsExtensionRequired
-        | PeerIncompatible::SignatureAlgorithmsExtensionRequired
         | PeerIncompatible::KeyShareExtensionRequired => TlsFault::NoCommonSuite,
         _ => TlsFault::Other,
     }

@@ -131,7 +131,7 @@ impl Driver {
     fn start_tls(&mut self, with: Side) -> Result<(), TlsFailure> {
         let policy = self.place.policy.load();
         let secure = self.secure.get_or_insert_default();
-        let channel = secure.control(with, &policy, self.dialled.as_ref())?;
+        let channel = secure.control(with, &policy)?;
         if let Some(control) = &mut self.controls[with] {
             control.secure(channel);
         }
