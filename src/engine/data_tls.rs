@@ -4,7 +4,7 @@
 //! complete whose legs were not protected as they were to be.
 
 use super::fault::ClientFault;
-use super::legs::Transfer;
+use super::legs::{Relay, Transfer};
 use super::pinhole::{CloseReason, TransferId};
 use super::security::{established, failed};
 use super::session::{Session, Step};
@@ -26,7 +26,9 @@ impl Session {
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };
-        if transfer.tls.upstream != DataTls::Clear && !transfer.tls_begun {
+        // A 1xx may come when all is over.
+        let runs = transfer.relay == Relay::Asked;
+        if runs && transfer.tls.upstream != DataTls::Clear && !transfer.tls_begun {
             transfer.tls_begun = true;
             step.out.push(Output::StartDataTls {
                 transfer: transfer.id,
