@@ -356,6 +356,7 @@ pub fn single() -> impl Strategy<Value = Move> {
         2 => side().prop_map(Move::Used),
         1 => outcome.prop_map(Move::Finished),
         1 => fate().prop_map(Move::Handshakes),
+        1 => Just(Move::Answered),
         1 => (side(), fate()).prop_map(|(side, fate)| Move::DataTls(side, fate)),
         2 => (0_u64..40_000).prop_map(|millis| Move::Wait(Duration::from_millis(millis))),
         2 => Just(Move::Wake),
@@ -414,6 +415,37 @@ fn fates() -> impl Strategy<Value = Vec<Move>> {
     ]
 }
 
+/// Bytes in clear where TLS begins: behind AUTH, behind its 234, or in the middle of the handshake.
+fn injected() -> impl Strategy<Value = Vec<Move>> {
+    let client = vec![
+        b"AUTH TLS\r\nUSER root\r\n".to_vec(),
+        b"AUTH TLS\r\n".to_vec(),
+    ];
+    let upstream = vec![
+        b"234 go\r\n230 in\r\n".to_vec(),
+        b"234 go\r\n2".to_vec(),
+        b"234 go\r\n".to_vec(),
+    ];
+    let stalls = select(vec![Fate::Works, Fate::Stalls]);
+    (select(client), select(upstream), stalls).prop_map(|(client, upstream, fate)| {
+        vec![
+            Move::Heedless,
+            Move::Handshakes(fate),
+            Move::Upstream(b"220 ready\r\n".to_vec()),
+            Move::Upstream(upstream),
+            Move::Upstream(b"200 early\r\n".to_vec()),
+            Move::Answered,
+            Move::Handshakes(Fate::Works),
+            DONE,
+            DONE,
+            Move::Handshakes(fate),
+            Move::Client(client),
+            say("PWD"),
+            Move::Answered,
+        ]
+    })
+}
+
 /// A dialogue from its greeting on.
 pub fn dialogue() -> impl Strategy<Value = Vec<Move>> {
     // What the upstream is asked for before the client is: AUTH, PBSZ, PROT.
@@ -423,6 +455,7 @@ pub fn dialogue() -> impl Strategy<Value = Vec<Move>> {
         8 => (fates(), security())
             .prop_map(move |(fates, auth)| [fates, secured(), auth, login.clone()].concat()),
         1 => Just(vec![Move::Upstream(b"220 ready\r\n".to_vec())]),
+        1 => injected(),
         1 => Just(vec![]),
     ];
     let episode = prop_oneof![

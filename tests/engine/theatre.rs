@@ -48,6 +48,10 @@ pub enum Move {
     Finished(Outcome),
     /// What becomes of handshakes from now on.
     Handshakes(Fate),
+    /// From now on the shell reads also where the session does not want it to.
+    Heedless,
+    /// The peer in a handshake answers after all.
+    Answered,
     /// The handshake of this side's data leg.
     DataTls(Side, Fate),
     Wait(Duration),
@@ -93,6 +97,8 @@ pub struct Theatre {
     dials: VecDeque<(TransferId, Side)>,
     relay: Option<(TransferId, Direction)>,
     fate: Fate,
+    /// In whose handshake nobody answers.
+    stalled: Option<Side>,
     tls: Legs<DataTls>,
     /// The transfer whose upstream leg is to be in TLS now.
     upstream_asked: Option<TransferId>,
@@ -127,6 +133,7 @@ impl Theatre {
             dials: VecDeque::new(),
             relay: None,
             fate: Fate::Works,
+            stalled: None,
             tls: Legs::default(),
             upstream_asked: None,
             secured: BTreeSet::new(),
@@ -187,6 +194,8 @@ impl Theatre {
             }
             Move::Finished(outcome) => self.finish(*outcome),
             Move::Handshakes(fate) => self.fate = *fate,
+            Move::Heedless => self.polite = false,
+            Move::Answered => self.answered(),
             Move::DataTls(side, fate) => self.data_handshake(*side, *fate),
             Move::Wait(time) => {
                 self.now += *time;
