@@ -12,6 +12,11 @@ use super::tls::{DataTls, TlsFacts, TlsFailure, TlsFault};
 use super::{Manner, Output, Side};
 
 impl Session {
+    /// Tells whether neither data leg is to be in TLS, so that the kernel could carry the bytes.
+    pub(super) fn data_in_clear(&self) -> bool {
+        !self.security.protects_data(Side::Client) && !self.security.protects_data(Side::Upstream)
+    }
+
     /// Tells how the next data leg of a side is to be protected.
     pub(super) fn data_tls(&self, side: Side) -> DataTls {
         match side {

@@ -18,6 +18,7 @@ mod data_tls;
 mod dialogue;
 mod ending;
 mod fault;
+mod forward;
 mod lane;
 mod leaving;
 mod legs;
@@ -44,7 +45,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-pub use data::{DialError, Direction, Manner, Outcome, Usage};
+pub use data::{DialError, Direction, Manner, Outcome, Usage, Volume, Wire};
 pub use pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
 pub use reason::{Carried, Refusal, SessionEnd, Violation};
 pub use record::{Event, Record};
@@ -186,6 +187,9 @@ pub enum Input<'a> {
         gateway: SocketAddr,
         /// The upstream's address on it.
         upstream: SocketAddr,
+        /// Whether the kernel can carry data connections of this session: there is a firewall that does, and neither
+        /// peer is an address of this host.
+        forwardable: bool,
     },
     /// No address of the upstream could be dialled.
     UpstreamUnreachable {
@@ -230,7 +234,7 @@ pub enum Input<'a> {
         /// Its address and port.
         at: SocketAddr,
     },
-    /// The pinhole is open.
+    /// The pinhole is open, or is relayed instead of forwarded now.
     PinholeOpened {
         /// The pinhole.
         id: PinholeId,
@@ -242,8 +246,8 @@ pub enum Input<'a> {
         /// Why.
         why: RefusalReason,
     },
-    /// The awaited peer dialled, and proved to be who it is where [`DataTls::Resumed`] asks for it; the shell has shut the
-    /// hole behind it.
+    /// The awaited peer dialled, and proved to be who it is where [`DataTls::Resumed`] asks for it; the hole is shut
+    /// behind it.
     PinholeUsed {
         /// The pinhole.
         id: PinholeId,
@@ -284,7 +288,7 @@ pub enum Input<'a> {
         /// Why.
         why: TlsFailure,
     },
-    /// The relay of a transfer ended, by itself or because it was told to.
+    /// The relay of a transfer, or its connection in the kernel, ended: by itself or because it was told to.
     DataFinished {
         /// The data connection.
         transfer: TransferId,
@@ -340,6 +344,12 @@ pub enum Output {
         /// Its name.
         id: PinholeId,
     },
+    /// Nobody came through a pinhole whose connection the kernel was to carry: carry it here, at the same address and
+    /// port. Answered by `PinholeOpened` or `PinholeRefused`; by neither if it came after all, which `PinholeUsed` tells.
+    RelayInstead {
+        /// Its name.
+        id: PinholeId,
+    },
     /// Shut a pinhole, reserved, open or used: exactly once each. A connection that nobody relays yet is closed.
     ClosePinhole {
         /// Its name.
@@ -359,7 +369,8 @@ pub enum Output {
         from: SocketAddr,
     },
     /// Carry bytes in this direction as soon as both legs are there, and in TLS where they are to be; payload against it
-    /// goes nowhere. The client's handshake may begin now, the upstream's waits for `StartDataTls`.
+    /// goes nowhere. The client's handshake may begin now, the upstream's waits for `StartDataTls`. Where the kernel
+    /// carries them: watch that they move, and tell when they are over.
     StartRelay {
         /// The data connection.
         transfer: TransferId,

@@ -152,7 +152,7 @@ impl Session {
                 let words = UpstreamFault::GoneInTransfer.reply();
                 return self.leave(step, words, SessionEnd::Quit);
             }
-            Verb::Quit => return self.finish(step, Some(reply), SessionEnd::Quit),
+            Verb::Quit => return self.leave(step, reply, SessionEnd::Quit),
             _ => {}
         }
         self.say(step, reply);

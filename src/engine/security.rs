@@ -8,11 +8,11 @@
 use std::time::Duration;
 
 use super::fault::{ClientFault, UpstreamFault};
-use super::legs::Leg;
+use super::legs::{Leg, Transfer};
 use super::pinhole::{CloseReason, TransferId};
 use super::session::{Phase, Session, Step};
 use super::tls::{ClientCertificate, TlsFacts, TlsFailure, TlsFault, TlsMode, TlsRequire, TlsRole};
-use super::{Event, Legs, Output, Refusal, SessionEnd, Side, Violation};
+use super::{Carried, Event, Legs, Output, Refusal, SessionEnd, Side, Violation};
 use crate::ftp::{Command, Reply, Verb, escaped};
 
 /// The protection of both sides. Sessions in clear hold nothing for it.
@@ -208,19 +208,20 @@ impl Session {
         self.say_in_turn(step, Reply::new(200, "PBSZ=0"));
     }
 
-    /// Answers PROT. What was negotiated turns with it, unless its pinhole was opened for another kind of connection.
+    /// Answers PROT. What was negotiated turns with it, unless its pinhole was opened for another kind of connection: one
+    /// that the kernel carries, or one that need not, or has to, prove whose it is.
     pub(super) fn client_protects(&mut self, step: &mut Step, command: &Command) {
         let private = matches!(
             command.argument().unwrap_or_default().trim_ascii(),
             b"P" | b"p"
         );
         if private != self.security.protects_data(Side::Client) {
-            let fixed = self.settings.client_tls.resumed_only
-                && self
-                    .transfer
-                    .as_deref()
-                    .is_some_and(|transfer| matches!(transfer.legs.client, Leg::Awaits(_)));
-            if fixed {
+            let resumed_only = self.settings.client_tls.resumed_only;
+            let fixed = |transfer: &Transfer| {
+                let awaits = matches!(transfer.legs.client, Leg::Awaits(_));
+                transfer.carried == Carried::Forwarded || resumed_only && awaits
+            };
+            if self.transfer.as_deref().is_some_and(fixed) {
                 self.spend(step, CloseReason::Reset);
             }
             self.security.protect_data(Side::Client, private);

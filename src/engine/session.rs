@@ -29,6 +29,8 @@ pub struct Session {
     /// Our own and the upstream's address on the upstream's control connection.
     pub(super) gateway: SocketAddr,
     pub(super) upstream: SocketAddr,
+    /// The kernel can carry this session's data connections.
+    pub(super) forwardable: bool,
     pub(super) user: Option<Arc<str>>,
     /// What USER and PASS said, until the server has answered them.
     pub(super) login: Option<Box<Login>>,
@@ -105,6 +107,7 @@ impl Session {
             arrived: Duration::ZERO,
             gateway: unset,
             upstream: unset,
+            forwardable: false,
             user: None,
             login: None,
             logged_in: false,
@@ -208,7 +211,12 @@ impl Session {
     fn take(&mut self, step: &mut Step, input: Input<'_>) {
         match input {
             Input::ClientArrived => self.arrive(step),
-            Input::UpstreamConnected { gateway, upstream } => {
+            Input::UpstreamConnected {
+                gateway,
+                upstream,
+                forwardable,
+            } => {
+                self.forwardable = forwardable;
                 self.upstream_connected(step, gateway, upstream)
             }
             Input::UpstreamUnreachable { why } => {

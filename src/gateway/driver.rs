@@ -146,7 +146,17 @@ impl Driver {
                 let (gateway, upstream) = (connected.gateway, connected.upstream);
                 self.controls.upstream = Some(Control::new(connected.wire));
                 self.upstream_seat = Some(connected.seat);
-                self.tell(cx, Input::UpstreamConnected { gateway, upstream });
+                let client = self.session.facts().client.ip();
+                let pinholes = &self.worker.shared().pinholes;
+                let forwardable = pinholes.can_forward(client, upstream.ip());
+                self.tell(
+                    cx,
+                    Input::UpstreamConnected {
+                        gateway,
+                        upstream,
+                        forwardable,
+                    },
+                );
             }
             Err(why) => self.tell(cx, Input::UpstreamUnreachable { why }),
         }

@@ -24,6 +24,8 @@ pub struct Place {
     pub pipeline: usize,
     pub client_tls: ClientTls,
     pub upstream_tls: UpstreamTls,
+    /// The kernel can carry data connections.
+    pub forwardable: bool,
 }
 
 impl Place {
@@ -37,6 +39,7 @@ impl Place {
             pipeline: 64,
             client_tls: ClientTls::default(),
             upstream_tls: UpstreamTls::default(),
+            forwardable: false,
         }
     }
 
@@ -74,7 +77,13 @@ impl Place {
             gateway.parse().expect("constant"),
             upstream.parse().expect("constant"),
         );
-        let mut theatre = Theatre::new(self.facts(), self.settings(), gateway, upstream);
+        let mut theatre = Theatre::new(
+            self.facts(),
+            self.settings(),
+            gateway,
+            upstream,
+            self.forwardable,
+        );
         theatre.watch.hides = true;
         theatre
     }
@@ -91,6 +100,7 @@ pub fn place() -> impl Strategy<Value = Place> {
         proptest::bool::weighted(0.2),
         select(vec![2_usize, 64]),
         tls(),
+        any::<bool>(),
     )
         .prop_map(
             |(
@@ -101,6 +111,7 @@ pub fn place() -> impl Strategy<Value = Place> {
                 bare_lf,
                 pipeline,
                 (client_tls, upstream_tls),
+                forwardable,
             )| Place {
                 client_ipv6,
                 upstream_ipv6,
@@ -110,6 +121,7 @@ pub fn place() -> impl Strategy<Value = Place> {
                 pipeline,
                 client_tls,
                 upstream_tls,
+                forwardable,
             },
         )
 }
@@ -283,7 +295,7 @@ fn transfer() -> impl Strategy<Value = Vec<Move>> {
         1 => Just(vec![say("NOOP"), say("ABOR"), DONE, DONE, DONE, DONE]),
     ];
     let rest = proptest::option::weighted(0.4, any::<bool>());
-    (negotiation(), verb, rest, any::<[bool; 4]>(), end, noise()).prop_map(
+    (negotiation(), verb, rest, any::<[bool; 5]>(), end, noise()).prop_map(
         |(negotiation, verb, rest, choices, end, noise)| {
             let mut moves = Vec::new();
             let said = [say("REST 100"), DONE];
@@ -297,7 +309,11 @@ fn transfer() -> impl Strategy<Value = Vec<Move>> {
             if choices[0] {
                 moves.extend([Move::Used(Side::Client), say(verb)]);
             } else {
-                moves.extend([say(verb), Move::Used(Side::Client)]);
+                moves.push(say(verb));
+                if choices[4] {
+                    moves.push(Move::Wait(Duration::from_millis(1100)));
+                }
+                moves.push(Move::Used(Side::Client));
             }
             if rest == Some(true) {
                 moves.push(DONE);

@@ -135,6 +135,7 @@ fn clients_see_through_the_gateway_what_the_reference_says() {
     }
     let (mut steps, mut cut_short, mut rows) = (0, 0, [0; 4]);
     let (mut completed, mut aborted, mut resumed) = (0, 0, 0);
+    let (mut forwarded, mut taken_back) = (0, 0);
     for seed in 0..SEEDS {
         let run = run(seed);
         steps += run.steps;
@@ -142,12 +143,18 @@ fn clients_see_through_the_gateway_what_the_reference_says() {
         completed += run.count.completed;
         aborted += run.count.aborted;
         resumed += run.count.resumed;
+        forwarded += run.count.forwarded;
+        taken_back += run.count.taken_back;
         for (row, seen) in rows.iter_mut().zip(run.count.rows) {
             *row += seen;
         }
     }
     println!(
-        "{SEEDS} seeds: {steps} steps, {completed} transfers completed, {aborted} aborted, {resumed} resumed, legs {rows:?}, {cut_short} sessions cut short"
+        "{SEEDS} seeds: {steps} steps, {completed} transfers completed, {aborted} aborted, {resumed} resumed, {forwarded} forwarded and {taken_back} of them relayed instead, legs {rows:?}, {cut_short} sessions cut short"
+    );
+    assert!(
+        forwarded > 1500 && taken_back > 50,
+        "{forwarded} {taken_back}"
     );
     assert!(completed > 4000 && aborted > 400 && resumed > 200 && cut_short > 200);
     assert!(rows.iter().all(|row| *row > 500), "{rows:?}");

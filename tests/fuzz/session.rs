@@ -13,8 +13,9 @@
 //! k Z         the session is killed, drained  h H     handshakes fail from now on, work
 //! q Q         nobody answers in handshakes; the client does after all
 //! t T         the client's, the upstream's data leg is in TLS
-//! mpa         first line only: passive, active upstream; 6 an IPv6 client; e i explicit, implicit TLS with the client, l of
-//!             which all is required, n resumed; E I the same with the upstream, y which is only preferred
+//! mpa         first line only: passive, active upstream; 6 an IPv6 client; n the kernel can carry data; e i explicit,
+//!             implicit TLS with the client, l of which all is required, o resumed; E I the same with the upstream,
+//!             y which is only preferred
 //! ```
 
 #[path = "../engine/stage.rs"]
@@ -78,7 +79,7 @@ fn theatre_at(place: &[u8]) -> Theatre {
         }
     };
     settings.client_tls.mode = mode(b'e', b'i');
-    settings.client_tls.resumed_only = place.contains(&b'n');
+    settings.client_tls.resumed_only = place.contains(&b'o');
     if place.contains(&b'l') {
         settings.client_tls.require = TlsRequire::All;
     }
@@ -91,7 +92,8 @@ fn theatre_at(place: &[u8]) -> Theatre {
         false => stage::facts(address(stage::CLIENT), address(stage::TARGET)),
     };
     let (gateway, upstream) = (address(stage::GATEWAY), address(stage::UPSTREAM));
-    let mut theatre = Theatre::new(facts, settings, gateway, upstream);
+    let forwardable = place.contains(&b'n');
+    let mut theatre = Theatre::new(facts, settings, gateway, upstream, forwardable);
     // A mutation of PASS is no PASS.
     theatre.watch.secret = false;
     theatre

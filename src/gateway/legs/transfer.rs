@@ -1,4 +1,5 @@
-//! One data connection's legs: each absent, awaiting, dialling or up, until the relay has both.
+//! One data connection's legs: each absent, awaiting, dialling or up, until the relay has both; or forwarded, when the
+//! kernel has both.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,6 +11,7 @@ use tokio::net::TcpStream;
 
 use super::super::status::Gauge;
 use super::Ground;
+use super::flow::Flow;
 use crate::engine::{DialError, Direction, Input, Legs, Manner, PinholeId, Side, TransferId};
 use crate::pinhole::{OpenPinhole, Relay, Reservation};
 
@@ -20,6 +22,8 @@ pub(super) enum Leg {
     Reserved(Reservation),
     Awaiting {
         open: OpenPinhole,
+        /// When the firewall has to be told that it is still awaited.
+        renew_at: Option<Duration>,
         _counted: Gauge,
     },
     Dialling {
@@ -29,6 +33,8 @@ pub(super) enum Leg {
     Up(TcpStream),
     /// The relay has it.
     Relayed,
+    /// The kernel has it, and the other one with it.
+    Forwarded(Box<Flow>),
 }
 
 pub(super) struct Transfer {
@@ -71,9 +77,9 @@ impl Transfer {
         let lingers = self.lingers_until.filter(|_| self.relay.is_none());
         let dials = [Side::Client, Side::Upstream].map(|side| match &self.legs[side] {
             Leg::Dialling { until, .. } => Some(*until),
-            Leg::Absent | Leg::Reserved(_) | Leg::Awaiting { .. } | Leg::Up(_) | Leg::Relayed => {
-                None
-            }
+            Leg::Awaiting { renew_at, .. } => *renew_at,
+            Leg::Forwarded(flow) => flow.deadline(),
+            Leg::Absent | Leg::Reserved(_) | Leg::Up(_) | Leg::Relayed => None,
         });
         dials.into_iter().flatten().chain(lingers).min()
     }
@@ -82,11 +88,16 @@ impl Transfer {
         &mut self,
         cx: &mut Context<'_>,
         side: Side,
-        now: Duration,
+        ground: &Ground<'_>,
     ) -> Option<Input<'static>> {
+        let now = ground.now;
         match &mut self.legs[side] {
-            Leg::Awaiting { open, .. } => {
+            Leg::Awaiting { open, renew_at, .. } => {
                 let Poll::Ready(accepted) = open.poll_accept(cx) else {
+                    if renew_at.is_some_and(|at| at <= now) {
+                        open.renew();
+                        *renew_at = ground.pinholes.renewal().map(|renewal| now + renewal);
+                    }
                     return None;
                 };
                 match (accepted, self.pinholes[side]) {
@@ -126,8 +137,22 @@ impl Transfer {
                     }
                 }
             }
-            Leg::Absent | Leg::Reserved(_) | Leg::Up(_) | Leg::Relayed => None,
+            Leg::Absent | Leg::Reserved(_) | Leg::Up(_) | Leg::Relayed | Leg::Forwarded(_) => None,
         }
+    }
+
+    /// The kernel's data connection, when it has it.
+    pub(super) fn flow(&mut self) -> Option<&mut Flow> {
+        let Legs { client, upstream } = &mut self.legs;
+        [client, upstream].into_iter().find_map(|leg| match leg {
+            Leg::Forwarded(flow) => Some(&mut **flow),
+            Leg::Absent
+            | Leg::Reserved(_)
+            | Leg::Awaiting { .. }
+            | Leg::Dialling { .. }
+            | Leg::Up(_)
+            | Leg::Relayed => None,
+        })
     }
 
     /// Makes the legs that are up end with a reset, so that nothing that was cut off looks complete.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    Input, Manner, Outcome, Output, PinholeId, Session, SessionFacts, Settings, Side, Time,
-    TransferId, Wall,
+    Carried, Input, Manner, Outcome, Output, PinholeId, Session, SessionFacts, Settings, Side,
+    Time, TransferId, Wall,
 };
 
 use super::client::{Client, Deed};
@@ -52,7 +52,7 @@ struct Hole {
 }
 
 pub struct World {
-    dice: Dice,
+    pub(super) dice: Dice,
     pub(super) now: u64,
     queue: BTreeMap<(u64, u64), Event>,
     order: u64,
@@ -66,6 +66,8 @@ pub struct World {
     next_port: u16,
     pub(super) data: Data,
     pub(super) server_listens: Option<u16>,
+    /// The kernel can carry data connections.
+    forwardable: bool,
     server_line: Vec<u8>,
     pub client: Client,
     pub server: Server,
@@ -97,12 +99,14 @@ impl World {
             next_port: 21_000,
             data: Data::default(),
             server_listens: None,
+            forwardable: false,
             server_line: Vec::new(),
             client,
             server,
             log: Vec::new(),
         };
         world.latency = 1 + world.dice.below(200_000);
+        world.forwardable = world.dice.one_in(2);
         world.watch.hides = true;
         world
     }
@@ -180,6 +184,7 @@ impl World {
                 self.tell(Input::UpstreamConnected {
                     gateway: GATEWAY.parse().expect("constant"),
                     upstream: UPSTREAM.parse().expect("constant"),
+                    forwardable: self.forwardable,
                 });
                 self.send(
                     Wire::ServerToGateway,
@@ -201,6 +206,7 @@ impl World {
                 self.log.push(format!("{} {side} comes to {to}", self.now));
                 self.tell(Input::PinholeUsed { id, peer: to });
                 self.joined(side);
+                self.kernel_dials(!side);
             }
             Event::Carried(transfer) => self.carried(transfer),
             Event::Noticed(connection, content, whole) => {
@@ -238,7 +244,7 @@ impl World {
         }
     }
 
-    fn client_does(&mut self, deeds: Vec<Deed>) {
+    pub(super) fn client_does(&mut self, deeds: Vec<Deed>) {
         for deed in deeds {
             match deed {
                 Deed::Say(line) => {
@@ -332,6 +338,9 @@ impl World {
             }
             Output::ReservePinhole { id, pinhole } => {
                 self.data = Data::default();
+                self.data.kernel = pinhole
+                    .leads_to
+                    .filter(|_| pinhole.carried == Carried::Forwarded);
                 self.next_port += 1;
                 let ip = match pinhole.side {
                     Side::Client => self.target.ip(),
@@ -350,6 +359,12 @@ impl World {
                 for hole in self.holes.iter_mut().filter(|hole| hole.id == id) {
                     hole.open = true;
                 }
+                self.facts.push_back(Input::PinholeOpened { id });
+            }
+            Output::RelayInstead { id } => {
+                self.log
+                    .push(format!("{} pinhole {id} is relayed instead", self.now));
+                self.data.kernel = None;
                 self.facts.push_back(Input::PinholeOpened { id });
             }
             Output::ClosePinhole { id, reason } => {
@@ -377,9 +392,20 @@ impl World {
             Output::EndData {
                 transfer,
                 manner: Manner::Linger,
-            } => self.after(10_000_000, Event::Lingered(transfer)),
-            Output::EndData { .. } => {
-                if let Some((transfer, usage)) = self.cut() {
+            } => {
+                self.data.lingers = true;
+                match self.data.over.take() {
+                    Some(usage) => self
+                        .facts
+                        .push_back(Input::DataFinished { transfer, usage }),
+                    None => self.after(10_000_000, Event::Lingered(transfer)),
+                }
+            }
+            Output::EndData { transfer, .. } => {
+                if let Some(usage) = self.data.over.take() {
+                    self.facts
+                        .push_back(Input::DataFinished { transfer, usage });
+                } else if let Some((transfer, usage)) = self.cut() {
                     self.facts
                         .push_back(Input::DataFinished { transfer, usage });
                 }
