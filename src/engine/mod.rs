@@ -33,6 +33,8 @@ mod session;
 mod settings;
 mod speaking;
 mod state;
+mod summary;
+mod time;
 mod timer;
 mod tls;
 mod transfer;
@@ -49,10 +51,12 @@ pub use data::{DialError, Direction, Manner, Outcome, Usage, Volume, Wire};
 pub use pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
 pub use reason::{Carried, Refusal, SessionEnd, Violation};
 pub use record::{Event, Record};
-pub use session::{Session, Summary};
+pub use session::Session;
 pub use settings::{
     DataMode, ForeignAddress, PeerMatch, SessionFacts, Settings, SourcePort, Timeouts,
 };
+pub use summary::Summary;
+pub use time::{Time, Wall};
 pub use tls::{
     ClientCertificate, ClientTls, DataTls, TlsFacts, TlsFailure, TlsFault, TlsMode, TlsPolicy,
     TlsRequire, TlsRole, TlsVersion, UpstreamTls,
@@ -144,36 +148,6 @@ impl Serialize for SessionId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
-}
-
-/// A wall-clock reading: microseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Wall(pub u64);
-
-impl fmt::Display for Wall {
-    /// Writes UTC as RFC 3339 with microseconds.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micros = i64::try_from(self.0).unwrap_or(i64::MAX);
-        match jiff::Timestamp::from_microsecond(micros) {
-            Ok(time) => write!(f, "{time:.6}"),
-            Err(_) => write!(f, "{:.6}", jiff::Timestamp::MAX),
-        }
-    }
-}
-
-impl Serialize for Wall {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// A reading of both clocks, handed in; the engine never reads one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Time {
-    /// Monotonic time since an arbitrary start.
-    pub mono: Duration,
-    /// Wall-clock time, for records only.
-    pub wall: Wall,
 }
 
 /// A fact, told to the session.

@@ -14,7 +14,7 @@ pub(super) use super::state::{EpsvSupport, Farewell, Gate, Login, Phase};
 use super::tls::{TlsFault, TlsMode};
 use super::{Event, Input, Output, SessionEnd, SessionFacts, Settings, Side, Time};
 use crate::ftp::command::is_tls_client_hello;
-use crate::ftp::{Command, ReplyAssembler, Verb};
+use crate::ftp::{Command, ReplyAssembler};
 
 /// Most lines of one reply.
 const MOST_REPLY_LINES: usize = 20_000;
@@ -69,21 +69,6 @@ pub struct Session {
     pub(super) commands: u64,
     pub(super) transfers: u32,
     pub(super) pinholes: u32,
-}
-
-/// What `ctl sessions` shows of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The user name as the client gave it (escaped), once it did.
-    pub user: Option<Arc<str>>,
-    /// Whether the upstream accepted the user.
-    pub logged_in: bool,
-    /// The transfer command that runs.
-    pub transfer: Option<&'static str>,
-    /// Commands that the client sent.
-    pub commands: u64,
-    /// Transfers that ended well.
-    pub transfers: u32,
 }
 
 /// One call of `handle`: the time it was told, and the outputs so far.
@@ -181,17 +166,6 @@ impl Session {
     /// Puts new settings in force from the next command on.
     pub fn replace_settings(&mut self, settings: Arc<Settings>) {
         self.settings = settings;
-    }
-
-    /// Shows what an operator wants to know.
-    pub fn summary(&self) -> Summary {
-        Summary {
-            user: self.user.clone(),
-            logged_in: self.logged_in,
-            transfer: self.running_verb().map(Verb::name),
-            commands: self.commands,
-            transfers: self.transfers,
-        }
     }
 
     fn lane(&self, side: Side) -> &Lane {

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use portcullis::engine::{
-    ClientTls, DataMode, ForeignAddress, Outcome, SessionFacts, Settings, Side, TlsMode, TlsPolicy,
-    TlsRequire, UpstreamTls,
+    ClientTls, DataMode, ForeignAddress, Outcome, SessionFacts, Settings, Side, UpstreamTls,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::stage::{self, GATEWAY, UPSTREAM};
-use crate::theatre::{Answer, Fate, Move, Theatre};
+use crate::theatre::{Answer, Move, Theatre};
+use crate::tls_moves::{fate, fates, injected, security, tls};
 
 /// Where a dialogue takes place.
 #[derive(Clone, Debug)]
@@ -126,40 +126,11 @@ pub fn place() -> impl Strategy<Value = Place> {
         )
 }
 
-/// In clear, mostly; else TLS on either side or on both, of any kind.
-fn tls() -> impl Strategy<Value = (ClientTls, UpstreamTls)> {
-    let mode = || {
-        prop_oneof![
-            5 => Just(TlsMode::None),
-            3 => Just(TlsMode::Explicit),
-            1 => Just(TlsMode::Implicit),
-        ]
-    };
-    let require = vec![
-        TlsRequire::Nothing,
-        TlsRequire::Nothing,
-        TlsRequire::Login,
-        TlsRequire::All,
-    ];
-    let policy = vec![TlsPolicy::Require, TlsPolicy::Prefer];
-    let client =
-        (mode(), select(require), any::<bool>()).prop_map(|(mode, require, resumed_only)| {
-            ClientTls {
-                mode,
-                require,
-                resumed_only,
-                names_users: false,
-            }
-        });
-    let upstream = (mode(), select(policy)).prop_map(|(mode, policy)| UpstreamTls { mode, policy });
-    (client, upstream)
-}
-
-fn say(line: &str) -> Move {
+pub fn say(line: &str) -> Move {
     Move::Client(format!("{line}\r\n").into())
 }
 
-const DONE: Move = Move::Answer(Answer::Done);
+pub const DONE: Move = Move::Answer(Answer::Done);
 const BEGUN: Move = Move::Answer(Answer::Begun);
 
 /// Lines that clients send, should not send, or must not.
@@ -386,15 +357,6 @@ fn side() -> impl Strategy<Value = Side> {
     select(vec![Side::Client, Side::Upstream])
 }
 
-fn fate() -> impl Strategy<Value = Fate> {
-    prop_oneof![
-        4 => Just(Fate::Works),
-        1 => Just(Fate::Fresh),
-        1 => Just(Fate::Fails),
-        1 => Just(Fate::Stalls),
-    ]
-}
-
 fn fatal() -> impl Strategy<Value = Move> {
     prop_oneof![
         4 => select(UPSTREAM_LINES).prop_map(|line| Move::Upstream(line.to_vec())),
@@ -411,55 +373,6 @@ fn fatal() -> impl Strategy<Value = Move> {
         1 => Just(Move::Kill),
         1 => (0_u64..2_000).prop_map(|seconds| Move::Wait(Duration::from_secs(seconds))),
     ]
-}
-
-/// What a client says to be in TLS.
-fn security() -> impl Strategy<Value = Vec<Move>> {
-    select(vec![
-        vec![],
-        vec![say("AUTH TLS")],
-        vec![say("AUTH TLS"), say("PBSZ 0"), say("PROT P")],
-        vec![say("AUTH SSL")],
-    ])
-}
-
-/// Handshakes that work, mostly; else those of the control connections may go another way.
-fn fates() -> impl Strategy<Value = Vec<Move>> {
-    prop_oneof![
-        7 => Just(Vec::new()),
-        1 => fate().prop_map(|fate| vec![Move::Handshakes(fate)]),
-    ]
-}
-
-/// Bytes in clear where TLS begins: behind AUTH, behind its 234, or in the middle of the handshake.
-fn injected() -> impl Strategy<Value = Vec<Move>> {
-    let client = vec![
-        b"AUTH TLS\r\nUSER root\r\n".to_vec(),
-        b"AUTH TLS\r\n".to_vec(),
-    ];
-    let upstream = vec![
-        b"234 go\r\n230 in\r\n".to_vec(),
-        b"234 go\r\n2".to_vec(),
-        b"234 go\r\n".to_vec(),
-    ];
-    let stalls = select(vec![Fate::Works, Fate::Stalls]);
-    (select(client), select(upstream), stalls).prop_map(|(client, upstream, fate)| {
-        vec![
-            Move::Heedless,
-            Move::Handshakes(fate),
-            Move::Upstream(b"220 ready\r\n".to_vec()),
-            Move::Upstream(upstream),
-            Move::Upstream(b"200 early\r\n".to_vec()),
-            Move::Answered,
-            Move::Handshakes(Fate::Works),
-            DONE,
-            DONE,
-            Move::Handshakes(fate),
-            Move::Client(client),
-            say("PWD"),
-            Move::Answered,
-        ]
-    })
 }
 
 /// A dialogue from its greeting on.
