@@ -195,6 +195,7 @@ fn the_generated_dialogues_reach_deep_states() {
         total.over += count.over;
         total.secured += count.secured;
         total.insecure += count.insecure;
+        total.private += count.private;
         for (row, seen) in total.rows.iter_mut().zip(count.rows) {
             *row += seen;
         }
@@ -205,6 +206,7 @@ fn the_generated_dialogues_reach_deep_states() {
     assert!(total.completed >= 200 && total.failed >= 200, "{total:?}");
     assert!(total.aborted >= 100 && total.resumed >= 30, "{total:?}");
     assert!(total.rows.iter().all(|row| *row >= 30), "{total:?}");
+    assert!(total.private >= 200, "{total:?}");
     assert!(total.secured >= 300 && total.insecure >= 20, "{total:?}");
     assert!(
         total.forwarded >= 100 && total.taken_back >= 10,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use portcullis::engine::{
-    Carried, Event, ForeignAddress, Input, Manner, Output, Pinhole, PinholeId, Record,
+    Carried, Event, ForeignAddress, Input, Legs, Manner, Output, Pinhole, PinholeId, Record,
     SessionFacts, Settings, Side, TransferId, Volume,
 };
 use portcullis::ftp::LineFramer;
@@ -66,6 +66,8 @@ pub struct Count {
     /// Handshakes of control connections, and those of any connection that failed.
     pub secured: u32,
     pub insecure: u32,
+    /// Relays with a leg in TLS.
+    pub private: u32,
 }
 
 /// The observer of one session.
@@ -279,7 +281,8 @@ impl Watch {
                 );
                 self.address(*side, *to);
             }
-            Output::StartRelay { transfer, .. } => {
+            Output::StartRelay { transfer, tls, .. } => {
+                self.count.private += u32::from(*tls != Legs::default());
                 assert_eq!(self.relay.replace(*transfer), None, "two transfers at once");
                 let awaits = |side| self.holes.values().any(|hole| hole.side == side);
                 let row = match (awaits(Side::Client), awaits(Side::Upstream)) {
