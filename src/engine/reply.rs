@@ -143,6 +143,7 @@ impl Session {
                 self.login_since = step.now.mono;
                 self.rest = None;
             }
+            Verb::Host if !reply.is_success() => self.security.forget_host(),
             Verb::Rest if code != 350 => self.rest = None,
             Verb::Feat => {
                 let filtered = filter_feat(&reply, |feature| self.offers(feature_verb(feature)));

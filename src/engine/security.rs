@@ -119,6 +119,13 @@ impl Security {
         sni.is_some_and(|sni| !is_same_host(sni.as_bytes(), host))
     }
 
+    /// The upstream does not know the host that was named.
+    pub(super) fn forget_host(&mut self) {
+        if let Some(state) = self.0.as_deref_mut() {
+            state.host = None;
+        }
+    }
+
     /// Tells whether the host that was named in clear is another than the one in TLS.
     fn contradicts_itself(&self) -> bool {
         let host = self.0.as_deref().and_then(|state| state.host.as_deref());
