@@ -4,6 +4,8 @@
 //! returns. This module must not know why a leg is wanted.
 
 mod flow;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::net::SocketAddr;
