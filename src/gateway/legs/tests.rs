@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::task::Waker;
 
 use super::*;
-use crate::engine::Carried;
+use crate::engine::{Carried, DataTls};
 use crate::nft::{Firewall, FirewallHole, FlowState, FlowUsage, HoleKey, Settled, Settling};
 use crate::pinhole::{MARGIN, OwnSockets};
 
@@ -127,6 +127,7 @@ impl Scene {
             leads_to: Some(SocketAddr::from(([10, 0, 0, 5], 50_000))),
             carried: Carried::Forwarded,
             source: None,
+            tls: DataTls::Clear,
         };
         scene.with(|legs, ground, _| {
             legs.reserve(ground, ID, &pinhole).unwrap();
