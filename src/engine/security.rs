@@ -165,12 +165,16 @@ impl Session {
                 b"S" | b"s" | b"E" | b"e" => ClientFault::ProtLevel,
                 _ => ClientFault::UnknownProt,
             },
-            // It would take a server's TLS down as well (RFC 4217 section 11).
+            // It would take a server's TLS down as well (RFC 4217 section 13).
             Verb::Rein if secured || self.security.is_tls(Side::Upstream) => ClientFault::ReinInTls,
             Verb::User | Verb::Pass | Verb::Acct if !secured && required != TlsRequire::Nothing => {
                 return Some((Refusal::TlsRequired, ClientFault::LoginInClear));
             }
-            Verb::User if tls.names_users && !self.security.admits(argument) => {
+            // The name as it would go up, with every byte of it.
+            Verb::User
+                if tls.names_users
+                    && !self.security.admits(command.argument().unwrap_or_default()) =>
+            {
                 return Some((Refusal::CertificateUser, ClientFault::OtherUser));
             }
             Verb::Host if self.security.contradicts(argument) => {
@@ -209,7 +213,7 @@ impl Session {
         self.start_tls(step, Side::Client);
     }
 
-    /// Answers PBSZ: TLS has no buffer of its own to agree on (RFC 4217 section 8).
+    /// Answers PBSZ: TLS has no buffer of its own to agree on (RFC 4217 section 9).
     pub(super) fn client_sizes(&mut self, step: &mut Step) {
         self.security.state().sized = true;
         self.say_in_turn(step, Reply::new(200, "PBSZ=0"));
@@ -329,7 +333,7 @@ impl Session {
 /// The ways to ask for TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mechanism {
-    /// RFC 4217 section 2.1; data connections begin in clear.
+    /// RFC 4217 section 17; data connections begin in clear.
     Tls,
     /// What the drafts before it had: data connections are private at once.
     Ssl,
