@@ -64,6 +64,7 @@ fn session() -> Session {
         Input::UpstreamConnected {
             gateway: address(11, 33000),
             upstream: address(12, 21),
+            forwardable: false,
         },
     ] {
         drop(session.handle(NOW, input));
@@ -124,6 +125,7 @@ fn passive_download(bencher: Bencher<'_, '_>) {
         bytes_down: 1024,
         wrong_direction: 0,
         unacknowledged: 0,
+        wire: None,
         outcome: Outcome::Complete,
     };
     bencher

@@ -64,7 +64,8 @@ impl Session {
         );
         // Behind the answer to AUTH everything is TLS, so that all that is owed in clear is said before it.
         let barrier = command.verb == Verb::Auth && !self.dialogue.is_empty();
-        if barrier || self.in_transfer() && !overtakes {
+        let running = self.in_transfer() && !overtakes;
+        if barrier || running || self.must_wait_for_the_last(command.verb) {
             self.stash = Some(Box::new(command));
             return false;
         }

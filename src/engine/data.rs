@@ -37,7 +37,7 @@ pub enum Manner {
     Linger,
 }
 
-/// What a relay carried, and how it ended.
+/// What a relay or the kernel carried, and how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes from the client to the upstream.
@@ -48,8 +48,63 @@ pub struct Usage {
     pub wrong_direction: u64,
     /// Bytes in the receiver's send queue that it had not acknowledged at the end.
     pub unacknowledged: u64,
+    /// What the kernel counted of a forwarded connection, which has no bytes above; none where it could not be asked.
+    pub wire: Option<Wire>,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+impl Usage {
+    /// Gives the account of a data connection on which nothing was carried.
+    pub fn nothing(outcome: Outcome) -> Usage {
+        Usage {
+            bytes_up: 0,
+            bytes_down: 0,
+            wrong_direction: 0,
+            unacknowledged: 0,
+            wire: None,
+            outcome,
+        }
+    }
+}
+
+/// What a forwarded connection carried, as the kernel counts: whole packets, with headers and retransmissions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wire {
+    /// Bytes from the client to the upstream.
+    pub bytes_up: u64,
+    /// Bytes from the upstream to the client.
+    pub bytes_down: u64,
+    /// Packets from the client to the upstream.
+    pub packets_up: u64,
+    /// Packets from the upstream to the client.
+    pub packets_down: u64,
+}
+
+/// How much a data connection carried, as a record tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Volume {
+    /// Payload that this process carried.
+    Payload {
+        /// Bytes from the client to the upstream.
+        bytes_up: u64,
+        /// Bytes from the upstream to the client.
+        bytes_down: u64,
+    },
+    /// Packets that the kernel carried.
+    Packets {
+        /// Bytes from the client to the upstream, with headers.
+        wire_bytes_up: u64,
+        /// Bytes from the upstream to the client, with headers.
+        wire_bytes_down: u64,
+        /// Packets from the client to the upstream.
+        packets_up: u64,
+        /// Packets from the upstream to the client.
+        packets_down: u64,
+    },
+    /// The kernel carried it and did not tell how much.
+    Untold {},
 }
 
 /// How a relay ended.

@@ -4,7 +4,7 @@
 //! complete whose legs were not protected as they were to be.
 
 use super::fault::ClientFault;
-use super::legs::Transfer;
+use super::legs::{Relay, Transfer};
 use super::pinhole::{CloseReason, TransferId};
 use super::security::{established, failed};
 use super::session::{Session, Step};
@@ -12,6 +12,11 @@ use super::tls::{DataTls, TlsFacts, TlsFailure, TlsFault};
 use super::{Manner, Output, Side};
 
 impl Session {
+    /// Tells whether neither data leg is to be in TLS, so that the kernel could carry the bytes.
+    pub(super) fn data_in_clear(&self) -> bool {
+        !self.security.protects_data(Side::Client) && !self.security.protects_data(Side::Upstream)
+    }
+
     /// Tells how the next data leg of a side is to be protected.
     pub(super) fn data_tls(&self, side: Side) -> DataTls {
         match side {
@@ -26,7 +31,9 @@ impl Session {
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };
-        if transfer.tls.upstream != DataTls::Clear && !transfer.tls_begun {
+        // A 1xx may come when all is over.
+        let runs = transfer.relay == Relay::Asked;
+        if runs && transfer.tls.upstream != DataTls::Clear && !transfer.tls_begun {
             transfer.tls_begun = true;
             step.out.push(Output::StartDataTls {
                 transfer: transfer.id,

@@ -60,7 +60,7 @@ impl Session {
         }
     }
 
-    /// Lets a running relay deliver what it has, within the linger time.
+    /// Lets a running transfer deliver what it has, within the linger time.
     pub(super) fn linger(&mut self, step: &mut Step) {
         self.end_data(step, Manner::Linger);
     }
@@ -92,6 +92,9 @@ impl Session {
         }
         match transfer.relay {
             Relay::Finished { .. } => self.confirm(step, reply),
+            Relay::Asked | Relay::Ending if transfer.carried == Carried::Forwarded => {
+                self.forwarded_answered(step, reply);
+            }
             Relay::Asked | Relay::Ending | Relay::NotAsked => {
                 transfer.success = Some(reply);
                 self.linger(step);
@@ -149,13 +152,20 @@ impl Session {
             return;
         };
         transfer.relay = Relay::Finished { usage, at: now };
+        let against = transfer.carried_against(usage);
         let source = transfer.direction().map(Direction::source);
+        if let Some(ended) = transfer.ended.as_mut()
+            && ended.reason == CloseReason::Completed
+            && usage.outcome != Outcome::Complete
+        {
+            // The client was answered before the data was over, and then it was cut off after all.
+            ended.reason = CloseReason::TransferFailed;
+            outcome_words(usage.outcome).clone_into(&mut ended.why);
+        }
         let ended = transfer.ended.is_some();
         let success = transfer.success.take();
         self.reply_since = now;
-        if usage.wrong_direction > 0
-            && let Some(source) = source
-        {
+        if against && let Some(source) = source {
             self.report(
                 step,
                 Event::ProtocolViolation {
@@ -218,8 +228,7 @@ impl Session {
         let Some(transfer) = self.transfer.take() else {
             return;
         };
-        let usage = transfer.usage();
-        let (up, down) = usage.map_or((0, 0), |usage| (usage.bytes_up, usage.bytes_down));
+        let (usage, volume, carried) = (transfer.usage(), transfer.volume(), transfer.carried);
         let (reason, code, why) = match transfer.ended {
             Some(ended) => (ended.reason, ended.code, ended.why),
             None => (
@@ -237,13 +246,15 @@ impl Session {
             );
             let event = if reason == CloseReason::Completed {
                 self.transfers += 1;
-                let unacknowledged = usage.map_or(0, |usage| usage.unacknowledged);
+                let unacknowledged = match carried {
+                    Carried::Relayed => Some(usage.map_or(0, |usage| usage.unacknowledged)),
+                    Carried::Forwarded => None,
+                };
                 Event::TransferCompleted {
                     transfer: id,
                     command,
                     path,
-                    bytes_up: up,
-                    bytes_down: down,
+                    volume,
                     micros,
                     unacknowledged,
                 }
@@ -253,8 +264,7 @@ impl Session {
                     transfer: id,
                     command,
                     path,
-                    bytes_up: up,
-                    bytes_down: down,
+                    volume,
                     micros,
                     code,
                     why,
@@ -286,10 +296,9 @@ impl Session {
                     command: transfer.ask.name(),
                     opened: opened.wall,
                     used: hole.used.map(|used| used.wall),
-                    bytes_up: up,
-                    bytes_down: down,
+                    volume,
                     reason,
-                    carried: Carried::Relayed,
+                    carried,
                 },
             );
         }

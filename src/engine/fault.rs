@@ -109,12 +109,12 @@ impl ClientFault {
             ClientFault::ReinInTls => {
                 Reply::new(502, "REIN would end TLS; connect again to log in anew.")
             }
-            // RFC 959 section 5.4 has 530 for USER and PASS; RFC 4217 section 4.2 has a server that wants TLS refuse commands.
+            // RFC 959 section 5.4 has 530 for USER and PASS; RFC 4217 section 4 has a server that wants TLS refuse commands.
             ClientFault::LoginInClear => Reply::new(
                 530,
                 "Logging in needs TLS here: send AUTH TLS first; nothing was passed on.",
             ),
-            // RFC 4217 section 9.
+            // RFC 4217 section 10.
             ClientFault::DataInClear => Reply::new(
                 521,
                 "Data connections have to be private here: send PBSZ 0 and PROT P first.",
@@ -130,7 +130,7 @@ impl ClientFault {
             ClientFault::OtherHostInTls => {
                 Reply::new(421, "TLS names another host (SNI) than HOST did; closing.")
             }
-            // RFC 4217 section 10.2: TLS failed, or what it gave was not acceptable.
+            // RFC 4217 section 10: TLS failed, or what it gave was not acceptable.
             ClientFault::DataTls(why) => {
                 Reply::new(522, format!("TLS on the data connection failed: {why}."))
             }

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::pinhole::{CloseReason, PinholeId, TransferId};
 use super::tls::{DataTls, TlsFault};
-use super::{DialError, Direction, Legs, Outcome, Side, Time, Usage};
+use super::{Carried, DialError, Direction, Legs, Outcome, Side, Time, Usage};
 use crate::ftp::{Command, Reply, TransferDirection, Verb};
 
 /// How far a data connection has come.
@@ -88,6 +88,9 @@ pub(super) struct Transfer {
     pub(super) ask: Verb,
     pub(super) stage: Stage,
     pub(super) legs: Legs<Leg>,
+    pub(super) carried: Carried,
+    /// It was to be forwarded; that it be relayed instead was asked for.
+    pub(super) taken_back: bool,
     pub(super) command: Option<Running>,
     pub(super) relay: Relay,
     /// How each leg is to be protected, from the transfer command on.
@@ -129,11 +132,11 @@ impl Transfer {
         }
     }
 
-    /// Tells whether both legs are connected, so that a relay can carry.
+    /// Tells whether both legs are connected, so that bytes can flow. The kernel dials by itself.
     pub(super) fn is_joined(&self) -> bool {
         let up = |leg: &Leg| match leg {
             Leg::Awaits(hole) => hole.as_ref().is_some_and(|hole| hole.used.is_some()),
-            Leg::Dials { dial, .. } => *dial == Dial::Up,
+            Leg::Dials { dial, .. } => *dial == Dial::Up || self.carried == Carried::Forwarded,
         };
         up(&self.legs.client) && up(&self.legs.upstream)
     }

@@ -18,6 +18,7 @@ mod data_tls;
 mod dialogue;
 mod ending;
 mod fault;
+mod forward;
 mod lane;
 mod leaving;
 mod legs;
@@ -32,6 +33,8 @@ mod session;
 mod settings;
 mod speaking;
 mod state;
+mod summary;
+mod time;
 mod timer;
 mod tls;
 mod transfer;
@@ -44,14 +47,16 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-pub use data::{DialError, Direction, Manner, Outcome, Usage};
+pub use data::{DialError, Direction, Manner, Outcome, Usage, Volume, Wire};
 pub use pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
 pub use reason::{Carried, Refusal, SessionEnd, Violation};
 pub use record::{Event, Record};
-pub use session::{Session, Summary};
+pub use session::Session;
 pub use settings::{
     DataMode, ForeignAddress, PeerMatch, SessionFacts, Settings, SourcePort, Timeouts,
 };
+pub use summary::Summary;
+pub use time::{Time, Wall};
 pub use tls::{
     ClientCertificate, ClientTls, DataTls, TlsFacts, TlsFailure, TlsFault, TlsMode, TlsPolicy,
     TlsRequire, TlsRole, TlsVersion, UpstreamTls,
@@ -145,36 +150,6 @@ impl Serialize for SessionId {
     }
 }
 
-/// A wall-clock reading: microseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Wall(pub u64);
-
-impl fmt::Display for Wall {
-    /// Writes UTC as RFC 3339 with microseconds.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micros = i64::try_from(self.0).unwrap_or(i64::MAX);
-        match jiff::Timestamp::from_microsecond(micros) {
-            Ok(time) => write!(f, "{time:.6}"),
-            Err(_) => write!(f, "{:.6}", jiff::Timestamp::MAX),
-        }
-    }
-}
-
-impl Serialize for Wall {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// A reading of both clocks, handed in; the engine never reads one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Time {
-    /// Monotonic time since an arbitrary start.
-    pub mono: Duration,
-    /// Wall-clock time, for records only.
-    pub wall: Wall,
-}
-
 /// A fact, told to the session.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -186,6 +161,9 @@ pub enum Input<'a> {
         gateway: SocketAddr,
         /// The upstream's address on it.
         upstream: SocketAddr,
+        /// Whether the kernel can carry data connections of this session: there is a firewall that does, and neither
+        /// peer is an address of this host.
+        forwardable: bool,
     },
     /// No address of the upstream could be dialled.
     UpstreamUnreachable {
@@ -230,7 +208,7 @@ pub enum Input<'a> {
         /// Its address and port.
         at: SocketAddr,
     },
-    /// The pinhole is open.
+    /// The pinhole is open, or is relayed instead of forwarded now.
     PinholeOpened {
         /// The pinhole.
         id: PinholeId,
@@ -242,8 +220,8 @@ pub enum Input<'a> {
         /// Why.
         why: RefusalReason,
     },
-    /// The awaited peer dialled, and proved to be who it is where [`DataTls::Resumed`] asks for it; the shell has shut the
-    /// hole behind it.
+    /// The awaited peer dialled, and proved to be who it is where [`DataTls::Resumed`] asks for it; the hole is shut
+    /// behind it.
     PinholeUsed {
         /// The pinhole.
         id: PinholeId,
@@ -284,7 +262,7 @@ pub enum Input<'a> {
         /// Why.
         why: TlsFailure,
     },
-    /// The relay of a transfer ended, by itself or because it was told to.
+    /// The relay of a transfer, or its connection in the kernel, ended: by itself or because it was told to.
     DataFinished {
         /// The data connection.
         transfer: TransferId,
@@ -340,6 +318,12 @@ pub enum Output {
         /// Its name.
         id: PinholeId,
     },
+    /// Nobody came through a pinhole whose connection the kernel was to carry: carry it here, at the same address and
+    /// port. Answered by `PinholeOpened` or `PinholeRefused`; by neither if it came after all, which `PinholeUsed` tells.
+    RelayInstead {
+        /// Its name.
+        id: PinholeId,
+    },
     /// Shut a pinhole, reserved, open or used: exactly once each. A connection that nobody relays yet is closed.
     ClosePinhole {
         /// Its name.
@@ -359,7 +343,8 @@ pub enum Output {
         from: SocketAddr,
     },
     /// Carry bytes in this direction as soon as both legs are there, and in TLS where they are to be; payload against it
-    /// goes nowhere. The client's handshake may begin now, the upstream's waits for `StartDataTls`.
+    /// goes nowhere. The client's handshake may begin now, the upstream's waits for `StartDataTls`. Where the kernel
+    /// carries them: watch that they move, and tell when they are over.
     StartRelay {
         /// The data connection.
         transfer: TransferId,

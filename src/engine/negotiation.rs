@@ -10,7 +10,7 @@ use super::fault::{ClientFault, UpstreamFault};
 use super::legs::{Dial, Leg, Relay, Stage, Transfer};
 use super::pinhole::{CloseReason, TransferId};
 use super::session::{EpsvSupport, Session, Step};
-use super::{DataMode, Event, ForeignAddress, Legs, Refusal, Side};
+use super::{Carried, DataMode, Event, ForeignAddress, Legs, Refusal, Side};
 use crate::ftp::address::{AddressFault, parse_227, parse_229, parse_eprt, parse_port};
 use crate::ftp::{Command, Reply, Verb, escaped_to};
 
@@ -94,6 +94,8 @@ impl Session {
             ask,
             stage: Stage::Asked,
             legs: Legs { client, upstream },
+            carried: Carried::Relayed,
+            taken_back: false,
             command: None,
             relay: Relay::NotAsked,
             tls: Legs::default(),

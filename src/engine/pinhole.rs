@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::Side;
 use super::tls::DataTls;
+use super::{Carried, Side};
 
 /// Numbers a pinhole within its session, from 1; `session.n` names it for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -47,6 +47,10 @@ pub struct Pinhole {
     /// How it will be protected, as it looks now. With [`DataTls::Resumed`] the hole stays open until a connection has
     /// resumed the TLS session of the control connection; whoever does not is turned away.
     pub tls: DataTls,
+    /// Who carries the connection; the kernel only where it is known where it leads.
+    pub carried: Carried,
+    /// Of a forwarded connection: what `leads_to` sees as its source, our address there (port 0: any); none for the peer's own.
+    pub source: Option<SocketAddr>,
 }
 
 /// Why a pinhole could not be reserved or opened.

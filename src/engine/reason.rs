@@ -8,6 +8,8 @@ use serde::Serialize;
 pub enum Carried {
     /// By this process.
     Relayed,
+    /// By the kernel: one leg awaits, the other dials, and the firewall joins them.
+    Forwarded,
 }
 
 /// Why the engine itself refused a command.
@@ -58,7 +60,7 @@ pub enum Violation {
     MissingReply,
     /// Bytes in clear where TLS was due: behind AUTH, or behind the 234 to it.
     ClearBehindAuth,
-    /// Payload against the direction of the transfer, dropped.
+    /// Payload against the direction of the transfer; dropped where this process carried it.
     WrongDirection,
 }
 

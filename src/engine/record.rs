@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::pinhole::{CloseReason, PinholeId, RefusalReason, TransferId};
 use super::reason::{Carried, Refusal, SessionEnd, Violation};
 use super::tls::{TlsFault, TlsVersion};
-use super::{SessionId, Side, Wall};
+use super::{SessionId, Side, Volume, Wall};
 
 /// One event of a session on its way to the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,6 +224,8 @@ pub enum Event {
         command: &'static str,
         /// How long it waits for its peer, in seconds.
         ttl: u64,
+        /// How the bytes will be carried.
+        carried: Carried,
     },
     /// No pinhole could be opened; nothing was announced.
     #[serde(rename = "pinhole.refused")]
@@ -268,10 +270,9 @@ pub enum Event {
         opened: Wall,
         /// When it was first used.
         used: Option<Wall>,
-        /// Bytes from the client to the upstream.
-        bytes_up: u64,
-        /// Bytes from the upstream to the client.
-        bytes_down: u64,
+        /// How much was carried.
+        #[serde(flatten)]
+        volume: Volume,
         /// Why it was shut.
         reason: CloseReason,
         /// How the bytes were carried.
@@ -314,14 +315,14 @@ pub enum Event {
         command: &'static str,
         /// Its argument, escaped.
         path: String,
-        /// Bytes from the client to the upstream.
-        bytes_up: u64,
-        /// Bytes from the upstream to the client.
-        bytes_down: u64,
+        /// How much was carried.
+        #[serde(flatten)]
+        volume: Volume,
         /// From the transfer command to its end, in microseconds.
         micros: u64,
-        /// Bytes handed to the receiver's kernel that it had not acknowledged at the end.
-        unacknowledged: u64,
+        /// Bytes handed to the receiver's kernel that it had not acknowledged at the end; none of what the kernel forwarded.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unacknowledged: Option<u64>,
     },
     /// A transfer failed.
     #[serde(rename = "transfer.failed")]
@@ -332,10 +333,9 @@ pub enum Event {
         command: &'static str,
         /// Its argument, escaped.
         path: String,
-        /// Bytes from the client to the upstream.
-        bytes_up: u64,
-        /// Bytes from the upstream to the client.
-        bytes_down: u64,
+        /// How much was carried.
+        #[serde(flatten)]
+        volume: Volume,
         /// From the transfer command to its end, in microseconds.
         micros: u64,
         /// The final reply's code, when there was one.

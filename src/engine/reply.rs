@@ -143,6 +143,7 @@ impl Session {
                 self.login_since = step.now.mono;
                 self.rest = None;
             }
+            Verb::Host if !reply.is_success() => self.security.forget_host(),
             Verb::Rest if code != 350 => self.rest = None,
             Verb::Feat => {
                 let filtered = filter_feat(&reply, |feature| self.offers(feature_verb(feature)));
@@ -152,7 +153,7 @@ impl Session {
                 let words = UpstreamFault::GoneInTransfer.reply();
                 return self.leave(step, words, SessionEnd::Quit);
             }
-            Verb::Quit => return self.finish(step, Some(reply), SessionEnd::Quit),
+            Verb::Quit => return self.leave(step, reply, SessionEnd::Quit),
             _ => {}
         }
         self.say(step, reply);

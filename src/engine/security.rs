@@ -8,11 +8,11 @@
 use std::time::Duration;
 
 use super::fault::{ClientFault, UpstreamFault};
-use super::legs::Leg;
+use super::legs::{Leg, Transfer};
 use super::pinhole::{CloseReason, TransferId};
 use super::session::{Phase, Session, Step};
 use super::tls::{ClientCertificate, TlsFacts, TlsFailure, TlsFault, TlsMode, TlsRequire, TlsRole};
-use super::{Event, Legs, Output, Refusal, SessionEnd, Side, Violation};
+use super::{Carried, Event, Legs, Output, Refusal, SessionEnd, Side, Violation};
 use crate::ftp::{Command, Reply, Verb, escaped};
 
 /// The protection of both sides. Sessions in clear hold nothing for it.
@@ -119,6 +119,13 @@ impl Security {
         sni.is_some_and(|sni| !is_same_host(sni.as_bytes(), host))
     }
 
+    /// The upstream does not know the host that was named.
+    pub(super) fn forget_host(&mut self) {
+        if let Some(state) = self.0.as_deref_mut() {
+            state.host = None;
+        }
+    }
+
     /// Tells whether the host that was named in clear is another than the one in TLS.
     fn contradicts_itself(&self) -> bool {
         let host = self.0.as_deref().and_then(|state| state.host.as_deref());
@@ -158,12 +165,16 @@ impl Session {
                 b"S" | b"s" | b"E" | b"e" => ClientFault::ProtLevel,
                 _ => ClientFault::UnknownProt,
             },
-            // It would take a server's TLS down as well (RFC 4217 section 11).
+            // It would take a server's TLS down as well (RFC 4217 section 13).
             Verb::Rein if secured || self.security.is_tls(Side::Upstream) => ClientFault::ReinInTls,
             Verb::User | Verb::Pass | Verb::Acct if !secured && required != TlsRequire::Nothing => {
                 return Some((Refusal::TlsRequired, ClientFault::LoginInClear));
             }
-            Verb::User if tls.names_users && !self.security.admits(argument) => {
+            // The name as it would go up, with every byte of it.
+            Verb::User
+                if tls.names_users
+                    && !self.security.admits(command.argument().unwrap_or_default()) =>
+            {
                 return Some((Refusal::CertificateUser, ClientFault::OtherUser));
             }
             Verb::Host if self.security.contradicts(argument) => {
@@ -202,25 +213,26 @@ impl Session {
         self.start_tls(step, Side::Client);
     }
 
-    /// Answers PBSZ: TLS has no buffer of its own to agree on (RFC 4217 section 8).
+    /// Answers PBSZ: TLS has no buffer of its own to agree on (RFC 4217 section 9).
     pub(super) fn client_sizes(&mut self, step: &mut Step) {
         self.security.state().sized = true;
         self.say_in_turn(step, Reply::new(200, "PBSZ=0"));
     }
 
-    /// Answers PROT. What was negotiated turns with it, unless its pinhole was opened for another kind of connection.
+    /// Answers PROT. What was negotiated turns with it, unless its pinhole was opened for another kind of connection: one
+    /// that the kernel carries, or one that need not, or has to, prove whose it is.
     pub(super) fn client_protects(&mut self, step: &mut Step, command: &Command) {
         let private = matches!(
             command.argument().unwrap_or_default().trim_ascii(),
             b"P" | b"p"
         );
         if private != self.security.protects_data(Side::Client) {
-            let fixed = self.settings.client_tls.resumed_only
-                && self
-                    .transfer
-                    .as_deref()
-                    .is_some_and(|transfer| matches!(transfer.legs.client, Leg::Awaits(_)));
-            if fixed {
+            let resumed_only = self.settings.client_tls.resumed_only;
+            let fixed = |transfer: &Transfer| {
+                let awaits = matches!(transfer.legs.client, Leg::Awaits(_));
+                transfer.carried == Carried::Forwarded || resumed_only && awaits
+            };
+            if self.transfer.as_deref().is_some_and(fixed) {
                 self.spend(step, CloseReason::Reset);
             }
             self.security.protect_data(Side::Client, private);
@@ -321,7 +333,7 @@ impl Session {
 /// The ways to ask for TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mechanism {
-    /// RFC 4217 section 2.1; data connections begin in clear.
+    /// RFC 4217 section 17; data connections begin in clear.
     Tls,
     /// What the drafts before it had: data connections are private at once.
     Ssl,

@@ -14,7 +14,7 @@ pub(super) use super::state::{EpsvSupport, Farewell, Gate, Login, Phase};
 use super::tls::{TlsFault, TlsMode};
 use super::{Event, Input, Output, SessionEnd, SessionFacts, Settings, Side, Time};
 use crate::ftp::command::is_tls_client_hello;
-use crate::ftp::{Command, ReplyAssembler, Verb};
+use crate::ftp::{Command, ReplyAssembler};
 
 /// Most lines of one reply.
 const MOST_REPLY_LINES: usize = 20_000;
@@ -29,6 +29,8 @@ pub struct Session {
     /// Our own and the upstream's address on the upstream's control connection.
     pub(super) gateway: SocketAddr,
     pub(super) upstream: SocketAddr,
+    /// The kernel can carry this session's data connections.
+    pub(super) forwardable: bool,
     pub(super) user: Option<Arc<str>>,
     /// What USER and PASS said, until the server has answered them.
     pub(super) login: Option<Box<Login>>,
@@ -69,21 +71,6 @@ pub struct Session {
     pub(super) pinholes: u32,
 }
 
-/// What `ctl sessions` shows of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The user name as the client gave it (escaped), once it did.
-    pub user: Option<Arc<str>>,
-    /// Whether the upstream accepted the user.
-    pub logged_in: bool,
-    /// The transfer command that runs.
-    pub transfer: Option<&'static str>,
-    /// Commands that the client sent.
-    pub commands: u64,
-    /// Transfers that ended well.
-    pub transfers: u32,
-}
-
 /// One call of `handle`: the time it was told, and the outputs so far.
 pub(super) struct Step {
     pub(super) now: Time,
@@ -105,6 +92,7 @@ impl Session {
             arrived: Duration::ZERO,
             gateway: unset,
             upstream: unset,
+            forwardable: false,
             user: None,
             login: None,
             logged_in: false,
@@ -180,17 +168,6 @@ impl Session {
         self.settings = settings;
     }
 
-    /// Shows what an operator wants to know.
-    pub fn summary(&self) -> Summary {
-        Summary {
-            user: self.user.clone(),
-            logged_in: self.logged_in,
-            transfer: self.running_verb().map(Verb::name),
-            commands: self.commands,
-            transfers: self.transfers,
-        }
-    }
-
     fn lane(&self, side: Side) -> &Lane {
         match side {
             Side::Client => &self.client,
@@ -208,7 +185,12 @@ impl Session {
     fn take(&mut self, step: &mut Step, input: Input<'_>) {
         match input {
             Input::ClientArrived => self.arrive(step),
-            Input::UpstreamConnected { gateway, upstream } => {
+            Input::UpstreamConnected {
+                gateway,
+                upstream,
+                forwardable,
+            } => {
+                self.forwardable = forwardable;
                 self.upstream_connected(step, gateway, upstream)
             }
             Input::UpstreamUnreachable { why } => {

@@ -36,6 +36,8 @@ pub(super) enum Gate {
     Launch,
     /// The dial of the client's data port.
     ClientDial,
+    /// The dial of the upstream's data port, when the transfer command was sent before.
+    LateDial,
 }
 
 /// The last words of a session that only waits for its running transfer.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::abort::SECOND_FINAL;
 use super::fault::{ClientFault, OwnFault, UpstreamFault};
+use super::forward::BOTH_WAIT;
 use super::legs::{Dial, Leg, Relay, Stage, Transfer};
 use super::pinhole::CloseReason;
 use super::session::{Phase, Session, Step};
@@ -24,6 +25,8 @@ enum Deadline {
     Rate,
     /// Nobody dialled this side's pinhole.
     Unused(Side),
+    /// The transfer command was sent, and neither a 1xx nor a connection that the kernel would carry came.
+    WaitsForEachOther,
     /// The pinhole was used, and no transfer command came.
     NoCommand,
     /// The upstream's port could not be dialled; its own words may still come.
@@ -46,6 +49,7 @@ impl Deadline {
             Deadline::Reply => "reply",
             Deadline::Rate => "rate",
             Deadline::Unused(_) => "unused pinhole",
+            Deadline::WaitsForEachOther => "relaying instead",
             Deadline::NoCommand => "no transfer command",
             Deadline::UpstreamWords => "upstream's refusal",
             Deadline::AfterBreak => "upstream's final after a break",
@@ -119,7 +123,7 @@ impl Session {
         }
         if !self.logged_in {
             say(self.login_since + timeouts.login, Deadline::Login);
-        } else if self.dialogue.is_empty() && !self.in_transfer() {
+        } else if self.dialogue.is_empty() && !self.in_transfer() && !self.is_carrying() {
             say(self.last_activity + timeouts.idle, Deadline::Idle);
         }
         if let Some(begun) = self.client.begun() {
@@ -143,7 +147,9 @@ impl Session {
                 .command
                 .as_ref()
                 .is_some_and(|command| command.marked.is_some());
-            transfer.relay == Relay::Asked && (marked || transfer.success.is_some())
+            transfer.relay == Relay::Asked
+                && transfer.ended.is_none()
+                && (marked || transfer.success.is_some())
         });
         if self.dialogue.awaits_upstream() && !data_runs {
             say(self.reply_since + timeouts.final_reply, Deadline::Reply);
@@ -182,6 +188,9 @@ impl Session {
                 }
                 if unused(Side::Client) && command.marked.is_none() && transfer.success.is_some() {
                     say(command.began + timeouts.ttl, Deadline::Unused(Side::Client));
+                }
+                if transfer.is_deadlocked() {
+                    say(command.began + BOTH_WAIT, Deadline::WaitsForEachOther);
                 }
                 if unused(Side::Upstream) {
                     say(
@@ -244,6 +253,7 @@ impl Session {
             Deadline::Rate => {}
             Deadline::Abort => self.fence(step),
             Deadline::Farewell => self.take_leave(step),
+            Deadline::WaitsForEachOther => self.relay_instead(step),
             Deadline::NoCommand => self.spend(step, CloseReason::NoCommand),
             Deadline::Unused(side) => self.nobody_dialled(step, side),
             Deadline::UpstreamWords => {

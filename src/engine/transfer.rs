@@ -7,21 +7,22 @@ use super::fault::{ClientFault, OwnFault, UpstreamFault};
 use super::legs::{Dial, Leg, Relay, Running, Stage};
 use super::pinhole::{CloseReason, PinholeId, TransferId};
 use super::session::{Gate, Session, Step};
-use super::{DialError, Direction, Event, Legs, Output, Refusal, Side, SourcePort};
+use super::{Carried, DialError, Direction, Event, Legs, Output, Refusal, Side};
 use crate::ftp::{Command, Reply, Verb, escaped_to};
 
 impl Session {
-    /// Tells whether a transfer command is on its way or running.
+    /// Tells whether a transfer command is on its way or running, and its final answer not said yet.
     pub(super) fn in_transfer(&self) -> bool {
         self.transfer
             .as_deref()
             .is_some_and(|transfer| match transfer.stage {
-                Stage::Running | Stage::Resuming(_) => true,
+                Stage::Running => transfer.ended.is_none(),
+                Stage::Resuming(_) => true,
                 Stage::Asked | Stage::Opening(_) | Stage::Offered => false,
             })
     }
 
-    /// Tells whether a relay was asked for and has not ended.
+    /// Tells whether bytes are to be carried, by us or by the kernel, and that has not ended.
     pub(super) fn is_carrying(&self) -> bool {
         self.transfer
             .as_deref()
@@ -78,7 +79,8 @@ impl Session {
         }
     }
 
-    /// Dials the upstream's port where it awaits us, and in the same step sends the transfer command.
+    /// Dials the upstream's port where it awaits us, and in the same step sends the transfer command. What is forwarded is
+    /// dialled by the kernel when the other peer dials.
     fn launch(&mut self, step: &mut Step, command: Command) {
         let gateway = self.gateway;
         let tls = Legs {
@@ -99,12 +101,13 @@ impl Session {
             marked: None,
         });
         let id = transfer.id;
+        let relayed = transfer.carried == Carried::Relayed;
         let dial = match &mut transfer.legs.upstream {
-            Leg::Dials { to: Some(to), dial } => {
+            Leg::Dials { to: Some(to), dial } if relayed => {
                 *dial = Dial::Begun;
                 Some(*to)
             }
-            Leg::Dials { to: None, .. } | Leg::Awaits(_) => None,
+            Leg::Dials { .. } | Leg::Awaits(_) => None,
         };
         transfer.relay = Relay::Asked;
         transfer.tls = tls;
@@ -201,12 +204,12 @@ impl Session {
 
     /// Dials the client's data port, if this leg dials and has not; tells whether it is being dialled.
     pub(super) fn dial_client(&mut self, step: &mut Step) -> bool {
-        let target = self.facts.target;
-        let port = match self.settings.data_source_port {
-            SourcePort::ControlMinusOne => target.port().saturating_sub(1),
-            SourcePort::Random => 0,
-        };
-        let Some(transfer) = self.transfer.as_deref_mut() else {
+        let from = self.client_source();
+        let Some(transfer) = self
+            .transfer
+            .as_deref_mut()
+            .filter(|transfer| transfer.carried == Carried::Relayed)
+        else {
             return false;
         };
         let id = transfer.id;
@@ -227,7 +230,6 @@ impl Session {
                 to,
             },
         );
-        let from = SocketAddr::new(target.ip(), port);
         step.out.push(Output::DialData {
             transfer: id,
             side: Side::Client,
@@ -237,7 +239,7 @@ impl Session {
         true
     }
 
-    pub(super) fn client_dial_unrecorded(&mut self, step: &mut Step) {
+    pub(super) fn dial_unrecorded(&mut self, step: &mut Step) {
         let reply = OwnFault::JournalDown.reply();
         self.give_up(
             step,

@@ -153,7 +153,17 @@ impl Driver {
                 if let Some(host) = connected.dialled {
                     self.secure.get_or_insert_default().dialled = Some(host);
                 }
-                self.tell(cx, Input::UpstreamConnected { gateway, upstream });
+                let client = self.session.facts().client.ip();
+                let pinholes = &self.worker.shared().pinholes;
+                let forwardable = pinholes.can_forward(client, upstream.ip());
+                self.tell(
+                    cx,
+                    Input::UpstreamConnected {
+                        gateway,
+                        upstream,
+                        forwardable,
+                    },
+                );
             }
             Err(why) => self.tell(cx, Input::UpstreamUnreachable { why }),
         }

@@ -1,9 +1,12 @@
-//! The data legs of one session: pinholes, dials and the relay, as the engine asks for them.
+//! The data legs of one session: pinholes, dials, the relay and what the kernel carries, as the engine asks for them.
 //!
 //! Invariant: every leg belongs to one transfer and one side; what was told to be closed is gone when the call
 //! returns. This module must not know why a leg is wanted.
 
 mod candidates;
+mod flow;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::net::SocketAddr;
@@ -12,6 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use self::candidates::Candidates;
+use self::flow::{Flow, News};
 use self::transfer::{Dial, Leg, Transfer};
 use super::secure::Secure;
 use super::status::Gauges;
@@ -19,7 +23,7 @@ use crate::engine::{
     DataTls, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side,
     TransferId, Usage,
 };
-use crate::pinhole::{self, Pinholes, RelayLimits, Sockets, SourcePortFallback};
+use crate::pinhole::{self, Opened, Pinholes, RelayLimits, Sockets, SourcePortFallback};
 
 /// What the legs need from the gateway for a call.
 pub(super) struct Ground<'a> {
@@ -36,6 +40,15 @@ pub(super) struct Ground<'a> {
 #[derive(Default)]
 pub(super) struct DataLegs {
     transfers: Vec<Transfer>,
+}
+
+/// What is told of a transfer that was to be ended, in this order.
+#[derive(Default)]
+pub(super) struct Ended {
+    /// That its pinhole was used, when that was not told before.
+    pub(super) used: Option<Input<'static>>,
+    /// What was carried, when the engine is to be told at once.
+    pub(super) usage: Option<Usage>,
 }
 
 impl DataLegs {
@@ -68,24 +81,33 @@ impl DataLegs {
         };
         let leg = std::mem::replace(&mut transfer.legs[side], Leg::Absent);
         let opened = match leg {
-            Leg::Reserved { reservation, tls } => reservation.open().map(|open| (open, tls)),
+            Leg::Reserved { reservation, tls } => {
+                reservation.open_as_asked().map(|opened| (opened, tls))
+            }
             Leg::Absent
             | Leg::Awaiting { .. }
             | Leg::Dialling { .. }
             | Leg::Securing(_)
             | Leg::Up(_)
-            | Leg::Relayed => Err(RefusalReason::Resources),
+            | Leg::Relayed
+            | Leg::Forwarded(_) => Err(RefusalReason::Resources),
         };
         match opened {
-            Ok((open, tls)) => {
+            Ok((Opened::Here(open), tls)) => {
                 transfer.legs[side] = Leg::Awaiting {
                     open,
-                    candidates: match tls {
-                        DataTls::Clear | DataTls::Tls => None,
-                        DataTls::Resumed => Some(Box::<Candidates>::default()),
-                    },
+                    candidates: Candidates::wanted(tls),
+                    renew_at: ground
+                        .pinholes
+                        .renewal()
+                        .map(|renewal| ground.now + renewal),
                     _counted: ground.gauges.pinhole(),
                 };
+                Ok(())
+            }
+            Ok((Opened::InTheKernel(hole), _)) => {
+                let flow = Flow::new(ground, hole, id, side);
+                transfer.legs[side] = Leg::Forwarded(Box::new(flow));
                 Ok(())
             }
             Err(why) => {
@@ -96,7 +118,32 @@ impl DataLegs {
         }
     }
 
-    /// Shuts a pinhole. A connection that came through it and that nobody relays is closed.
+    /// Listens at a pinhole that the kernel was to forward; tells nothing if its connection came already.
+    pub(super) fn relay_instead(
+        &mut self,
+        ground: &Ground<'_>,
+        id: PinholeId,
+    ) -> Option<Result<(), RefusalReason>> {
+        let (transfer, side) = self.of_pinhole(id)?;
+        let leg = std::mem::replace(&mut transfer.legs[side], Leg::Absent);
+        let Leg::Forwarded(flow) = leg else {
+            transfer.legs[side] = leg;
+            return None;
+        };
+        match flow.relay_here(ground) {
+            Ok(leg) => {
+                let here = !matches!(leg, Leg::Forwarded(_));
+                transfer.legs[side] = leg;
+                here.then_some(Ok(()))
+            }
+            Err(why) => {
+                transfer.pinholes[side] = None;
+                Some(Err(why))
+            }
+        }
+    }
+
+    /// Shuts a pinhole. A connection that came through it and that nobody relays is closed, or ended in the kernel.
     pub(super) fn close(&mut self, id: PinholeId) {
         if let Some((transfer, side)) = self.of_pinhole(id) {
             transfer.pinholes[side] = None;
@@ -129,7 +176,7 @@ impl DataLegs {
         };
     }
 
-    /// Carries bytes as soon as both legs are there.
+    /// Carries bytes as soon as both legs are there, or watches the kernel do it.
     pub(super) fn start(
         &mut self,
         ground: &Ground<'_>,
@@ -140,8 +187,13 @@ impl DataLegs {
         let transfer = self.transfer(id);
         transfer.direction = Some(direction);
         transfer.tls = tls;
-        transfer.secure(ground);
-        transfer.begin(ground);
+        match transfer.flow() {
+            Some(flow) => flow.watch(ground),
+            None => {
+                transfer.secure(ground);
+                transfer.begin(ground);
+            }
+        }
     }
 
     /// Lets the handshake of a leg begin as soon as it is connected.
@@ -155,38 +207,49 @@ impl DataLegs {
         transfer.secure(ground);
     }
 
-    /// Ends a transfer's legs; answers with its usage where the engine is to be told at once.
+    /// Ends a transfer's legs; answers with what the engine is to be told at once.
     pub(super) fn end(
         &mut self,
         ground: &Ground<'_>,
         cx: &mut Context<'_>,
         id: TransferId,
         manner: Manner,
-    ) -> Option<Usage> {
-        let position = self.transfers.iter().position(|one| one.id == id)?;
-        let transfer = self.transfers.get_mut(position)?;
+    ) -> Ended {
+        let Some(position) = self.transfers.iter().position(|one| one.id == id) else {
+            return Ended::default();
+        };
+        let Some(transfer) = self.transfers.get_mut(position) else {
+            return Ended::default();
+        };
+        if let Some(flow) = transfer.flow() {
+            let Some(ended) = flow.end(cx, ground, manner) else {
+                return Ended::default();
+            };
+            self.remove(position);
+            return ended;
+        }
         let usage = match (&mut transfer.relay, manner) {
             (Some((relay, _)), _) => {
                 relay.end(manner);
                 match relay.poll_finish(cx) {
                     Poll::Ready(usage) => Some(usage),
-                    Poll::Pending => return None,
+                    Poll::Pending => return Ended::default(),
                 }
             }
             (None, Manner::Linger) if transfer.direction.is_some() => {
                 transfer.lingers_until = Some(ground.now + ground.limits.linger);
-                return None;
+                return Ended::default();
             }
             (None, Manner::Abort) => {
                 transfer.reset();
-                transfer.direction.map(|_| nothing(Outcome::Aborted))
+                transfer.direction.map(|_| Usage::nothing(Outcome::Aborted))
             }
             (None, Manner::Drop | Manner::Linger) => {
-                transfer.direction.map(|_| nothing(Outcome::Aborted))
+                transfer.direction.map(|_| Usage::nothing(Outcome::Aborted))
             }
         };
         self.remove(position);
-        usage
+        Ended { used: None, usage }
     }
 
     /// Goes on with everything; answers with the next fact.
@@ -208,15 +271,23 @@ impl DataLegs {
                     return Some(fact);
                 }
             }
+            let news = transfer.flow().and_then(|flow| flow.poll(cx, ground));
+            let flowed = match news {
+                Some(News::Used(fact)) => return Some(fact),
+                Some(News::Finished(usage)) => Some(usage),
+                None => None,
+            };
             let finished = match &mut transfer.relay {
                 Some((relay, _)) => match relay.poll_finish(cx) {
                     Poll::Ready(usage) => Some(usage),
                     Poll::Pending => None,
                 },
-                None => transfer
-                    .lingers_until
-                    .filter(|until| *until <= ground.now)
-                    .map(|_| nothing(Outcome::LingerOver)),
+                None => flowed.or_else(|| {
+                    transfer
+                        .lingers_until
+                        .filter(|until| *until <= ground.now)
+                        .map(|_| Usage::nothing(Outcome::LingerOver))
+                }),
             };
             if let Some(usage) = finished {
                 let id = transfer.id;
@@ -291,15 +362,5 @@ fn warn_of_other_source_port(fallback: &SourcePortFallback) {
             "data connections to clients come from random ports: the port below the listener's is taken or needs CAP_NET_BIND_SERVICE; \
              firewalls of active clients may want it (data_source_port: random says that they need not)"
         );
-    }
-}
-
-fn nothing(outcome: Outcome) -> Usage {
-    Usage {
-        bytes_up: 0,
-        bytes_down: 0,
-        wrong_direction: 0,
-        unacknowledged: 0,
-        outcome,
     }
 }

@@ -25,7 +25,8 @@ use super::worker::{self, Entrance};
 use crate::config::files::{Disk, Files};
 use crate::config::{Config, JournalFile, RecordedAddresses};
 use crate::engine::{Event, Legs, Record};
-use crate::pinhole::{Intruder, OwnSockets, Pinholes, Sockets};
+use crate::nft::Firewall;
+use crate::pinhole::{GuardKind, Intruder, OwnSockets, Pinholes, Sockets};
 use crate::tls::{self, MaterialError};
 
 /// Reads the config again for a reload; the error is one or more lines for people.
@@ -44,6 +45,8 @@ pub struct Overrides {
     pub sockets: Option<Arc<dyn Sockets>>,
     /// Where the files come from that the config names; read in this process without it.
     pub files: Option<Arc<dyn Files>>,
+    /// The kernel's firewall, which guards the windows and forwards; without it neither is done.
+    pub firewall: Option<Arc<dyn Firewall>>,
 }
 
 /// Why a gateway did not start.
@@ -101,7 +104,7 @@ impl Gateway {
         let shared = Arc::new(Shared {
             clock: Clock::start(),
             names: Names::new(),
-            pinholes: pinholes(&config, &sockets, &journal),
+            pinholes: pinholes(&config, &sockets, &journal, overrides.firewall),
             journal,
             sockets,
             admission: Admission::new(&config.limits),
@@ -354,7 +357,12 @@ pub(super) fn journal_settings(config: &Config) -> JournalSettings {
     }
 }
 
-fn pinholes(config: &Config, sockets: &Arc<dyn Sockets>, journal: &Arc<Journal>) -> Arc<Pinholes> {
+fn pinholes(
+    config: &Config,
+    sockets: &Arc<dyn Sockets>,
+    journal: &Arc<Journal>,
+    firewall: Option<Arc<dyn Firewall>>,
+) -> Arc<Pinholes> {
     let journal = Arc::clone(journal);
     let on_intruder = move |intruder: Intruder| {
         // No effect waits for it; the journal itself counts what it lost.
@@ -373,7 +381,13 @@ fn pinholes(config: &Config, sockets: &Arc<dyn Sockets>, journal: &Arc<Journal>)
         client: config.pinholes.window.ports(),
         upstream: config.pinholes.upstream_window.ports(),
     };
-    Pinholes::new(windows, Arc::clone(sockets), Box::new(on_intruder))
+    let (sockets, on_intruder) = (Arc::clone(sockets), Box::new(on_intruder));
+    match firewall {
+        Some(firewall) => {
+            Pinholes::behind(firewall, config.pinholes.ttl, windows, sockets, on_intruder)
+        }
+        None => Pinholes::new(windows, sockets, on_intruder),
+    }
 }
 
 fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)]) {
@@ -385,7 +399,7 @@ fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)
         let upstream = upstream.map_or("", |(_, listener)| listener.upstream.as_str());
         tracing::info!("listener {name} on {at}, to upstream {upstream}");
     }
-    if !shared.pinholes.filter_in_force() {
+    if shared.pinholes.guard() == GuardKind::AcceptAndReset {
         tracing::warn!(
             "the kernel refuses socket filters: strangers who dial a pinhole are accepted and reset instead of ignored"
         );

@@ -63,7 +63,8 @@ pub struct StatusReport {
     pub pinholes: u64,
     /// The journal.
     pub journal: JournalReport,
-    /// What keeps pinholes shut to strangers: `socket_filter`, or `accept_and_reset` where the kernel refuses filters.
+    /// What keeps pinholes shut to strangers: `nftables`; without it `socket_filter`, or `accept_and_reset` where the kernel
+    /// refuses filters.
     pub guard: String,
 }
 
@@ -110,7 +111,7 @@ pub struct SessionReport {
     pub commands: u64,
     /// Transfers that ended well.
     pub transfers: u32,
-    /// Bytes of file data carried so far, both directions together.
+    /// Bytes of file data that the gateway carried so far, both directions together; not what the kernel carried.
     pub bytes: u64,
 }
 

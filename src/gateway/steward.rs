@@ -200,11 +200,6 @@ impl Steward {
     fn status(&self) -> StatusReport {
         let shared = &self.shared;
         let journal = shared.journal.state();
-        let guard = if shared.pinholes.filter_in_force() {
-            "socket_filter"
-        } else {
-            "accept_and_reset"
-        };
         StatusReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: shared.clock.mono().as_secs(),
@@ -218,7 +213,7 @@ impl Steward {
                 records: journal.records,
                 lost: journal.lost,
             },
-            guard: guard.to_owned(),
+            guard: shared.pinholes.guard().word().to_owned(),
         }
     }
 

@@ -71,6 +71,16 @@ pub enum FlowState {
     Over,
 }
 
+impl FlowState {
+    /// Tells whether at least one side has sent its FIN, or the connection is gone.
+    pub fn has_begun_to_end(self) -> bool {
+        match self {
+            FlowState::Opening | FlowState::Open => false,
+            FlowState::Ending | FlowState::Over => true,
+        }
+    }
+}
+
 /// How a hole was when it was shut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
@@ -78,4 +88,13 @@ pub struct Settled {
     pub used: bool,
     /// What that connection had carried so far, if the kernel carried it.
     pub usage: Option<FlowUsage>,
+}
+
+/// What became of a hole that was to be shut unless its connection runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settling {
+    /// It is shut.
+    Shut(Settled),
+    /// Its connection runs, and nothing was changed.
+    Runs(FlowUsage),
 }

@@ -271,6 +271,7 @@ impl Relay {
             bytes_down,
             wrong_direction: self.against.dropped(),
             unacknowledged,
+            wire: None,
             outcome,
         };
         self.over = Some(usage);

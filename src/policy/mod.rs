@@ -8,6 +8,7 @@
 
 mod operation;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::ftp::{Reply, Verb};
@@ -23,6 +24,19 @@ pub struct Request<'a> {
     pub spelled: &'a [u8],
     /// The argument's raw bytes.
     pub argument: Option<&'a [u8]>,
+}
+
+/// What is known of a data connection before its pinhole opens; the transfer command has not come yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Prospect<'a> {
+    /// The user, once there is one.
+    pub user: Option<&'a str>,
+    /// The client's address.
+    pub client: IpAddr,
+    /// The listener's name.
+    pub listener: &'a str,
+    /// The upstream's name.
+    pub upstream: &'a str,
 }
 
 /// What a decision says.
@@ -132,6 +146,19 @@ impl RuleSet {
                     || (self.refuse_dangerous && operation == Operation::Execute)
             }
         }
+    }
+
+    /// Tells whether a rule may still limit, time or count the bytes of a data connection: then it has to be relayed.
+    ///
+    /// The rules of this version decide about commands only.
+    pub fn could_limit(&self, prospect: &Prospect<'_>) -> bool {
+        let Prospect {
+            user: _,
+            client: _,
+            listener: _,
+            upstream: _,
+        } = prospect;
+        false
     }
 
     fn decision(&self, verdict: Verdict, rule: &Arc<str>, why: &'static str) -> Decision {

@@ -37,7 +37,15 @@ impl Theatre {
                 with,
                 why: TlsFault::NoCommonSuite.into(),
             }),
-            Fate::Stalls => {}
+            Fate::Stalls => self.stalled = Some(with),
+        }
+    }
+
+    /// Plays the rest of a handshake in which nobody had answered.
+    pub(super) fn answered(&mut self) {
+        if let Some(with) = self.stalled.take() {
+            let facts = facts(Fate::Works);
+            self.feed(Input::TlsEstablished { with, facts });
         }
     }
 

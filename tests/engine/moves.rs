@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use portcullis::engine::{
-    ClientTls, DataMode, ForeignAddress, Outcome, SessionFacts, Settings, Side, TlsMode, TlsPolicy,
-    TlsRequire, UpstreamTls,
+    ClientTls, DataMode, ForeignAddress, Outcome, SessionFacts, Settings, Side, UpstreamTls,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::stage::{self, GATEWAY, UPSTREAM};
-use crate::theatre::{Answer, Fate, Move, Theatre};
+use crate::theatre::{Answer, Move, Theatre};
+use crate::tls_moves::{fate, fates, injected, security, tls};
 
 /// Where a dialogue takes place.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Place {
     pub pipeline: usize,
     pub client_tls: ClientTls,
     pub upstream_tls: UpstreamTls,
+    /// The kernel can carry data connections.
+    pub forwardable: bool,
 }
 
 impl Place {
@@ -37,6 +39,7 @@ impl Place {
             pipeline: 64,
             client_tls: ClientTls::default(),
             upstream_tls: UpstreamTls::default(),
+            forwardable: false,
         }
     }
 
@@ -74,7 +77,13 @@ impl Place {
             gateway.parse().expect("constant"),
             upstream.parse().expect("constant"),
         );
-        let mut theatre = Theatre::new(self.facts(), self.settings(), gateway, upstream);
+        let mut theatre = Theatre::new(
+            self.facts(),
+            self.settings(),
+            gateway,
+            upstream,
+            self.forwardable,
+        );
         theatre.watch.hides = true;
         theatre
     }
@@ -91,6 +100,7 @@ pub fn place() -> impl Strategy<Value = Place> {
         proptest::bool::weighted(0.2),
         select(vec![2_usize, 64]),
         tls(),
+        any::<bool>(),
     )
         .prop_map(
             |(
@@ -101,6 +111,7 @@ pub fn place() -> impl Strategy<Value = Place> {
                 bare_lf,
                 pipeline,
                 (client_tls, upstream_tls),
+                forwardable,
             )| Place {
                 client_ipv6,
                 upstream_ipv6,
@@ -110,44 +121,16 @@ pub fn place() -> impl Strategy<Value = Place> {
                 pipeline,
                 client_tls,
                 upstream_tls,
+                forwardable,
             },
         )
 }
 
-/// In clear, mostly; else TLS on either side or on both, of any kind.
-fn tls() -> impl Strategy<Value = (ClientTls, UpstreamTls)> {
-    let mode = || {
-        prop_oneof![
-            5 => Just(TlsMode::None),
-            3 => Just(TlsMode::Explicit),
-            1 => Just(TlsMode::Implicit),
-        ]
-    };
-    let require = vec![
-        TlsRequire::Nothing,
-        TlsRequire::Nothing,
-        TlsRequire::Login,
-        TlsRequire::All,
-    ];
-    let policy = vec![TlsPolicy::Require, TlsPolicy::Prefer];
-    let client =
-        (mode(), select(require), any::<bool>()).prop_map(|(mode, require, resumed_only)| {
-            ClientTls {
-                mode,
-                require,
-                resumed_only,
-                names_users: false,
-            }
-        });
-    let upstream = (mode(), select(policy)).prop_map(|(mode, policy)| UpstreamTls { mode, policy });
-    (client, upstream)
-}
-
-fn say(line: &str) -> Move {
+pub fn say(line: &str) -> Move {
     Move::Client(format!("{line}\r\n").into())
 }
 
-const DONE: Move = Move::Answer(Answer::Done);
+pub const DONE: Move = Move::Answer(Answer::Done);
 const BEGUN: Move = Move::Answer(Answer::Begun);
 
 /// Lines that clients send, should not send, or must not.
@@ -283,7 +266,7 @@ fn transfer() -> impl Strategy<Value = Vec<Move>> {
         1 => Just(vec![say("NOOP"), say("ABOR"), DONE, DONE, DONE, DONE]),
     ];
     let rest = proptest::option::weighted(0.4, any::<bool>());
-    (negotiation(), verb, rest, any::<[bool; 4]>(), end, noise()).prop_map(
+    (negotiation(), verb, rest, any::<[bool; 5]>(), end, noise()).prop_map(
         |(negotiation, verb, rest, choices, end, noise)| {
             let mut moves = Vec::new();
             let said = [say("REST 100"), DONE];
@@ -297,7 +280,11 @@ fn transfer() -> impl Strategy<Value = Vec<Move>> {
             if choices[0] {
                 moves.extend([Move::Used(Side::Client), say(verb)]);
             } else {
-                moves.extend([say(verb), Move::Used(Side::Client)]);
+                moves.push(say(verb));
+                if choices[4] {
+                    moves.push(Move::Wait(Duration::from_millis(1100)));
+                }
+                moves.push(Move::Used(Side::Client));
             }
             if rest == Some(true) {
                 moves.push(DONE);
@@ -356,6 +343,7 @@ pub fn single() -> impl Strategy<Value = Move> {
         2 => side().prop_map(Move::Used),
         1 => outcome.prop_map(Move::Finished),
         1 => fate().prop_map(Move::Handshakes),
+        1 => Just(Move::Answered),
         1 => (side(), fate()).prop_map(|(side, fate)| Move::DataTls(side, fate)),
         2 => (0_u64..40_000).prop_map(|millis| Move::Wait(Duration::from_millis(millis))),
         2 => Just(Move::Wake),
@@ -367,15 +355,6 @@ pub fn single() -> impl Strategy<Value = Move> {
 
 fn side() -> impl Strategy<Value = Side> {
     select(vec![Side::Client, Side::Upstream])
-}
-
-fn fate() -> impl Strategy<Value = Fate> {
-    prop_oneof![
-        4 => Just(Fate::Works),
-        1 => Just(Fate::Fresh),
-        1 => Just(Fate::Fails),
-        1 => Just(Fate::Stalls),
-    ]
 }
 
 fn fatal() -> impl Strategy<Value = Move> {
@@ -396,24 +375,6 @@ fn fatal() -> impl Strategy<Value = Move> {
     ]
 }
 
-/// What a client says to be in TLS.
-fn security() -> impl Strategy<Value = Vec<Move>> {
-    select(vec![
-        vec![],
-        vec![say("AUTH TLS")],
-        vec![say("AUTH TLS"), say("PBSZ 0"), say("PROT P")],
-        vec![say("AUTH SSL")],
-    ])
-}
-
-/// Handshakes that work, mostly; else those of the control connections may go another way.
-fn fates() -> impl Strategy<Value = Vec<Move>> {
-    prop_oneof![
-        7 => Just(Vec::new()),
-        1 => fate().prop_map(|fate| vec![Move::Handshakes(fate)]),
-    ]
-}
-
 /// A dialogue from its greeting on.
 pub fn dialogue() -> impl Strategy<Value = Vec<Move>> {
     // What the upstream is asked for before the client is: AUTH, PBSZ, PROT.
@@ -423,6 +384,7 @@ pub fn dialogue() -> impl Strategy<Value = Vec<Move>> {
         8 => (fates(), security())
             .prop_map(move |(fates, auth)| [fates, secured(), auth, login.clone()].concat()),
         1 => Just(vec![Move::Upstream(b"220 ready\r\n".to_vec())]),
+        1 => injected(),
         1 => Just(vec![]),
     ];
     let episode = prop_oneof![

@@ -16,7 +16,7 @@ use crate::theatre::{Move, Theatre};
 use crate::watch::Count;
 
 /// How many dialogues are counted.
-const DIALOGUES: u32 = 900;
+const DIALOGUES: u32 = 1500;
 
 /// A session that nobody talks to any more holds no more than this, printed.
 const MOST_HELD: usize = 100_000;
@@ -190,9 +190,12 @@ fn the_generated_dialogues_reach_deep_states() {
         total.resumed += count.resumed;
         total.opened += count.opened;
         total.denied += count.denied;
+        total.forwarded += count.forwarded;
+        total.taken_back += count.taken_back;
         total.over += count.over;
         total.secured += count.secured;
         total.insecure += count.insecure;
+        total.private += count.private;
         for (row, seen) in total.rows.iter_mut().zip(count.rows) {
             *row += seen;
         }
@@ -203,6 +206,11 @@ fn the_generated_dialogues_reach_deep_states() {
     assert!(total.completed >= 200 && total.failed >= 200, "{total:?}");
     assert!(total.aborted >= 100 && total.resumed >= 30, "{total:?}");
     assert!(total.rows.iter().all(|row| *row >= 30), "{total:?}");
+    assert!(total.private >= 200, "{total:?}");
     assert!(total.secured >= 300 && total.insecure >= 20, "{total:?}");
+    assert!(
+        total.forwarded >= 100 && total.taken_back >= 10,
+        "{total:?}"
+    );
     assert!(total.opened >= 500 && total.denied >= 10, "{total:?}");
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portcullis::engine::{
-    DataTls, Event, Input, Legs, Output, Settings, Side, TlsMode, TlsPolicy, TlsRequire, TlsRole,
-    TransferId,
+    Carried, DataTls, Event, Input, Legs, Output, Settings, Side, TlsMode, TlsPolicy, TlsRequire,
+    TlsRole, TransferId,
 };
 use portcullis::ftp::{LineFramer, Verb};
 
@@ -48,6 +48,8 @@ pub struct Secured {
     asked: bool,
     /// Something happened after which a session may do nothing but end.
     doomed: bool,
+    /// The data connection that the kernel is to carry.
+    forwarded: Option<TransferId>,
     legs: Option<(TransferId, Legs<DataTls>)>,
     /// The legs that are in TLS, and whether they resumed a session.
     data: BTreeMap<(TransferId, bool), bool>,
@@ -62,6 +64,7 @@ impl Secured {
             begun: false,
             asked: false,
             doomed: false,
+            forwarded: None,
             legs: None,
             data: BTreeMap::new(),
         }
@@ -130,9 +133,17 @@ impl Secured {
                     (Side::Upstream, tls) => tls == DataTls::Tls,
                 };
                 assert!(fits, "{pinhole:?}");
+                let forwarded = pinhole.carried == Carried::Forwarded;
+                assert!(!forwarded || pinhole.tls == DataTls::Clear, "{pinhole:?}");
+                self.forwarded = forwarded.then_some(pinhole.transfer);
             }
             Output::StartRelay { transfer, tls, .. } => {
                 self.legs = Some((*transfer, *tls));
+                let clear = *tls == Legs::default();
+                assert!(
+                    clear || self.forwarded != Some(*transfer),
+                    "TLS by the kernel"
+                );
                 let (client, upstream) = (&self.settings.client_tls, &self.settings.upstream_tls);
                 let all = client.required() == TlsRequire::All;
                 assert!(!all || tls.client != DataTls::Clear, "data in clear");

@@ -77,6 +77,8 @@ pub struct Stage {
     pub usage: Usage,
     relay_asked: bool,
     pub upstream_is_ipv6: bool,
+    /// Whether the kernel can carry data connections.
+    pub forwardable: bool,
 }
 
 impl Stage {
@@ -93,6 +95,7 @@ impl Stage {
             usage: usage(Outcome::Aborted),
             relay_asked: false,
             upstream_is_ipv6: false,
+            forwardable: false,
         }
     }
 
@@ -136,6 +139,16 @@ impl Stage {
                         why: RefusalReason::Kernel,
                     },
                 }),
+                Output::RelayInstead { id } => {
+                    facts.push_back(match self.opens {
+                        true => Input::PinholeOpened { id },
+                        false => Input::PinholeRefused {
+                            id,
+                            why: RefusalReason::Kernel,
+                        },
+                    });
+                    self.effects.push_back(Output::RelayInstead { id });
+                }
                 Output::ReservePinhole { id, pinhole } => {
                     self.transfer = pinhole.transfer;
                     if let Some(at) = self.auto_open {
@@ -228,6 +241,7 @@ impl Stage {
         self.feed(Input::UpstreamConnected {
             gateway: gateway.parse().expect("constant"),
             upstream: upstream.parse().expect("constant"),
+            forwardable: self.forwardable,
         });
         self.received(Side::Upstream, b"220 ready\r\n");
         self.effects.clear();
@@ -236,11 +250,5 @@ impl Stage {
 
 /// A relay's account with no bytes in it.
 pub fn usage(outcome: Outcome) -> Usage {
-    Usage {
-        bytes_up: 0,
-        bytes_down: 0,
-        wrong_direction: 0,
-        unacknowledged: 0,
-        outcome,
-    }
+    Usage::nothing(outcome)
 }

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    DataTls, DialError, Direction, Input, Legs, Manner, Outcome, Output, PinholeId, Record,
-    RefusalReason, Session, SessionEnd, SessionFacts, Settings, Side, Time, TransferId, Usage,
-    Wall,
+    Carried, DataTls, DialError, Direction, Input, Legs, Manner, Outcome, Output, PinholeId,
+    Record, RefusalReason, Session, SessionEnd, SessionFacts, Settings, Side, Time, TransferId,
+    Usage, Wall, Wire,
 };
 use portcullis::ftp::Verb;
 
@@ -48,6 +48,10 @@ pub enum Move {
     Finished(Outcome),
     /// What becomes of handshakes from now on.
     Handshakes(Fate),
+    /// From now on the shell reads also where the session does not want it to.
+    Heedless,
+    /// The peer in a handshake answers after all.
+    Answered,
     /// The handshake of this side's data leg.
     DataTls(Side, Fate),
     Wait(Duration),
@@ -93,11 +97,15 @@ pub struct Theatre {
     dials: VecDeque<(TransferId, Side)>,
     relay: Option<(TransferId, Direction)>,
     fate: Fate,
+    /// In whose handshake nobody answers.
+    stalled: Option<Side>,
     tls: Legs<DataTls>,
     /// The transfer whose upstream leg is to be in TLS now.
     upstream_asked: Option<TransferId>,
     /// The data legs in TLS, by whether it is the client's.
     secured: BTreeSet<(TransferId, bool)>,
+    /// The data connection that the kernel carries.
+    forwarded: Option<TransferId>,
     holes: Vec<Hole>,
     next_port: u16,
 }
@@ -109,6 +117,7 @@ impl Theatre {
         settings: Settings,
         gateway: SocketAddr,
         upstream: SocketAddr,
+        forwardable: bool,
     ) -> Theatre {
         let settings = Arc::new(settings);
         let mut theatre = Theatre {
@@ -127,14 +136,20 @@ impl Theatre {
             dials: VecDeque::new(),
             relay: None,
             fate: Fate::Works,
+            stalled: None,
             tls: Legs::default(),
             upstream_asked: None,
             secured: BTreeSet::new(),
+            forwarded: None,
             holes: Vec::new(),
             next_port: 21_000,
         };
         theatre.feed(Input::ClientArrived);
-        theatre.feed(Input::UpstreamConnected { gateway, upstream });
+        theatre.feed(Input::UpstreamConnected {
+            gateway,
+            upstream,
+            forwardable,
+        });
         theatre
     }
 
@@ -187,6 +202,8 @@ impl Theatre {
             }
             Move::Finished(outcome) => self.finish(*outcome),
             Move::Handshakes(fate) => self.fate = *fate,
+            Move::Heedless => self.polite = false,
+            Move::Answered => self.answered(),
             Move::DataTls(side, fate) => self.data_handshake(*side, *fate),
             Move::Wait(time) => {
                 self.now += *time;
@@ -236,6 +253,19 @@ impl Theatre {
             return;
         };
         let bytes = if outcome == Outcome::Complete { 77 } else { 5 };
+        if self.forwarded == Some(transfer) {
+            let wire = Some(Wire {
+                bytes_up: bytes + 40,
+                bytes_down: bytes + 40,
+                packets_up: 1,
+                packets_down: 1,
+            });
+            let usage = Usage {
+                wire,
+                ..Usage::nothing(outcome)
+            };
+            return self.feed(Input::DataFinished { transfer, usage });
+        }
         let usage = Usage {
             bytes_up: if direction == Direction::Upload {
                 bytes
@@ -249,6 +279,7 @@ impl Theatre {
             },
             wrong_direction: 0,
             unacknowledged: 0,
+            wire: None,
             outcome,
         };
         self.feed(Input::DataFinished { transfer, usage });
@@ -352,6 +383,9 @@ impl Theatre {
                     Side::Upstream => self.gateway.ip(),
                 };
                 let at = SocketAddr::new(ip, self.next_port);
+                if pinhole.carried == Carried::Forwarded {
+                    self.forwarded = Some(pinhole.transfer);
+                }
                 let (side, open) = (pinhole.side, false);
                 let (transfer, tls) = (pinhole.transfer, pinhole.tls);
                 self.holes.push(Hole {
@@ -376,6 +410,22 @@ impl Theatre {
                 }
                 self.facts.push_back(Input::PinholeOpened { id });
             }
+            Output::RelayInstead { id } => {
+                let id = *id;
+                // A connection that came is told before.
+                assert!(self.holes.iter().any(|hole| hole.id == id && hole.open));
+                self.facts.push_back(match self.window.1 {
+                    true => {
+                        self.forwarded = None;
+                        Input::PinholeOpened { id }
+                    }
+                    false => {
+                        self.holes.retain(|hole| hole.id != id);
+                        let why = RefusalReason::Kernel;
+                        Input::PinholeRefused { id, why }
+                    }
+                });
+            }
             Output::ClosePinhole { id, .. } => self.holes.retain(|hole| hole.id != *id),
             Output::DialData { transfer, side, .. } => self.dials.push_back((*transfer, *side)),
             Output::StartRelay {
@@ -394,13 +444,7 @@ impl Theatre {
                 }
                 self.dials.retain(|(dialled, _)| dialled != transfer);
                 if self.relay.take().is_some() {
-                    let usage = Usage {
-                        bytes_up: 0,
-                        bytes_down: 0,
-                        wrong_direction: 0,
-                        unacknowledged: 0,
-                        outcome: Outcome::Aborted,
-                    };
+                    let usage = Usage::nothing(Outcome::Aborted);
                     let transfer = *transfer;
                     self.facts
                         .push_back(Input::DataFinished { transfer, usage });

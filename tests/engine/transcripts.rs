@@ -75,6 +75,7 @@ struct Player {
     target: SocketAddr,
     advertised: Option<std::net::IpAddr>,
     upstream_is_ipv6: bool,
+    forwardable: bool,
     greeted: bool,
     stage: Option<Stage>,
     /// Effects as lines, not yet expected.
@@ -90,6 +91,7 @@ fn run(lines: &[String], first: usize) -> Result<(), String> {
         target: stage::TARGET.parse().expect("constant"),
         advertised: None,
         upstream_is_ipv6: false,
+        forwardable: false,
         greeted: true,
         stage: None,
         shown: std::collections::VecDeque::new(),
@@ -116,6 +118,7 @@ impl Player {
             facts.advertised = self.advertised.unwrap_or(facts.advertised);
             let mut made = Stage::new(facts, self.settings.clone());
             made.upstream_is_ipv6 = self.upstream_is_ipv6;
+            made.forwardable = self.forwardable;
             if self.greeted {
                 made.greet();
             }
@@ -190,6 +193,7 @@ impl Player {
                 self.advertised = Some(address.parse().map_err(|_| "an address")?)
             }
             ("upstream", "ipv6") => self.upstream_is_ipv6 = true,
+            ("firewall", "nftables") => self.forwardable = true,
             ("greeted", "false") => self.greeted = false,
             _ => return Err(format!("no such setting: {setting}")),
         }
@@ -300,10 +304,14 @@ impl Player {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["!arrived"] => stage.feed(Input::ClientArrived),
-            ["!connected"] => stage.feed(Input::UpstreamConnected {
-                gateway: stage::GATEWAY.parse().expect("constant"),
-                upstream: stage::UPSTREAM.parse().expect("constant"),
-            }),
+            ["!connected"] => {
+                let forwardable = stage.forwardable;
+                stage.feed(Input::UpstreamConnected {
+                    gateway: stage::GATEWAY.parse().expect("constant"),
+                    upstream: stage::UPSTREAM.parse().expect("constant"),
+                    forwardable,
+                });
+            }
             ["!unreachable"] => stage.feed(Input::UpstreamUnreachable {
                 why: DialError::Refused,
             }),
@@ -382,9 +390,14 @@ impl Player {
                 for word in rest {
                     let (key, value) = word.split_once('=').ok_or("KEY=NUMBER")?;
                     let value = value.parse().map_err(|_| "a number")?;
+                    let wire = &mut usage.wire;
                     match key {
                         "up" => usage.bytes_up = value,
                         "down" => usage.bytes_down = value,
+                        "wire-up" => wire.get_or_insert_default().bytes_up = value,
+                        "wire-down" => wire.get_or_insert_default().bytes_down = value,
+                        "packets-up" => wire.get_or_insert_default().packets_up = value,
+                        "packets-down" => wire.get_or_insert_default().packets_down = value,
                         "wrong" => usage.wrong_direction = value,
                         "unacknowledged" => usage.unacknowledged = value,
                         _ => return Err(format!("no such key {key}")),

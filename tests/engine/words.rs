@@ -1,8 +1,8 @@
 //! The words of the transcripts: how effects, records and bytes are written in a line, and how they are read back.
 
 use portcullis::engine::{
-    ClientCertificate, DataTls, Direction, ForeignAddress, Legs, Manner, Output, PinholeId, Record,
-    Side, TlsFacts, TlsFailure, TlsFault, TlsRole, TlsVersion,
+    Carried, ClientCertificate, DataTls, Direction, ForeignAddress, Legs, Manner, Output,
+    PinholeId, Record, Side, TlsFacts, TlsFailure, TlsFault, TlsRole, TlsVersion,
 };
 
 pub fn json(record: &Record) -> String {
@@ -13,6 +13,8 @@ pub fn is_expectation(line: &str) -> bool {
     [
         "!dial-upstream",
         "!open ",
+        "!forward ",
+        "!relay-instead ",
         "!close ",
         "!dial ",
         "!relay ",
@@ -51,9 +53,16 @@ pub fn show(output: Output) -> Vec<String> {
                 DataTls::Clear | DataTls::Tls => "",
                 DataTls::Resumed => " resumed",
             };
-            format!("!open {id} from {from} to {to}{proof}")
+            match (pinhole.carried, pinhole.source) {
+                (Carried::Relayed, _) => format!("!open {id} from {from} to {to}{proof}"),
+                (Carried::Forwarded, Some(source)) => {
+                    format!("!forward {id} from {from} to {to} as {source}")
+                }
+                (Carried::Forwarded, None) => format!("!forward {id} from {from} to {to}"),
+            }
         }
         Output::OpenPinhole { .. } | Output::Write(_) => return Vec::new(),
+        Output::RelayInstead { id } => format!("!relay-instead {id}"),
         Output::ClosePinhole { id, reason } => format!("!close {id} {reason:?}"),
         Output::DialData { side, to, from, .. } => format!("!dial {side} {to} from {from}"),
         Output::StartTls { with, role } => match role {

@@ -9,11 +9,14 @@ use std::sync::{Arc, Mutex};
 
 use portcullis::config::Config;
 use portcullis::gateway::{Gateway, Overrides, Running};
+use portcullis::nft::Firewall;
+use portcullis::pinhole::{OwnSockets, Sockets};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_setfl, mknodat, open};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::PATIENCE;
+use crate::kernel::{Elsewhere, Kernel};
 
 /// The text of a config: one listener and one upstream, and what a test wants besides.
 #[derive(Clone)]
@@ -27,6 +30,7 @@ pub struct Setup {
     pub upstream_window: String,
     /// Whole top-level sections.
     pub more: String,
+    pub firewall: Option<Arc<Kernel>>,
 }
 
 impl Setup {
@@ -40,6 +44,7 @@ impl Setup {
             window: window(16),
             upstream_window: window(16),
             more: String::new(),
+            firewall: None,
         }
     }
 
@@ -103,6 +108,14 @@ impl Setup {
         let overrides = Overrides {
             workers: NonZeroUsize::new(2),
             loader: Some(Box::new(load)),
+            sockets: self
+                .firewall
+                .as_ref()
+                .map(|_| -> Arc<dyn Sockets> { Arc::new(Elsewhere(OwnSockets::new())) }),
+            firewall: self
+                .firewall
+                .clone()
+                .map(|kernel| -> Arc<dyn Firewall> { kernel }),
             ..Overrides::default()
         };
         let running = Gateway::start(config, overrides).expect("a gateway");

@@ -125,9 +125,9 @@ catalogue! {
     }
     PinholeOpened "pinhole.opened" Info {
         meaning: "A pinhole opens: one connection, from `from`, at `at`.",
-        gateway: "Wrote this before anything listened there, and announces the address only after it is open.",
+        gateway: "Wrote this before anything could get in there, and announces the address only after it is open.",
         operator: "Nothing; `portcullis journal pinholes` shows them as a table.",
-        fields: ["pinhole", "transfer", "side", "from", "at", "leads_to?", "command", "ttl"],
+        fields: ["pinhole", "transfer", "side", "from", "at", "leads_to?", "command", "ttl", "carried"],
     }
     PinholeRefused "pinhole.refused" Warning {
         meaning: "No pinhole could be opened.",
@@ -147,7 +147,8 @@ catalogue! {
         operator: "Many `never_used` from many clients mean that a firewall in front shuts the window: let `pinholes.window` in.",
         fields: [
             "pinhole", "transfer", "side", "from", "at", "leads_to?", "command", "opened", "used?",
-            "seconds", "bytes_up", "bytes_down", "reason", "carried",
+            "seconds", "bytes_up?", "bytes_down?", "wire_bytes_up?", "wire_bytes_down?", "packets_up?",
+            "packets_down?", "reason", "carried",
         ],
     }
     PinholeIntruder "pinhole.intruder" Warning {
@@ -170,15 +171,21 @@ catalogue! {
     }
     TransferCompleted "transfer.completed" Info {
         meaning: "A transfer ended well.",
-        gateway: "Passed the server's final reply on when both legs had ended well.",
+        gateway: "Passed the server's final reply on: when both legs had ended well, or at once if the kernel carried the data.",
         operator: "Nothing.",
-        fields: ["transfer", "command", "path", "bytes_up", "bytes_down", "seconds", "unacknowledged"],
+        fields: [
+            "transfer", "command", "path", "bytes_up?", "bytes_down?", "wire_bytes_up?", "wire_bytes_down?",
+            "packets_up?", "packets_down?", "seconds", "unacknowledged?",
+        ],
     }
     TransferFailed "transfer.failed" Notice {
         meaning: "A transfer failed.",
         gateway: "Told the client so; reset both legs, so that nothing that was cut off looks complete.",
         operator: "See `why`; the file on the receiving side may be incomplete.",
-        fields: ["transfer", "command", "path", "bytes_up", "bytes_down", "seconds", "code?", "why"],
+        fields: [
+            "transfer", "command", "path", "bytes_up?", "bytes_down?", "wire_bytes_up?", "wire_bytes_down?",
+            "packets_up?", "packets_down?", "seconds", "code?", "why",
+        ],
     }
     SessionClosed "session.closed" Info {
         meaning: "A session is over.",

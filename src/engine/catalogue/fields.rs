@@ -80,14 +80,18 @@ pub static FIELDS: &[Field] = &[
     own(
         "bytes_down",
         "number",
-        "Bytes carried from the upstream to the client.",
+        "Bytes of data that the gateway carried from the upstream to the client; absent where the kernel did.",
     ),
     own(
         "bytes_up",
         "number",
-        "Bytes carried from the client to the upstream.",
+        "Bytes of data that the gateway carried from the client to the upstream; absent where the kernel did.",
     ),
-    own("carried", "word", "How the bytes were carried: `relayed`."),
+    own(
+        "carried",
+        "word",
+        "Who carries the bytes: `relayed`, by the gateway; `forwarded`, by the kernel.",
+    ),
     own(
         "certificate",
         "text",
@@ -141,6 +145,16 @@ pub static FIELDS: &[Field] = &[
     own("listener", "text", "The listener's name in the config."),
     own("lost", "number", "How many records were lost."),
     own("opened", "time", "When the pinhole opened."),
+    own(
+        "packets_down",
+        "number",
+        "Packets that the kernel carried from the upstream to the client; absent where it could not be asked.",
+    ),
+    own(
+        "packets_up",
+        "number",
+        "Packets that the kernel carried from the client to the upstream; absent where it could not be asked.",
+    ),
     own("path", "text", "The command's argument."),
     own("peer", "address:port", "Who used the pinhole."),
     own(
@@ -187,7 +201,7 @@ pub static FIELDS: &[Field] = &[
     own(
         "unacknowledged",
         "number",
-        "Bytes handed to the receiver's kernel that it had not acknowledged at the end.",
+        "Bytes handed to the receiver's kernel that it had not acknowledged at the end; only where the gateway carried them.",
     ),
     own("upstream", "text", "The upstream's name in the config."),
     own(
@@ -198,5 +212,15 @@ pub static FIELDS: &[Field] = &[
     own("version", "text", "The program's version."),
     own("what", "word", "Which rule of the protocol was broken."),
     own("why", "word or text", "Why it was refused or failed."),
+    own(
+        "wire_bytes_down",
+        "number",
+        "Bytes of these packets from the upstream to the client: data, headers and what was sent again.",
+    ),
+    own(
+        "wire_bytes_up",
+        "number",
+        "Bytes of these packets from the client to the upstream: data, headers and what was sent again.",
+    ),
     own("rule", "text", "The rule that decided."),
 ];

@@ -74,7 +74,7 @@ words! {
         SurplusReply "surplus_reply" "A surplus reply after ABOR, dropped."
         MissingReply "missing_reply" "A reply that was missing after ABOR, made up for."
         ClearBehindAuth "clear_behind_auth" "Bytes in clear where TLS was due: behind AUTH, or behind the 234 to it."
-        WrongDirection "wrong_direction" "Payload against the direction of the transfer, dropped."
+        WrongDirection "wrong_direction" "Payload against the direction of the transfer; dropped where it was relayed, and told of a forwarded one only where it is sure."
     }
     TlsFault "tls.failed: why" {
         NotTls "not_tls" "What came was no TLS."

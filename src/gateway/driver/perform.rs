@@ -78,6 +78,13 @@ impl Driver {
                         Err(why) => Input::PinholeRefused { id, why },
                     });
                 }
+                Output::RelayInstead { id } => {
+                    let (data, ground) = self.data_and_ground(now.mono);
+                    facts.extend(data.relay_instead(&ground, id).map(|done| match done {
+                        Ok(()) => Input::PinholeOpened { id },
+                        Err(why) => Input::PinholeRefused { id, why },
+                    }));
+                }
                 Output::ClosePinhole { id, reason: _ } => self.data.close(id),
                 Output::DialData {
                     transfer,
@@ -107,7 +114,9 @@ impl Driver {
                 }
                 Output::EndData { transfer, manner } => {
                     let (data, ground) = self.data_and_ground(now.mono);
-                    if let Some(usage) = data.end(&ground, cx, transfer, manner) {
+                    let ended = data.end(&ground, cx, transfer, manner);
+                    facts.extend(ended.used);
+                    if let Some(usage) = ended.usage {
                         self.carried += usage.bytes_up + usage.bytes_down;
                         facts.push_back(Input::DataFinished { transfer, usage });
                     }

@@ -10,7 +10,9 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::engine::{Event, PinholeId, Record, RefusalReason, SessionId, Side, TransferId, Wall};
+use crate::engine::{
+    Event, PinholeId, Record, RefusalReason, SessionId, Side, TransferId, Volume, Wall,
+};
 
 use super::line::Privacy;
 use super::{Addresses, text};
@@ -155,6 +157,7 @@ impl<'a> Body<'a> {
                 leads_to,
                 command,
                 ttl,
+                carried,
             } => {
                 self.pinhole(*pinhole);
                 self.number("transfer", u64::from(transfer.0));
@@ -164,6 +167,7 @@ impl<'a> Body<'a> {
                 self.leads_to(*leads_to, *side);
                 self.fixed("command", command);
                 self.number("ttl", *ttl);
+                self.word("carried", carried);
             }
             Event::PinholeRefused { side, from, why } => {
                 self.word("side", side);
@@ -191,8 +195,7 @@ impl<'a> Body<'a> {
                 command,
                 opened,
                 used,
-                bytes_up,
-                bytes_down,
+                volume,
                 reason,
                 carried,
             } => {
@@ -208,8 +211,7 @@ impl<'a> Body<'a> {
                     self.time("used", *used);
                 }
                 self.seconds("seconds", record.at.0.saturating_sub(opened.0));
-                self.number("bytes_up", *bytes_up);
-                self.number("bytes_down", *bytes_down);
+                self.volume(*volume);
                 self.fixed("reason", reason.word());
                 self.word("carried", carried);
             }
@@ -235,25 +237,24 @@ impl<'a> Body<'a> {
                 transfer,
                 command,
                 path,
-                bytes_up,
-                bytes_down,
+                volume,
                 micros,
                 unacknowledged,
             } => {
                 self.number("transfer", u64::from(transfer.0));
                 self.fixed("command", command);
                 self.text("path", path);
-                self.number("bytes_up", *bytes_up);
-                self.number("bytes_down", *bytes_down);
+                self.volume(*volume);
                 self.seconds("seconds", *micros);
-                self.number("unacknowledged", *unacknowledged);
+                if let Some(unacknowledged) = unacknowledged {
+                    self.number("unacknowledged", *unacknowledged);
+                }
             }
             Event::TransferFailed {
                 transfer,
                 command,
                 path,
-                bytes_up,
-                bytes_down,
+                volume,
                 micros,
                 code,
                 why,
@@ -261,8 +262,7 @@ impl<'a> Body<'a> {
                 self.number("transfer", u64::from(transfer.0));
                 self.fixed("command", command);
                 self.text("path", path);
-                self.number("bytes_up", *bytes_up);
-                self.number("bytes_down", *bytes_down);
+                self.volume(*volume);
                 self.seconds("seconds", *micros);
                 if let Some(code) = code {
                     self.number("code", u64::from(*code));
@@ -329,6 +329,30 @@ impl Body<'_> {
     fn number(&mut self, name: &'static str, number: u64) {
         self.name(name);
         text::number(self.buffer, number);
+    }
+
+    fn volume(&mut self, volume: Volume) {
+        match volume {
+            Volume::Payload {
+                bytes_up,
+                bytes_down,
+            } => {
+                self.number("bytes_up", bytes_up);
+                self.number("bytes_down", bytes_down);
+            }
+            Volume::Packets {
+                wire_bytes_up,
+                wire_bytes_down,
+                packets_up,
+                packets_down,
+            } => {
+                self.number("wire_bytes_up", wire_bytes_up);
+                self.number("wire_bytes_down", wire_bytes_down);
+                self.number("packets_up", packets_up);
+                self.number("packets_down", packets_down);
+            }
+            Volume::Untold {} => {}
+        }
     }
 
     fn seconds(&mut self, name: &'static str, micros: u64) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::{
     Carried, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason, SessionEnd, SessionId,
-    Side, TlsFault, TlsVersion, TransferId, Violation, Wall,
+    Side, TlsFault, TlsVersion, TransferId, Violation, Volume, Wall,
 };
 
 /// 2026-11-21T04:00:00Z.
@@ -45,6 +45,23 @@ fn ip(text: &str) -> IpAddr {
 
 fn socket(text: &str) -> SocketAddr {
     text.parse().expect("an address and port")
+}
+
+fn payload(bytes_up: u64, bytes_down: u64) -> Volume {
+    Volume::Payload {
+        bytes_up,
+        bytes_down,
+    }
+}
+
+/// What the kernel counts of a mebibyte.
+fn packets() -> Volume {
+    Volume::Packets {
+        wire_bytes_up: 19_140,
+        wire_bytes_down: 1_086_312,
+        packets_up: 368,
+        packets_down: 728,
+    }
 }
 
 fn events() -> Vec<Event> {
@@ -153,6 +170,7 @@ fn events() -> Vec<Event> {
             leads_to: Some(socket("10.0.0.5:50006")),
             command: "EPSV",
             ttl: 30,
+            carried: Carried::Relayed,
         },
         Event::PinholeOpened {
             pinhole: PinholeId(2),
@@ -163,6 +181,7 @@ fn events() -> Vec<Event> {
             leads_to: None,
             command: "PASV",
             ttl: 30,
+            carried: Carried::Relayed,
         },
         Event::PinholeRefused {
             side: Side::Client,
@@ -190,8 +209,7 @@ fn events() -> Vec<Event> {
             command: "EPSV",
             opened: Wall(START + 17_123_456),
             used: Some(Wall(START + 17_165_456)),
-            bytes_up: 0,
-            bytes_down: 1_048_576,
+            volume: payload(0, 1_048_576),
             reason: CloseReason::Completed,
             carried: Carried::Relayed,
         },
@@ -205,10 +223,23 @@ fn events() -> Vec<Event> {
             command: "PASV",
             opened: Wall(START + 18_123_456),
             used: None,
-            bytes_up: 0,
-            bytes_down: 0,
+            volume: payload(0, 0),
             reason: CloseReason::NeverUsed,
             carried: Carried::Relayed,
+        },
+        Event::PinholeClosed {
+            pinhole: PinholeId(3),
+            transfer: TransferId(3),
+            side: Side::Client,
+            from,
+            at: hole,
+            leads_to: Some(socket("10.0.0.5:50007")),
+            command: "PASV",
+            opened: Wall(START + 19_123_456),
+            used: Some(Wall(START + 19_165_456)),
+            volume: packets(),
+            reason: CloseReason::Completed,
+            carried: Carried::Forwarded,
         },
         Event::PinholeIntruder {
             from: socket("192.0.2.66:61000"),
@@ -228,17 +259,23 @@ fn events() -> Vec<Event> {
             transfer,
             command: "RETR",
             path: "reports/year end.pdf".into(),
-            bytes_up: 0,
-            bytes_down: 1_048_576,
+            volume: payload(0, 1_048_576),
             micros: 412_345,
-            unacknowledged: 0,
+            unacknowledged: Some(0),
+        },
+        Event::TransferCompleted {
+            transfer: TransferId(3),
+            command: "RETR",
+            path: "reports/year end.pdf".into(),
+            volume: packets(),
+            micros: 412_345,
+            unacknowledged: None,
         },
         Event::TransferFailed {
             transfer,
             command: "STOR",
             path: "big.iso".into(),
-            bytes_up: 73_400_320,
-            bytes_down: 0,
+            volume: payload(73_400_320, 0),
             micros: 9_000_001,
             code: Some(426),
             why: "the client broke it off".into(),
@@ -247,11 +284,19 @@ fn events() -> Vec<Event> {
             transfer,
             command: "STOR",
             path: "big.iso".into(),
-            bytes_up: 10,
-            bytes_down: 0,
+            volume: Volume::Untold {},
             micros: 9_000_001,
             code: None,
             why: "the upstream hung up".into(),
+        },
+        Event::TransferFailed {
+            transfer: TransferId(3),
+            command: "RETR",
+            path: "reports/year end.pdf".into(),
+            volume: packets(),
+            micros: 412_345,
+            code: Some(426),
+            why: "no byte moved for too long".into(),
         },
         Event::SessionClosed {
             reason: SessionEnd::Quit,

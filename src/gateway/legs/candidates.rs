@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::Ground;
-use crate::engine::{Side, TlsFacts};
+use crate::engine::{DataTls, Side, TlsFacts};
 use crate::pinhole::{OpenPinhole, Stream};
 use crate::tls::Channel;
 
@@ -40,6 +40,14 @@ pub(super) struct Proven {
 }
 
 impl Candidates {
+    /// Makes the place for them at a pinhole that is protected so.
+    pub(super) fn wanted(tls: DataTls) -> Option<Box<Candidates>> {
+        match tls {
+            DataTls::Clear | DataTls::Tls => None,
+            DataTls::Resumed => Some(Box::default()),
+        }
+    }
+
     /// Goes on with all of them.
     ///
     /// # Errors

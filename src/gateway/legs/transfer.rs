@@ -1,4 +1,5 @@
-//! One data connection's legs: each absent, awaiting, dialling, being secured or up, until the relay has both.
+//! One data connection's legs: each absent, awaiting, dialling, being secured or up, until the relay has both; or
+//! forwarded, when the kernel has both.
 //!
 //! Invariant: a leg that is to be in TLS reaches the relay only inside it.
 
@@ -13,6 +14,7 @@ use tokio::net::TcpStream;
 use super::super::status::Gauge;
 use super::Ground;
 use super::candidates::{Candidates, Proven};
+use super::flow::Flow;
 use crate::engine::{
     DataTls, DialError, Direction, Input, Legs, Manner, PinholeId, Side, TlsFailure, TlsFault,
     TransferId,
@@ -32,6 +34,8 @@ pub(super) enum Leg {
         open: OpenPinhole,
         /// For a pinhole that is only for whoever resumes the session's TLS.
         candidates: Option<Box<Candidates>>,
+        /// When the firewall has to be told that it is still awaited.
+        renew_at: Option<Duration>,
         _counted: Gauge,
     },
     Dialling {
@@ -42,6 +46,8 @@ pub(super) enum Leg {
     Up(Stream),
     /// The relay has it.
     Relayed,
+    /// The kernel has it, and the other one with it.
+    Forwarded(Box<Flow>),
 }
 
 /// A leg whose handshake runs.
@@ -98,6 +104,7 @@ impl Transfer {
             | Leg::Awaiting { .. }
             | Leg::Dialling { .. }
             | Leg::Securing(_)
+            | Leg::Forwarded(_)
             | Leg::Relayed => false,
         };
         if !ready(Side::Client) || !ready(Side::Upstream) {
@@ -164,9 +171,15 @@ impl Transfer {
         let legs = [Side::Client, Side::Upstream].map(|side| match &self.legs[side] {
             Leg::Dialling { until, .. } => Some(*until),
             Leg::Securing(securing) => Some(securing.until),
-            Leg::Awaiting { candidates, .. } => {
-                candidates.as_ref().and_then(|some| some.deadline())
+            Leg::Awaiting {
+                renew_at,
+                candidates,
+                ..
+            } => {
+                let handshakes = candidates.as_ref().and_then(|some| some.deadline());
+                handshakes.into_iter().chain(*renew_at).min()
             }
+            Leg::Forwarded(flow) => flow.deadline(),
             Leg::Absent | Leg::Reserved { .. } | Leg::Up(_) | Leg::Relayed => None,
         });
         legs.into_iter().flatten().chain(lingers).min()
@@ -179,6 +192,13 @@ impl Transfer {
         ground: &Ground<'_>,
     ) -> Option<Input<'static>> {
         let transfer = self.id;
+        let now = ground.now;
+        if let Leg::Awaiting { open, renew_at, .. } = &mut self.legs[side]
+            && renew_at.is_some_and(|at| at <= now)
+        {
+            open.renew();
+            *renew_at = ground.pinholes.renewal().map(|renewal| now + renewal);
+        }
         match &mut self.legs[side] {
             Leg::Awaiting {
                 open,
@@ -253,7 +273,9 @@ impl Transfer {
                 };
                 Some(self.secured(side, over))
             }
-            Leg::Absent | Leg::Reserved { .. } | Leg::Up(_) | Leg::Relayed => None,
+            Leg::Absent | Leg::Reserved { .. } | Leg::Up(_) | Leg::Relayed | Leg::Forwarded(_) => {
+                None
+            }
         }
     }
 
@@ -299,6 +321,21 @@ impl Transfer {
         None
     }
 
+    /// The kernel's data connection, when it has it.
+    pub(super) fn flow(&mut self) -> Option<&mut Flow> {
+        let Legs { client, upstream } = &mut self.legs;
+        [client, upstream].into_iter().find_map(|leg| match leg {
+            Leg::Forwarded(flow) => Some(&mut **flow),
+            Leg::Absent
+            | Leg::Reserved { .. }
+            | Leg::Awaiting { .. }
+            | Leg::Dialling { .. }
+            | Leg::Securing(_)
+            | Leg::Up(_)
+            | Leg::Relayed => None,
+        })
+    }
+
     /// Makes the legs that are up end with a reset, so that nothing that was cut off looks complete.
     pub(super) fn reset(&self) {
         for side in [Side::Client, Side::Upstream] {
@@ -315,6 +352,7 @@ fn reset(leg: &Leg) {
         | Leg::Reserved { .. }
         | Leg::Awaiting { .. }
         | Leg::Dialling { .. }
+        | Leg::Forwarded(_)
         | Leg::Relayed => return,
     };
     // A socket that is broken already needs no reset.

@@ -21,8 +21,8 @@ use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::{Intruder, OpenPinhole, OwnSockets, Pinholes, Reservation, dial_within};
-use crate::engine::{DataTls, DialError, Legs, Pinhole, RefusalReason, Side, TransferId};
+use super::{GuardKind, Intruder, OpenPinhole, OwnSockets, Pinholes, Reservation, dial_within};
+use crate::engine::{Carried, DataTls, DialError, Legs, Pinhole, RefusalReason, Side, TransferId};
 
 /// Every wait of a test ends within this, or fails it.
 const BOUND: Duration = Duration::from_secs(20);
@@ -85,6 +85,8 @@ impl Field {
             at: self.at,
             leads_to: None,
             tls: DataTls::Clear,
+            carried: Carried::Relayed,
+            source: None,
         })
     }
 

@@ -228,6 +228,8 @@ fn pinholes_move_between_threads() {
                     at,
                     leads_to: None,
                     tls: DataTls::Clear,
+                    carried: Carried::Relayed,
+                    source: None,
                 });
                 let reservation = reservation.unwrap();
                 let at = reservation.at();

@@ -63,6 +63,8 @@ fn holes_on_different_threads_share_a_port() {
                             at,
                             leads_to: None,
                             tls: DataTls::Clear,
+                            carried: Carried::Relayed,
+                            source: None,
                         };
                         let reservation = pinholes.reserve(&pinhole).unwrap();
                         let to = reservation.at();
@@ -164,6 +166,8 @@ fn each_side_has_its_own_window() {
             at: field.at,
             leads_to: None,
             tls: DataTls::Clear,
+            carried: Carried::Relayed,
+            source: None,
         });
         kept.push(reservation.unwrap());
         ports.insert(kept.last().unwrap().at().port());
