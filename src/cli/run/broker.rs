@@ -17,9 +17,12 @@ use crate::gateway::{
 };
 use crate::nft::broker::{Broker, Desk, Hands, Patience, Signals};
 use crate::pinhole::OwnSockets;
-use crate::sandbox::{self, Account};
+#[cfg(feature = "nftables")]
+use crate::sandbox;
+use crate::sandbox::Account;
 
 /// The executable that runs, also when another one has taken its place on the disk.
+#[cfg(feature = "nftables")]
 const OURSELVES: &str = "/proc/self/exe";
 
 /// How long a gateway may take until clients can come.
