@@ -17,6 +17,7 @@ use super::source::{Node, Place, Value};
 use super::suggest::nearest;
 use super::upstream::Upstream;
 use super::wording::shorten;
+pub use crate::yaml::network::parse_network;
 use super::{Config, consistency};
 
 mod settings;
@@ -325,35 +326,6 @@ fn networks(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Vec<IpNet>> {
     reader.list(item, "[192.0.2.0/24]", false, |reader, item| {
         reader.text(item, "a network: `192.0.2.0/24`", parse_network)
     })
-}
-
-/// Reads a network in CIDR form.
-///
-/// # Errors
-/// When `text` is something else, a single address, or has bits behind its prefix.
-pub fn parse_network(text: &str) -> Result<IpNet, Refusal> {
-    let refusal = || Refusal::new(format!("`{}` is not a network", shorten(text)));
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Err(refusal().help(format!(
-            "write `{}` for this one address",
-            IpNet::from(address)
-        )));
-    }
-    let Ok(network) = text.parse::<IpNet>() else {
-        return Err(
-            refusal().help("write an address and a prefix length: `192.0.2.0/24`, `2001:db8::/32`")
-        );
-    };
-    if network.trunc() != network {
-        return Err(Refusal::new(format!("`{text}` has bits behind its prefix"))
-            .help(format!("write `{}`", network.trunc())));
-    }
-    match network {
-        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => {
-            Err(refusal().help("write an IPv4 network in IPv4 form: `192.0.2.0/24`"))
-        }
-        network => Ok(network),
-    }
 }
 
 fn count_or_none(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Option<NonZeroU32>> {
