@@ -9,7 +9,8 @@ use portcullis::engine::{
     DataMode, ForeignAddress, Input, Outcome, Output, PeerMatch, Session, SessionFacts, SessionId,
     Settings, Side, SourcePort, Time, Timeouts, TransferId, Usage, Wall,
 };
-use portcullis::policy::{Default as DefaultVerdict, RuleSet};
+use portcullis::policy::Default as DefaultVerdict;
+use portcullis::rules::built_in;
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
@@ -47,7 +48,7 @@ fn session() -> Session {
             linger: long,
             ttl: long,
         },
-        rules: Arc::new(RuleSet::new(DefaultVerdict::Allow, true)),
+        rules: Arc::new(built_in(DefaultVerdict::Allow, &["everything-but-dangerous"])),
     };
     let facts = SessionFacts {
         id: SessionId(*b"abcdefghijkl"),

@@ -90,4 +90,5 @@ pub mod gateway;
 pub mod nft;
 pub mod pinhole;
 pub mod policy;
+pub mod rules;
 pub mod yaml;

@@ -224,7 +224,7 @@ fn chosen_upstream(
 
 fn upstream(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Upstream> {
     let mut section = reader.section(item)?;
-    section.later(&["source", "paths", "proxy_protocol", "tls"]);
+    section.later(&["source", "proxy_protocol", "tls"]);
     let addresses = required(
         reader,
         &mut section,
@@ -251,6 +251,9 @@ fn upstream(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Upstream> {
         |reader, item| reader.choice(item, &[]),
     );
     upstream.allow_addresses = reader.or(section.take("allow_addresses"), Vec::new(), networks);
+    upstream.paths = reader.or(section.take("paths"), upstream.paths, |reader, item| {
+        reader.choice(item, &[])
+    });
     upstream.max_sessions = reader.or(section.take("max_sessions"), None, count_or_none);
     section.finish(reader);
     Some(upstream)

@@ -37,9 +37,9 @@ pub use problem::{ConfigErrors, Problem, Refusal, Severity};
 pub use quantity::{FileMode, Percent, Rate};
 pub use settings::{
     Control, DEFAULT_SOCKET, Firewall, Journal, JournalFile, Limits, Pinholes, RecordedAddresses,
-    RuleFile, Rules, Timeouts, Verdict,
+    RuleFile, Rules, SHIPPED_RULES, Timeouts, Verdict,
 };
-pub use upstream::{DataMode, Upstream};
+pub use upstream::{DataMode, PathGrammar, Upstream};
 pub use window::PortRange;
 
 /// How large a configuration may be; a gateway with hundreds of listeners has a tenth of it.

@@ -25,6 +25,9 @@ pub struct Upstream {
     /// The networks that a 227 may name besides the upstream itself; only with `foreign_address: allow`.
     #[schemars(default, with = "Vec<super::schema::Network>")]
     pub allow_addresses: Vec<IpNet>,
+    /// How the server writes paths, for rules that ask for them.
+    #[schemars(default = "auto")]
+    pub paths: PathGrammar,
     /// The most sessions that are carried to this upstream at once.
     #[serde(serialize_with = "super::schema::write_count_or_none")]
     #[schemars(default, schema_with = "super::schema::count_or_none")]
@@ -40,9 +43,32 @@ impl Upstream {
             data_mode: as_client(),
             foreign_address: ignore_foreign(),
             allow_addresses: Vec::new(),
+            paths: auto(),
             max_sessions: None,
         }
     }
+}
+
+choice! {
+    /// How a server writes paths.
+    pub enum PathGrammar {
+        /// As its answer to SYST says.
+        Auto = "auto",
+        /// `/home/bob/file`; case tells names apart.
+        Unix = "unix",
+        /// `\pub\file` and `/pub/file`; case, trailing dots and blanks do not tell names apart.
+        Windows = "windows",
+        /// `LIB/FILE.MBR` and `/QSYS.LIB/LIB.LIB/FILE.FILE/MBR.MBR`.
+        IbmI = "ibm_i",
+        /// z/OS: `'SYS1.PROC(MEMBER)'` and `/u/bob/file`.
+        Mvs = "mvs",
+        /// OpenVMS: `DISK:[DIR.SUB]FILE.TXT;3`.
+        Vms = "vms",
+    }
+}
+
+fn auto() -> PathGrammar {
+    PathGrammar::Auto
 }
 
 choice! {

@@ -10,7 +10,7 @@ use super::{CloseReason, Event, Refusal, Side, Violation};
 use crate::ftp::{
     BareLf, Command, CommandFault, EpsvArgument, FrameFault, Line, Reply, Verb, escaped, masked_to,
 };
-use crate::policy::{Request, Verdict};
+use crate::policy::{Asked, Circumstances, Request, Verdict, Words};
 
 /// Tokens that a completed transfer gives back: the commands that belong to it.
 pub(super) const TRANSFER_REFUND: f32 = 8.0;
@@ -196,24 +196,40 @@ impl Session {
     /// Asks the rules; a denied command is answered here and never seen by the upstream.
     fn allowed(&mut self, step: &mut Step, command: &Command) -> bool {
         let decision = self.settings.rules.decide(&Request {
-            verb: command.verb,
-            spelled: command.verb_text(),
-            argument: command.argument(),
+            session: Circumstances {
+                at: i64::try_from(step.now.wall.0).ok(),
+                ..self.circumstances()
+            },
+            asked: Asked::Command(Words {
+                verb: command.verb,
+                spelled: command.verb_text(),
+                argument: command.argument(),
+            }),
         });
-        match decision.verdict {
-            Verdict::Allow => true,
-            Verdict::Deny(reply) => {
-                self.report(
-                    step,
-                    Event::CommandDenied {
-                        command: command.to_string(),
-                        rule: Arc::clone(&decision.rule),
-                        code: reply.code().get(),
-                    },
-                );
-                self.say_in_turn(step, reply);
-                false
-            }
+        let reply = match decision.verdict {
+            Verdict::Allow => return true,
+            Verdict::Deny(reply) | Verdict::Close(reply) => reply,
+            Verdict::Ask(_) => Reply::new(451, "Whoever decides about this can't be asked."),
+        };
+        self.report(
+            step,
+            Event::CommandDenied {
+                command: command.to_string(),
+                rule: Arc::clone(&decision.rule.name),
+                code: reply.code().get(),
+            },
+        );
+        self.say_in_turn(step, reply);
+        false
+    }
+
+    /// Tells the rules what is known of the session.
+    pub(super) fn circumstances(&self) -> Circumstances<'_> {
+        Circumstances {
+            client: Some(self.facts.client.ip()),
+            listener: Some(&self.settings.listener),
+            upstream: Some(&self.settings.upstream),
+            ..Circumstances::default()
         }
     }
 

@@ -201,7 +201,8 @@ impl Session {
                 | Verb::Enc
         );
         // Features such as UTF8 and TVFS name no command, so an unknown word says nothing of what would pass.
-        let denied = verb != Verb::Unknown && self.settings.rules.denies_always(verb);
+        let rules = &self.settings.rules;
+        let denied = verb != Verb::Unknown && rules.denies_always(&self.circumstances(), verb);
         !(security || verb.is_refused_alias() || verb == Verb::Algs || denied)
     }
 }

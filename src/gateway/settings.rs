@@ -12,13 +12,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::upstream::Upstream;
-use crate::config::{self, Config, Verdict};
+use crate::config::{self, Config};
 use crate::engine::{
     DataMode, ForeignAddress, PeerMatch, SessionFacts, SessionId, Settings, SourcePort, Timeouts,
     Wall,
 };
 use crate::pinhole::RelayLimits;
-use crate::policy::{self, RuleSet};
+use crate::policy::RuleSet;
 
 /// The deadlines that the shell keeps, for all sessions alike.
 #[derive(Clone, Copy, Debug)]
@@ -123,12 +123,12 @@ pub(super) fn upstreams(
 pub(super) fn policies(
     config: &Config,
     upstreams: &BTreeMap<String, Arc<Upstream>>,
+    rules: &Arc<RuleSet>,
 ) -> Vec<(String, Policy)> {
-    let rules = Arc::new(rules(&config.rules));
     let made = config.listeners.iter().filter_map(|(name, listener)| {
         // The loader made sure that each listener's upstream exists.
         let upstream = upstreams.get(listener.upstream.as_str())?;
-        let settings = settings(config, name.as_str(), listener, &rules)?;
+        let settings = settings(config, name.as_str(), listener, rules)?;
         let policy = Policy {
             settings: Arc::new(settings),
             upstream: Arc::clone(upstream),
@@ -198,17 +198,6 @@ fn foreign(what: config::ForeignAddress, allowed: &[ipnet::IpNet]) -> ForeignAdd
         config::ForeignAddress::Ignore => ForeignAddress::Ignore,
         config::ForeignAddress::Allow => ForeignAddress::Allow(allowed.to_vec()),
     }
-}
-
-fn rules(rules: &config::Rules) -> RuleSet {
-    let default = match rules.default {
-        Verdict::Allow => policy::Default::Allow,
-        Verdict::Deny => policy::Default::Deny,
-    };
-    let refuse_dangerous = rules
-        .files
-        .contains(&config::RuleFile::EverythingButDangerous);
-    RuleSet::new(default, refuse_dangerous)
 }
 
 /// The engine counts commands per second; slower rates become one.
@@ -303,13 +292,17 @@ mod tests {
         ));
     }
 
+    fn rules() -> Arc<RuleSet> {
+        Arc::new(RuleSet::empty(crate::policy::Default::Allow))
+    }
+
     #[test]
     fn settings_carry_what_the_config_says() {
         let config = config(
             "limits: {line: 8KiB, commands: 120/min}\ntimeouts: {idle: 1m}\nrules: {default: deny}\n",
         );
         let upstreams = upstreams(&config, &BTreeMap::new());
-        let made = policies(&config, &upstreams);
+        let made = policies(&config, &upstreams, &rules());
         let settings = &made[0].1.settings;
         assert_eq!(made[0].0, "main");
         assert_eq!(&*settings.upstream, "old");
@@ -322,7 +315,7 @@ mod tests {
     fn the_first_public_client_that_is_told_a_private_address_is_told_of_once() {
         let config = config("");
         let upstreams = upstreams(&config, &BTreeMap::new());
-        let (name, policy) = policies(&config, &upstreams).remove(0);
+        let (name, policy) = policies(&config, &upstreams, &rules()).remove(0);
         let place = Place::new(&name, policy);
         let facts = |client: &str| {
             let client = SocketAddr::new(client.parse().expect("an address"), 4000);

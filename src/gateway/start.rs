@@ -21,7 +21,9 @@ use super::shared::Shared;
 use super::status::{ListenerReport, ReloadReport};
 use super::steward::{self, Errand, Steward};
 use super::worker::{self, Entrance};
-use crate::config::{Config, JournalFile, RecordedAddresses};
+use crate::config::files::Disk;
+use crate::config::{Config, ConfigErrors, JournalFile, RecordedAddresses};
+use crate::rules;
 use crate::engine::{Event, Legs, Record};
 use crate::pinhole::{Intruder, OwnSockets, Pinholes, Sockets};
 
@@ -44,6 +46,9 @@ pub struct Overrides {
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A rule file could not be read or is wrong.
+    #[error(transparent)]
+    Rules(#[from] ConfigErrors),
     /// A listener could not be made.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -81,6 +86,7 @@ impl Gateway {
     /// # Errors
     /// When an address, the journal, the control socket or a thread cannot be had; nothing is left behind then.
     pub fn start(config: Config, overrides: Overrides) -> Result<Running, StartError> {
+        let rules = Arc::new(rules::load(&config, &Disk)?.rules);
         descriptors::prepare(&config);
         let sockets = overrides
             .sockets
@@ -99,7 +105,7 @@ impl Gateway {
             tuning: ArcSwap::from_pointee(Tuning::of(&config)),
         });
         let upstreams = settings::upstreams(&config, &BTreeMap::new());
-        let places: Vec<Arc<Place>> = settings::policies(&config, &upstreams)
+        let places: Vec<Arc<Place>> = settings::policies(&config, &upstreams, &rules)
             .into_iter()
             .map(|(name, policy)| Arc::new(Place::new(&name, policy)))
             .collect();

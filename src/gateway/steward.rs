@@ -20,6 +20,8 @@ use super::status::{
 use super::upstream::Upstream;
 use super::worker::Message;
 use crate::config::Config;
+use crate::config::files::Disk;
+use crate::rules;
 use crate::engine::{Event, Record};
 
 /// What the steward is told from inside the process.
@@ -239,11 +241,16 @@ impl Steward {
         let loader =
             loader.ok_or("this gateway was started without a config that could be read again")?;
         let mut new = loader()?;
+        let rules = rules::load(&new, &Disk).map_err(|error| error.to_string())?;
+        for warning in &rules.warnings {
+            tracing::warn!("{warning}");
+        }
+        let rules = Arc::new(rules.rules);
         let needs_restart = keep_what_needs_a_restart(&self.config, &mut new);
         let journal = self.shared.journal.replace_settings(journal_settings(&new));
         journal.map_err(|error| format!("the new journal.file cannot be opened: {error}"))?;
         self.upstreams = settings::upstreams(&new, &self.upstreams);
-        for (name, policy) in settings::policies(&new, &self.upstreams) {
+        for (name, policy) in settings::policies(&new, &self.upstreams, &rules) {
             if let Some(place) = self.places.iter().find(|place| *place.name == *name) {
                 place.replace(policy);
             }

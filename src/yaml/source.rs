@@ -78,6 +78,14 @@ impl Node {
         }
     }
 
+    /// Returns the text of a scalar.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { text, .. } => Some(text),
+            Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
     /// Returns where the key or entry at `path` (`listeners.main.listen[0]`) stands: an entry's or value's place.
     pub(crate) fn locate(&self, path: &str) -> Option<Place> {
         let mut node = self;

@@ -12,7 +12,8 @@ use portcullis::engine::{
     RefusalReason, Session, SessionFacts, SessionId, Settings, Side, SourcePort, Time, Timeouts,
     TransferId, Usage, Wall,
 };
-use portcullis::policy::{Default as DefaultVerdict, RuleSet};
+use portcullis::policy::Default as DefaultVerdict;
+use portcullis::rules::built_in;
 
 pub const CLIENT: &str = "198.51.100.7:40000";
 pub const TARGET: &str = "203.0.113.10:21";
@@ -44,7 +45,7 @@ pub fn settings() -> Settings {
             linger: Duration::from_secs(10),
             ttl: Duration::from_secs(30),
         },
-        rules: Arc::new(RuleSet::new(DefaultVerdict::Allow, true)),
+        rules: Arc::new(built_in(DefaultVerdict::Allow, &["everything-but-dangerous"])),
     }
 }
 

@@ -160,10 +160,10 @@ impl Player {
             ("bare_lf", "accept") => settings.accept_bare_lf = true,
             ("anonymous_email", "true") => settings.anonymous_email = true,
             ("rules", "open") => {
-                settings.rules = Arc::new(RuleSet::new(DefaultVerdict::Allow, false))
+                settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Allow))
             }
             ("rules", "deny") => {
-                settings.rules = Arc::new(RuleSet::new(DefaultVerdict::Deny, false))
+                settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Deny))
             }
             ("pipeline", number) => settings.pipeline = number.parse().map_err(|_| "a number")?,
             ("line", number) => settings.line = number.parse().map_err(|_| "a number")?,

@@ -1,0 +1,3 @@
+//! The rules language: the shipped files and their examples, path tricks, speed, and what may go wrong in a file.
+
+mod shipped;
