@@ -116,10 +116,13 @@ impl Asks {
     /// Compares with a verb behind which anything may stand.
     fn of_verb(&self, verb: Verb) -> Value {
         match self {
-            Asks::Verb(names) => Value::from(names.iter().any(|name| match name {
-                VerbName::Known(known) => known.canonical() == verb.canonical(),
-                VerbName::Other(_) => false,
-            })),
+            Asks::Verb(names) => names.iter().fold(Value::False, |value, name| {
+                value.or(match name {
+                    VerbName::Known(known) => Value::from(known.canonical() == verb.canonical()),
+                    VerbName::Other(_) if verb == Verb::Unknown => Value::Waits,
+                    VerbName::Other(_) => Value::False,
+                })
+            }),
             Asks::Operation(set) => match Operation::possible(verb) {
                 None => Value::Waits,
                 Some(possible) => {

@@ -40,7 +40,7 @@ pub struct Example {
 }
 
 /// Says in what an example was wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Failed {
     /// The file.
     pub file: Arc<str>,

@@ -66,7 +66,8 @@ impl<'a> Facts<'a> {
         let user = match words {
             // Who logs in is who is asked about.
             Some(Words { verb: Verb::User, argument, .. }) => argument,
-            _ => session.user,
+            Some(_) => session.user,
+            None => None,
         };
         Facts { account: account(&session, user), session, moment: request.asked.moment(), subject, data, size }
     }

@@ -38,6 +38,7 @@ pub use decision::{Decision, Exit, Hide, Limits, Observed, Origin, Verdict, Why,
 pub use example::{Example, Expected, Failed, expected_of};
 pub use explain::{Explanation, Step};
 pub use index::MOST_RULES;
+pub(crate) use load::RULE_FILE;
 pub use load::{LoadedRules, Source, Surroundings};
 pub use operation::Operation;
 pub use path::{Directory, Doubt, Grammar, Paths};

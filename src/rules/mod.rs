@@ -8,7 +8,9 @@ use std::path::Path;
 use crate::config::files::Files;
 use crate::config::{Config, ConfigErrors, Name, RuleFile, SHIPPED_RULES, Verdict};
 use crate::policy::{Default, Failed, LoadedRules, RuleSet, Source, Surroundings};
+use crate::policy::RULE_FILE;
 use crate::yaml::problem::{Problem, Severity};
+use crate::yaml::source::{self, Value};
 
 /// The texts of the files that come with the program, in the order of [`SHIPPED_RULES`].
 const TEXTS: [&str; SHIPPED_RULES.len()] = [
@@ -98,6 +100,20 @@ pub fn load_alone(path: &Path, files: &dyn Files) -> Result<LoadedRules, ConfigE
         .map_err(|error| ConfigErrors::Unreadable(format!("{name}: {error}")))?;
     let source = Source { name: &name, bytes: &contents.bytes };
     RuleSet::load(Default::Allow, &[source], Surroundings::default())
+}
+
+/// Tells whether a text is that of a rule file, and not of a configuration: by its keys, right or wrong.
+#[must_use]
+pub fn is_rule_file(bytes: &[u8]) -> bool {
+    let Ok(text) = source::decode(bytes, RULE_FILE) else {
+        return false;
+    };
+    let (Some(root), _) = source::parse(text, RULE_FILE) else {
+        return false;
+    };
+    let has = |key| root.get(key).is_some();
+    let has_list = matches!(root.get("rules").map(|node| &node.value), Some(Value::List(_)));
+    !has("listeners") && !has("upstreams") && (has_list || has("examples") || has("lists"))
 }
 
 /// Runs a file's examples against its own rules; what is otherwise than expected.

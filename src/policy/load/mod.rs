@@ -28,7 +28,7 @@ use crate::yaml::section::Section;
 use crate::yaml::source::{self, Bounds, Place};
 
 /// How large a rule file may be: ten thousand rules have a tenth of it.
-const BOUNDS: Bounds = Bounds {
+pub(crate) const RULE_FILE: Bounds = Bounds {
     longest: 8 << 20,
     longest_in_words: "8 MiB",
     most_nodes: 1_000_000,
@@ -87,7 +87,7 @@ impl RuleSet {
         let (mut problems, mut more, mut wrong) = (Vec::new(), 0, false);
         let mut regexes = 0;
         for source in sources {
-            let text = source::decode(source.bytes, BOUNDS);
+            let text = source::decode(source.bytes, RULE_FILE);
             let mut reader = Reader::new(source.name, *text.as_ref().unwrap_or(&""), homes);
             match &text {
                 Ok(text) => {
@@ -99,7 +99,7 @@ impl RuleSet {
                         surroundings,
                         regexes,
                     };
-                    let (root, complaints) = source::parse(text, BOUNDS);
+                    let (root, complaints) = source::parse(text, RULE_FILE);
                     for (place, refusal) in complaints {
                         reader.error(place, "", refusal);
                     }

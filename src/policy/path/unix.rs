@@ -44,15 +44,13 @@ pub(super) fn components(built: &mut Built, path: &[u8]) -> Result<(), Doubt> {
 
 /// Doubts names that mean something else on Windows: many servers there answer SYST with `UNIX`.
 fn not_of_windows(name: &[u8]) -> Result<(), Doubt> {
-    let pairs = |pair: &[u8]| name.windows(2).any(|window| window == pair);
-    let drive = matches!(name, [letter, b':', ..] if letter.is_ascii_alphabetic());
     if name.contains(&b'\\') {
         Err(Doubt("a backslash: on Windows it stands between directories (set `paths: unix` if it is Unix)"))
     } else if matches!(name.last(), Some(b'.' | b' ')) {
         Err(Doubt("a name that ends in a dot or a blank: Windows strips it (set `paths: unix` if it is Unix)"))
     } else if is_short_name(name) {
         Err(Doubt("a `~` and a digit: on Windows it may be another name's short form (set `paths: unix` if it is Unix)"))
-    } else if pairs(b":$") || drive {
+    } else if name.contains(&b':') {
         Err(Doubt("a drive or a stream, if it is Windows (set `paths: unix` if it is Unix)"))
     } else {
         Ok(())
