@@ -41,13 +41,16 @@
 //!
 //! - [`ftp`]: the language of the control connection. Lines and Telnet, verbs, commands, replies, the addresses inside
 //!   them, FEAT, and the masking and escaping of what peers sent.
-//! - [`policy`]: what is allowed. One function from a request to a decision.
+//! - [`policy`]: what is allowed. One function from a request to a decision, and the YAML form of the rules.
 //! - [`engine`]: the session's state machine, its deadlines, the replies that we make ourselves, and the journal's events
 //!   as data with their catalogue.
+//!
+//! - [`yaml`]: how any YAML of ours is read: typed values, and every complaint with its place.
 //!
 //! With the world:
 //!
 //! - [`config`]: YAML and flags to a checked [`config::Config`]; every complaint names its place.
+//! - [`rules`]: the rule files that come with the program and those that a configuration names, to a rule set.
 //! - [`pinhole`]: pinholes made real (windows, listeners, guard), dials, and the relay that carries the bytes. Every
 //!   socket comes from one trait, [`pinhole::Sockets`], so that a privileged parent can make them one day.
 //! - [`gateway`]: listeners and admission, the driver that performs a session's requests, upstreams and their fail-over,
@@ -66,14 +69,15 @@
 //!
 //! ```text
 //! main -> cli -> gateway -> pinhole -> engine -> policy -> ftp
-//!          |        |                    ^
+//!          |        |                    ^         '-----> yaml
 //!          |        '--------------------+
-//!          |        '-> config
-//!          +-> config
+//!          |        '-> rules -> policy, config
+//!          |        '-> config -> yaml
+//!          +-> rules, config
 //!          '-> demo
 //! ```
 //!
-//! An arrow may be followed further, never backwards. `config`, `ftp` and `demo` know none of the others. The gateway
+//! An arrow may be followed further, never backwards. `yaml`, `ftp` and `demo` know none of the others. The gateway
 //! never looks into FTP text; the engine never touches a socket; `pinhole` does not know why a hole opens.
 
 pub mod cli;
@@ -86,3 +90,5 @@ pub mod gateway;
 pub mod nft;
 pub mod pinhole;
 pub mod policy;
+pub mod rules;
+pub mod yaml;

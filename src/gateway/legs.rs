@@ -17,7 +17,7 @@ use self::flow::{Flow, News};
 use self::transfer::{Dial, Leg, Transfer};
 use super::status::Gauges;
 use crate::engine::{
-    Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side, TransferId,
+    Bounds, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side, TransferId,
     Usage,
 };
 use crate::pinhole::{self, Opened, Pinholes, RelayLimits, Sockets, SourcePortFallback};
@@ -166,8 +166,15 @@ impl DataLegs {
     }
 
     /// Carries bytes as soon as both legs are there, or watches the kernel do it.
-    pub(super) fn start(&mut self, ground: &Ground<'_>, id: TransferId, direction: Direction) {
+    pub(super) fn start(
+        &mut self,
+        ground: &Ground<'_>,
+        id: TransferId,
+        direction: Direction,
+        bounds: Bounds,
+    ) {
         let transfer = self.transfer(id);
+        transfer.bounds = bounds;
         transfer.direction = Some(direction);
         match transfer.flow() {
             Some(flow) => flow.watch(ground),
@@ -292,6 +299,7 @@ impl DataLegs {
                     },
                     pinholes: Legs::default(),
                     direction: None,
+                    bounds: Bounds::default(),
                     relay: None,
                     lingers_until: None,
                 });

@@ -9,6 +9,7 @@ mod clock;
 mod control;
 mod descriptors;
 mod driver;
+pub mod guests;
 pub mod journal;
 mod legs;
 mod listener;

@@ -14,6 +14,7 @@ use super::admission::Admission;
 use super::clock::{self, Clock};
 use super::control::{ControlError, ControlSocket};
 use super::descriptors;
+use super::guests;
 use super::journal::{Addresses, Journal, JournalSettings, Target};
 use super::listener::{self, ListenError};
 use super::settings::{self, Names, Place, Tuning};
@@ -21,7 +22,9 @@ use super::shared::Shared;
 use super::status::{ListenerReport, ReloadReport};
 use super::steward::{self, Errand, Steward};
 use super::worker::{self, Entrance};
-use crate::config::{Config, JournalFile, RecordedAddresses};
+use crate::config::files::Disk;
+use crate::config::{Config, ConfigErrors, JournalFile, RecordedAddresses};
+use crate::rules;
 use crate::engine::{Event, Legs, Record};
 use crate::nft::Firewall;
 use crate::pinhole::{GuardKind, Intruder, OwnSockets, Pinholes, Sockets};
@@ -47,6 +50,9 @@ pub struct Overrides {
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A rule file or a password file could not be read or is wrong.
+    #[error(transparent)]
+    Rules(#[from] ConfigErrors),
     /// A listener could not be made.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -84,6 +90,9 @@ impl Gateway {
     /// # Errors
     /// When an address, the journal, the control socket or a thread cannot be had; nothing is left behind then.
     pub fn start(config: Config, overrides: Overrides) -> Result<Running, StartError> {
+        let loaded = rules::load(&config, &Disk)?;
+        let (rules, rules_digest) = (Arc::new(loaded.rules), loaded.digest);
+        let guests = guests::load(&config, &Disk)?;
         descriptors::prepare(&config);
         let sockets = overrides
             .sockets
@@ -102,7 +111,7 @@ impl Gateway {
             tuning: ArcSwap::from_pointee(Tuning::of(&config)),
         });
         let upstreams = settings::upstreams(&config, &BTreeMap::new());
-        let places: Vec<Arc<Place>> = settings::policies(&config, &upstreams)
+        let places: Vec<Arc<Place>> = settings::policies(&config, &upstreams, &rules, &guests)
             .into_iter()
             .map(|(name, policy)| Arc::new(Place::new(&name, policy)))
             .collect();
@@ -131,7 +140,7 @@ impl Gateway {
         }
         drop(alive);
         drop(bound);
-        say_where(&shared, &config, &addresses);
+        say_where(&shared, &config, rules_digest, &addresses);
         let (errands, received) = mpsc::unbounded_channel();
         let steward = Steward {
             shared,
@@ -372,7 +381,12 @@ fn pinholes(
     }
 }
 
-fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)]) {
+fn say_where(
+    shared: &Shared,
+    config: &Config,
+    rules: String,
+    addresses: &[(String, SocketAddr)],
+) {
     for (name, at) in addresses {
         let upstream = config
             .listeners
@@ -390,6 +404,8 @@ fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)
         shared,
         Event::GatewayStarted {
             version: env!("CARGO_PKG_VERSION"),
+            config: settings::digest(config),
+            rules,
         },
     );
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::clock;
 use super::control::ControlSocket;
+use super::guests;
 use super::settings::{self, Place, Tuning};
 use super::shared::Shared;
 use super::start::{Loader, journal_settings};
@@ -20,6 +21,8 @@ use super::status::{
 use super::upstream::Upstream;
 use super::worker::Message;
 use crate::config::Config;
+use crate::config::files::Disk;
+use crate::rules;
 use crate::engine::{Event, Record};
 
 /// What the steward is told from inside the process.
@@ -223,7 +226,8 @@ impl Steward {
                 report.needs_restart.join(", "),
             ),
             Err(why) => {
-                tracing::error!("the config was not reloaded, the old one stays in force:\n{why}")
+                tracing::error!("the config was not reloaded, the old one stays in force:\n{why}");
+                record(&self.shared, Event::ReloadRefused { why: why.clone() });
             }
         }
         outcome
@@ -234,11 +238,18 @@ impl Steward {
         let loader =
             loader.ok_or("this gateway was started without a config that could be read again")?;
         let mut new = loader()?;
+        let rules = rules::load(&new, &Disk).map_err(|error| error.to_string())?;
+        for warning in &rules.warnings {
+            tracing::warn!("{warning}");
+        }
+        let guests = guests::load(&new, &Disk).map_err(|error| error.to_string())?;
+        let rules_digest = rules.digest;
+        let rules = Arc::new(rules.rules);
         let needs_restart = keep_what_needs_a_restart(&self.config, &mut new);
         let journal = self.shared.journal.replace_settings(journal_settings(&new));
         journal.map_err(|error| format!("the new journal.file cannot be opened: {error}"))?;
         self.upstreams = settings::upstreams(&new, &self.upstreams);
-        for (name, policy) in settings::policies(&new, &self.upstreams) {
+        for (name, policy) in settings::policies(&new, &self.upstreams, &rules, &guests) {
             if let Some(place) = self.places.iter().find(|place| *place.name == *name) {
                 place.replace(policy);
             }
@@ -252,6 +263,7 @@ impl Steward {
             &self.shared,
             Event::GatewayReloaded {
                 config: config.clone(),
+                rules: rules_digest,
             },
         );
         Ok(ReloadReport {

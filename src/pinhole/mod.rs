@@ -18,6 +18,7 @@ mod hole;
 mod intruder;
 mod kernel;
 mod listener;
+mod meter;
 mod opened;
 mod parking;
 mod relay;

@@ -15,7 +15,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::carry::{Against, InHand};
 use super::kernel;
-use crate::engine::{Direction, Legs, Manner, Outcome, Side, Usage};
+use super::meter::Meter;
+use crate::engine::{Bounds, Direction, Legs, Manner, Outcome, Side, Usage};
 
 /// Most fetches and sends of one poll, before other tasks get their turn.
 const ROUNDS: usize = 8;
@@ -41,6 +42,7 @@ pub struct Relay {
     lingering: bool,
     in_hand: InHand,
     against: Against,
+    meter: Option<Box<Meter>>,
     carried: u64,
     moved_at: Instant,
     alarm: Option<Pin<Box<Sleep>>>,
@@ -62,11 +64,18 @@ impl Relay {
             lingering: false,
             in_hand: InHand::default(),
             against: Against::default(),
+            meter: None,
             carried: 0,
             moved_at: Instant::now(),
             alarm: None,
             over: None,
         }
+    }
+
+    /// Holds it to these bounds; `now` is the time by their clock.
+    pub fn within(mut self, bounds: Bounds, now: Duration) -> Relay {
+        self.meter = Meter::new(bounds, now).map(Box::new);
+        self
     }
 
     /// Tells how many bytes were handed to the receiver's kernel.
@@ -130,12 +139,26 @@ impl Relay {
         let mut moved = false;
         for _ in 0..ROUNDS {
             let step = if self.in_hand.is_empty() {
-                match self.in_hand.poll_fetch(from, self.carried, cx) {
+                let allowance = match &mut self.meter {
+                    Some(meter) => meter.poll_allowance(cx),
+                    None => Poll::Ready(usize::MAX),
+                };
+                let fetched = match allowance {
+                    Poll::Ready(most) => self.in_hand.poll_fetch(from, self.carried, most, cx),
+                    Poll::Pending => Poll::Pending,
+                };
+                match fetched {
                     Poll::Ready(Ok(0)) => {
                         let ended = to_the_end(to);
                         return Poll::Ready(ended.unwrap_or(Outcome::Broken { side: !source }));
                     }
-                    Poll::Ready(Ok(_)) => Poll::Ready(()),
+                    Poll::Ready(Ok(bytes)) => {
+                        let meter = self.meter.as_deref_mut();
+                        if !meter.is_none_or(|meter| meter.fetched(bytes)) {
+                            return Poll::Ready(Outcome::Exceeded);
+                        }
+                        Poll::Ready(())
+                    }
                     Poll::Ready(Err(error)) => {
                         tracing::debug!(%error, "the source of a transfer broke");
                         return Poll::Ready(Outcome::Broken { side: source });

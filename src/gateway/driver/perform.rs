@@ -99,9 +99,10 @@ impl Driver {
                     transfer,
                     direction,
                     tls: _,
+                    bounds,
                 } => {
                     let (data, ground) = self.data_and_ground(now.mono);
-                    data.start(&ground, transfer, direction);
+                    data.start(&ground, transfer, direction, bounds);
                 }
                 // No listener and no upstream has TLS in its settings yet, so neither is asked for.
                 Output::StartTls { with, role: _ } => facts.push_back(Input::TlsFailed {

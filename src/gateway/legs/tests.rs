@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::task::Waker;
 
 use super::*;
-use crate::engine::{Carried, DataTls};
+use crate::engine::{Bounds, Carried, DataTls};
 use crate::nft::{Firewall, FirewallHole, FlowState, FlowUsage, HoleKey, Settled, Settling};
 use crate::pinhole::{MARGIN, OwnSockets};
 
@@ -172,7 +172,7 @@ impl Scene {
     }
 
     fn start(&mut self) {
-        self.with(|legs, ground, _| legs.start(ground, TRANSFER, Direction::Download));
+        self.with(|legs, ground, _| legs.start(ground, TRANSFER, Direction::Download, Bounds::default()));
     }
 
     fn end(&mut self, manner: Manner) -> Ended {

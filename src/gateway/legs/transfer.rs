@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::super::status::Gauge;
 use super::Ground;
 use super::flow::Flow;
-use crate::engine::{DialError, Direction, Input, Legs, Manner, PinholeId, Side, TransferId};
+use crate::engine::{Bounds, DialError, Direction, Input, Legs, Manner, PinholeId, Side, TransferId};
 use crate::pinhole::{OpenPinhole, Relay, Reservation};
 
 pub(super) type Dial = Pin<Box<dyn Future<Output = Result<TcpStream, DialError>>>>;
@@ -43,6 +43,8 @@ pub(super) struct Transfer {
     pub(super) pinholes: Legs<Option<PinholeId>>,
     /// Set once a relay was asked for.
     pub(super) direction: Option<Direction>,
+    /// What the relay may carry.
+    pub(super) bounds: Bounds,
     pub(super) relay: Option<(Relay, Gauge)>,
     /// The end was announced before both legs were there: when it is given up.
     pub(super) lingers_until: Option<Duration>,
@@ -63,7 +65,8 @@ impl Transfer {
                 client: Leg::Up(client),
                 upstream: Leg::Up(upstream),
             } => {
-                let mut relay = Relay::start(Legs { client, upstream }, direction, ground.limits);
+                let mut relay = Relay::start(Legs { client, upstream }, direction, ground.limits)
+                    .within(self.bounds, ground.now);
                 if self.lingers_until.take().is_some() {
                     relay.end(Manner::Linger);
                 }

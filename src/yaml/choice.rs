@@ -30,7 +30,7 @@ macro_rules! choice {
             $( $(#[$variant_meta])* #[serde(rename = $word)] $variant, )+
         }
 
-        impl $crate::config::choice::Choice for $name {
+        impl $crate::yaml::choice::Choice for $name {
             const WORDS: &'static [(&'static str, Self)] = &[ $( ($word, Self::$variant), )+ ];
         }
 

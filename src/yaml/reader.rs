@@ -3,6 +3,8 @@
 //! A value that can't be read is reported and replaced by its default, so that one run finds everything. The result is
 //! only used when nothing was reported.
 
+use std::collections::HashSet;
+
 use super::choice::Choice;
 use super::problem::{Excerpt, Problem, Refusal, Severity};
 use super::section::Section;
@@ -11,38 +13,58 @@ use super::suggest::nearest;
 use super::syntax::no_colon;
 use super::wording::{one_of, shorten, show_key};
 
-/// How many problems are kept.
+/// How many problems are told.
 const MOST_PROBLEMS: usize = 50;
 
+/// How many problems are kept to choose the first from; a large file of nonsense has millions.
+const MOST_KEPT: usize = 1000;
+
+/// From how many entries on a list's repetitions are sought by their text.
+const LONG_LIST: usize = 64;
+
+/// Says at which paths of a format a key would be right.
+pub(crate) type Homes = fn(&str) -> Vec<String>;
+
 /// Collects problems of one file.
-pub(super) struct Reader<'t> {
+pub(crate) struct Reader<'t> {
     file: &'t str,
     lines: Vec<&'t str>,
+    homes: Homes,
     problems: Vec<Problem>,
+    has_errors: bool,
+    dropped: usize,
 }
 
 /// A node and the path of keys that leads to it.
-pub(super) struct Item<'n> {
-    pub(super) node: &'n Node,
-    pub(super) key: String,
+pub(crate) struct Item<'n> {
+    pub(crate) node: &'n Node,
+    pub(crate) key: String,
     /// Where the last key of the path stands.
-    pub(super) at: Place,
+    pub(crate) at: Place,
 }
 
 impl<'t> Reader<'t> {
-    pub(super) fn new(file: &'t str, text: &'t str) -> Self {
+    pub(crate) fn new(file: &'t str, text: &'t str, homes: Homes) -> Self {
         Self {
             file,
             lines: text.lines().collect(),
+            homes,
             problems: Vec::new(),
+            has_errors: false,
+            dropped: 0,
         }
     }
 
-    pub(super) fn error(&mut self, at: Place, key: &str, refusal: Refusal) {
+    /// Returns the paths at which `key` would be right.
+    pub(crate) fn homes(&self, key: &str) -> Vec<String> {
+        (self.homes)(key)
+    }
+
+    pub(crate) fn error(&mut self, at: Place, key: &str, refusal: Refusal) {
         self.report(Severity::Error, at, key, refusal);
     }
 
-    pub(super) fn warn(&mut self, at: Place, key: &str, refusal: Refusal) {
+    pub(crate) fn warn(&mut self, at: Place, key: &str, refusal: Refusal) {
         self.report(Severity::Warning, at, key, refusal);
     }
 
@@ -53,6 +75,11 @@ impl<'t> Reader<'t> {
         key: &str,
         Refusal { message, help }: Refusal,
     ) {
+        self.has_errors |= severity == Severity::Error;
+        if self.problems.len() >= MOST_KEPT {
+            self.dropped += 1;
+            return;
+        }
         let (file, line, column, excerpt) = match at {
             Place::File {
                 line,
@@ -87,7 +114,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Tells whether nothing was reported at `key` or below it.
-    pub(super) fn clean(&self, key: &str) -> bool {
+    pub(crate) fn clean(&self, key: &str) -> bool {
         !self.problems.iter().any(|problem| {
             problem.severity == Severity::Error
                 && problem
@@ -98,22 +125,20 @@ impl<'t> Reader<'t> {
     }
 
     /// Returns the problems in the order of the file, errors and warnings, and how many were left out.
-    pub(super) fn finish(mut self) -> (Vec<Problem>, usize) {
+    pub(crate) fn finish(mut self) -> (Vec<Problem>, usize) {
         self.problems
             .sort_by_key(|problem| (problem.line, problem.column));
-        let more = self.problems.len().saturating_sub(MOST_PROBLEMS);
+        let more = self.problems.len().saturating_sub(MOST_PROBLEMS) + self.dropped;
         self.problems.truncate(MOST_PROBLEMS);
         (self.problems, more)
     }
 
-    pub(super) fn has_errors(&self) -> bool {
-        self.problems
-            .iter()
-            .any(|problem| problem.severity == Severity::Error)
+    pub(crate) fn has_errors(&self) -> bool {
+        self.has_errors
     }
 
     /// Reads `item`, or takes the default where it is absent or wrong.
-    pub(super) fn or<T>(
+    pub(crate) fn or<T>(
         &mut self,
         item: Option<Item<'_>>,
         default: T,
@@ -123,7 +148,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Opens a map.
-    pub(super) fn section<'n>(&mut self, item: &Item<'n>) -> Option<Section<'n>> {
+    pub(crate) fn section<'n>(&mut self, item: &Item<'n>) -> Option<Section<'n>> {
         match &item.node.value {
             Value::Map(entries) => Some(Section::new(entries, item)),
             Value::List(_) => {
@@ -159,14 +184,13 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Reads a list; equal entries are refused, and with `example` none at all too.
-    pub(super) fn list<T: PartialEq>(
+    /// Reads the entries of a list; with `needs_one` an empty one is refused.
+    pub(crate) fn entries<'n>(
         &mut self,
-        item: &Item<'_>,
+        item: &Item<'n>,
         example: &str,
         needs_one: bool,
-        mut each: impl FnMut(&mut Self, &Item<'_>) -> Option<T>,
-    ) -> Option<Vec<T>> {
+    ) -> Option<Vec<Item<'n>>> {
         let nodes = match &item.node.value {
             Value::List(nodes) => nodes,
             Value::Scalar { .. } if item.node.is_null() => {
@@ -204,19 +228,38 @@ impl<'t> Reader<'t> {
                     .help(format!("write `{example}`")),
             );
         }
+        let entry = |(number, node): (usize, &'n Node)| Item {
+            node,
+            key: format!("{}[{number}]", item.key),
+            at: node.at,
+        };
+        Some(nodes.iter().enumerate().map(entry).collect())
+    }
+
+    /// Reads a list of values; equal ones are refused.
+    pub(crate) fn list<T: PartialEq>(
+        &mut self,
+        item: &Item<'_>,
+        example: &str,
+        needs_one: bool,
+        mut each: impl FnMut(&mut Self, &Item<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let entries = self.entries(item, example, needs_one)?;
+        let is_long = entries.len() >= LONG_LIST;
+        let mut texts = HashSet::new();
         let mut values = Vec::new();
-        for (number, node) in nodes.iter().enumerate() {
-            let entry = Item {
-                node,
-                key: format!("{}[{number}]", item.key),
-                at: node.at,
+        for entry in entries {
+            let value = each(self, &entry);
+            let is_again = match &entry.node.value {
+                Value::Scalar { text, .. } if is_long => !texts.insert(text.as_str()),
+                _ => value.as_ref().is_some_and(|value| values.contains(value)),
             };
-            match each(self, &entry) {
+            match value {
                 // What could not be read stands for itself no longer.
                 Some(_) if !self.clean(&entry.key) => {}
-                Some(value) if values.contains(&value) => {
+                Some(_) if is_again => {
                     self.error(
-                        node.at,
+                        entry.at,
                         &entry.key,
                         Refusal::new(format!(
                             "this entry stands twice in {}",
@@ -233,7 +276,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads one word with `parse`; `wanted` is what should stand here, in words.
-    pub(super) fn text<T>(
+    pub(crate) fn text<T>(
         &mut self,
         item: &Item<'_>,
         wanted: &str,
@@ -254,7 +297,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads one word in quotes with `parse`.
-    pub(super) fn quoted_text<T>(
+    pub(crate) fn quoted_text<T>(
         &mut self,
         item: &Item<'_>,
         wanted: &str,
@@ -275,7 +318,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads one of a few words; `later` are those that this version does not have yet.
-    pub(super) fn choice<C: Choice>(&mut self, item: &Item<'_>, later: &[&str]) -> Option<C> {
+    pub(crate) fn choice<C: Choice>(&mut self, item: &Item<'_>, later: &[&str]) -> Option<C> {
         let words: Vec<&str> = C::WORDS.iter().map(|(word, _)| *word).collect();
         let list = one_of(&words);
         let (text, _) = self.scalar(item, &list)?;
@@ -303,7 +346,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads a whole number.
-    pub(super) fn count(&mut self, item: &Item<'_>, least: u32, most: u32) -> Option<u32> {
+    pub(crate) fn count(&mut self, item: &Item<'_>, least: u32, most: u32) -> Option<u32> {
         let wanted = format!("a number from {least} to {most}");
         let (text, plain) = self.scalar(item, &wanted)?;
         match text.parse::<u32>() {
@@ -330,7 +373,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads `true` or `false`.
-    pub(super) fn flag(&mut self, item: &Item<'_>) -> Option<bool> {
+    pub(crate) fn flag(&mut self, item: &Item<'_>) -> Option<bool> {
         match self.scalar(item, "`true` or `false`")? {
             ("true", true) => Some(true),
             ("false", true) => Some(false),
@@ -371,7 +414,7 @@ impl<'t> Reader<'t> {
         self.fail(item, refusal.help(format!("write {wanted}")))
     }
 
-    pub(super) fn fail<T>(&mut self, item: &Item<'_>, refusal: Refusal) -> Option<T> {
+    pub(crate) fn fail<T>(&mut self, item: &Item<'_>, refusal: Refusal) -> Option<T> {
         self.error(item.node.at, &item.key, refusal);
         None
     }

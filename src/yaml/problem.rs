@@ -67,17 +67,17 @@ pub struct Problem {
     pub help: Option<String>,
     /// The source line as it is shown, with what stands before the caret.
     #[serde(skip)]
-    pub(super) excerpt: Option<Excerpt>,
+    pub(crate) excerpt: Option<Excerpt>,
 }
 
 /// A source line, made safe for a terminal, and the part of it that is underlined.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Excerpt {
-    pub(super) text: String,
+pub(crate) struct Excerpt {
+    pub(crate) text: String,
     /// Characters before the caret.
-    pub(super) before: usize,
+    pub(crate) before: usize,
     /// Characters that are underlined, 1 or more.
-    pub(super) width: usize,
+    pub(crate) width: usize,
 }
 
 /// How many characters of a source line are shown.
@@ -85,7 +85,7 @@ const SHOWN: usize = 100;
 
 impl Excerpt {
     /// Cuts what is shown out of a line; `column` counts from 1, in characters.
-    pub(super) fn of(line: &str, column: usize, width: usize) -> Self {
+    pub(crate) fn of(line: &str, column: usize, width: usize) -> Self {
         let line: Vec<char> = line.trim_end().chars().collect();
         // A long line is shown from a little before the place.
         let from = if line.len() <= SHOWN {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-pub(super) fn join(path: &str, key: &str) -> String {
+pub(crate) fn join(path: &str, key: &str) -> String {
     let mut joined = path.to_owned();
     if !path.is_empty() {
         joined.push('.');
@@ -11,7 +11,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
     joined
 }
 
-pub(super) fn show_key(key: &str) -> String {
+pub(crate) fn show_key(key: &str) -> String {
     if key.is_empty() {
         "the file".to_owned()
     } else {
@@ -20,7 +20,7 @@ pub(super) fn show_key(key: &str) -> String {
 }
 
 /// Makes text of the file fit for a message.
-pub(super) fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     let mut short: String = text
         .chars()
         .take(60)
@@ -34,11 +34,11 @@ pub(super) fn shorten(text: &str) -> String {
     short
 }
 
-pub(super) fn quoted(words: &[&str]) -> Vec<String> {
+pub(crate) fn quoted(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| format!("`{word}`")).collect()
 }
 
-pub(super) fn one_of(words: &[&str]) -> String {
+pub(crate) fn one_of(words: &[&str]) -> String {
     match quoted(words).split_last() {
         None => String::new(),
         Some((last, [])) => last.clone(),

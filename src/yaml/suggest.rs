@@ -1,7 +1,7 @@
 //! "Did you mean ...?"
 
 /// Returns the candidate that `word` was most likely meant to be.
-pub(super) fn nearest<'c>(
+pub(crate) fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {

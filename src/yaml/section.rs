@@ -2,13 +2,12 @@
 
 use super::problem::Refusal;
 use super::reader::{Item, Reader};
-use super::schema;
 use super::source::{Entry, Place};
 use super::suggest::nearest;
 use super::wording::{join, quoted, shorten, show_key};
 
 /// A map whose keys are known; what was not asked for when it ends is reported.
-pub(super) struct Section<'n> {
+pub(crate) struct Section<'n> {
     entries: &'n [Entry],
     at: Place,
     key: String,
@@ -17,7 +16,7 @@ pub(super) struct Section<'n> {
 }
 
 impl<'n> Section<'n> {
-    pub(super) fn new(entries: &'n [Entry], item: &Item<'n>) -> Self {
+    pub(crate) fn new(entries: &'n [Entry], item: &Item<'n>) -> Self {
         Self {
             entries,
             at: item.at,
@@ -28,7 +27,7 @@ impl<'n> Section<'n> {
     }
 
     /// Returns what stands at `key`.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'n>> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<Item<'n>> {
         self.known.push(key);
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         Some(Item {
@@ -39,7 +38,7 @@ impl<'n> Section<'n> {
     }
 
     /// Returns every key with its node, for maps whose keys are names.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'n Entry, Item<'n>)> + use<'n, '_> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'n Entry, Item<'n>)> + use<'n, '_> {
         self.entries.iter().map(|entry| {
             (
                 entry,
@@ -53,7 +52,7 @@ impl<'n> Section<'n> {
     }
 
     /// Reports that `key` is not there, unless it was misspelt and will be reported as that.
-    pub(super) fn missing(&self, reader: &mut Reader<'_>, key: &str, refusal: Refusal) {
+    pub(crate) fn missing(&self, reader: &mut Reader<'_>, key: &str, refusal: Refusal) {
         let misspelt = |entry: &Entry| nearest(&entry.key, [key]).is_some();
         if !self.entries.iter().any(misspelt) {
             reader.error(self.at, &join(&self.key, key), refusal);
@@ -61,12 +60,12 @@ impl<'n> Section<'n> {
     }
 
     /// Names keys that a later version has.
-    pub(super) fn later(&mut self, keys: &'static [&'static str]) {
+    pub(crate) fn later(&mut self, keys: &'static [&'static str]) {
         self.later = keys;
     }
 
     /// Reports every key that nobody asked for.
-    pub(super) fn finish(self, reader: &mut Reader<'_>) {
+    pub(crate) fn finish(self, reader: &mut Reader<'_>) {
         for entry in self.entries {
             let key = entry.key.as_str();
             if self.known.contains(&key) {
@@ -81,7 +80,7 @@ impl<'n> Section<'n> {
                     .help("leave the key away")
             } else {
                 let refusal = Refusal::new(format!("`{}` is not a key of {owner}", shorten(key)));
-                let homes = schema::homes(key);
+                let homes = reader.homes(key);
                 if let Some(meant) = nearest(
                     key,
                     self.known.iter().copied().filter(|known| !self.has(known)),

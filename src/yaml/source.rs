@@ -4,22 +4,32 @@
 //! alias is how a small file becomes a large one), and so are duplicate keys, deep nesting and long files. A scalar keeps
 //! its text: what it means is for the reader to say, so that `yes` or `0640` never turn into something else.
 
+use std::collections::HashMap;
+
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
 use super::problem::Refusal;
 use super::syntax;
 
-/// The longest file, in bytes.
-pub(super) const LONGEST_FILE: u64 = 1 << 20;
-/// The deepest nesting; the format itself needs five.
+/// The deepest nesting; the formats themselves need less.
 const DEEPEST: usize = 16;
 
-/// The most keys and values; a gateway with hundreds of listeners has fewer.
-const MOST_NODES: usize = 10_000;
+/// Says how large a file of some format may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// The longest file, in bytes.
+    pub(crate) longest: u64,
+    /// The same in words.
+    pub(crate) longest_in_words: &'static str,
+    /// The most keys and values.
+    pub(crate) most_nodes: usize,
+    /// What a file of this format usually is, in words.
+    pub(crate) usual: &'static str,
+}
 
 /// Where a key or value stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// In the file: line and column from 1, and how many characters it takes on that line.
     File {
         line: usize,
@@ -33,13 +43,13 @@ pub(super) enum Place {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) at: Place,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) at: Place,
+    pub(crate) value: Value,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// `plain` = not in quotes.
     Scalar {
         text: String,
@@ -50,15 +60,15 @@ pub(super) enum Value {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) key_at: Place,
-    pub(super) node: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_at: Place,
+    pub(crate) node: Node,
 }
 
 impl Node {
     /// Returns the node of `key` in a map.
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
             Value::Map(entries) => entries
                 .iter()
@@ -68,8 +78,16 @@ impl Node {
         }
     }
 
+    /// Returns the text of a scalar.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { text, .. } => Some(text),
+            Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
     /// Returns where the key or entry at `path` (`listeners.main.listen[0]`) stands: an entry's or value's place.
-    pub(super) fn locate(&self, path: &str) -> Option<Place> {
+    pub(crate) fn locate(&self, path: &str) -> Option<Place> {
         let mut node = self;
         for step in path.split('.') {
             let (key, numbers) = step.split_once('[').unwrap_or((step, ""));
@@ -88,22 +106,67 @@ impl Node {
     }
 
     /// Tells whether it is an empty value: nothing, `~` or `null`.
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 }
 
 /// A complaint with its place.
-pub(super) type Complaint = (Place, Refusal);
+pub(crate) type Complaint = (Place, Refusal);
+
+/// Takes the bytes of a file as text.
+pub(crate) fn decode(bytes: &[u8], bounds: Bounds) -> Result<&str, Complaint> {
+    let whole = |refusal| (Place::Whole, refusal);
+    if bytes.len() as u64 > bounds.longest {
+        let refusal = Refusal::new(format!(
+            "the file is longer than {}",
+            bounds.longest_in_words
+        ));
+        return Err(whole(refusal.help(format!(
+            "{}; is this the right file?",
+            bounds.usual
+        ))));
+    }
+    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+        return Err(whole(
+            Refusal::new("the file is in UTF-16").help("save it as UTF-8"),
+        ));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let good = bytes
+            .get(..error.valid_up_to())
+            .and_then(|good| std::str::from_utf8(good).ok());
+        let good = good.unwrap_or_default();
+        let line = good.matches('\n').count() + 1;
+        let column = good.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let refusal = Refusal::new("a byte that is not UTF-8").help("save the file as UTF-8");
+        (
+            Place::File {
+                line,
+                column,
+                width: 1,
+            },
+            refusal,
+        )
+    })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
 
 /// Builds the tree; the second part is what is wrong with the text. Without a tree nothing more can be said.
-pub(super) fn parse(text: &str) -> (Option<Node>, Vec<Complaint>) {
+pub(crate) fn parse(text: &str, bounds: Bounds) -> (Option<Node>, Vec<Complaint>) {
     for complaints in [syntax::control_characters(text), syntax::tabs(text)] {
         if !complaints.is_empty() {
             return (None, complaints);
         }
     }
-    let mut builder = Builder::default();
+    let mut builder = Builder {
+        open: Vec::new(),
+        root: None,
+        documents: 0,
+        nodes: 0,
+        bounds,
+        complaints: Vec::new(),
+    };
     for event in Parser::new_from_str(text) {
         let step = match event {
             Ok((event, span)) => builder.take(event, span),
@@ -132,12 +195,12 @@ fn syntax_error(text: &str, error: &ScanError) -> Complaint {
 }
 
 /// Turns events into nodes without recursion.
-#[derive(Default)]
 struct Builder {
     open: Vec<Open>,
     root: Option<Node>,
     documents: usize,
     nodes: usize,
+    bounds: Bounds,
     complaints: Vec<Complaint>,
 }
 
@@ -150,6 +213,8 @@ enum Open {
     Map {
         at: Place,
         entries: Vec<Entry>,
+        /// Where each key stands in `entries`.
+        known: HashMap<String, usize>,
         key: Option<(String, Place)>,
     },
 }
@@ -175,11 +240,12 @@ impl Builder {
             ));
         }
         self.nodes += 1;
-        if self.nodes > MOST_NODES {
-            let refusal = Refusal::new(format!("more than {MOST_NODES} keys and values"));
+        if self.nodes > self.bounds.most_nodes {
+            let most = self.bounds.most_nodes;
+            let refusal = Refusal::new(format!("more than {most} keys and values"));
             return Err((
                 at,
-                refusal.help("a configuration has a few hundred; is this the right file?"),
+                refusal.help(format!("{}; is this the right file?", self.bounds.usual)),
             ));
         }
         match event {
@@ -188,7 +254,7 @@ impl Builder {
                 self.add(Node { at, value: Value::Scalar { text: text.into_owned(), plain } })
             }
             Event::SequenceStart(..) => self.open(Open::List { at, items: Vec::new() }),
-            Event::MappingStart(..) => self.open(Open::Map { at, entries: Vec::new(), key: None }),
+            Event::MappingStart(..) => self.open(Open::Map { at, entries: Vec::new(), known: HashMap::new(), key: None }),
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(Open::List { at, items }) => self.add(Node { at, value: Value::List(items) }),
                 Some(Open::Map { at, entries, .. }) => self.add(Node { at, value: Value::Map(entries) }),
@@ -232,14 +298,17 @@ impl Builder {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map { entries, key, .. }) => match (key.take(), node.value) {
-                (Some((key, key_at)), value) => entries.push(Entry {
-                    key,
-                    key_at,
-                    node: Node { at: node.at, value },
-                }),
+            Some(Open::Map { entries, known, key, .. }) => match (key.take(), node.value) {
+                (Some((key, key_at)), value) => {
+                    known.entry(key.clone()).or_insert(entries.len());
+                    entries.push(Entry {
+                        key,
+                        key_at,
+                        node: Node { at: node.at, value },
+                    });
+                }
                 (None, Value::Scalar { text, .. }) => {
-                    if let Some(first) = entries.iter().find(|entry| entry.key == text) {
+                    if let Some(first) = known.get(&text).and_then(|at| entries.get(*at)) {
                         let first_line = match first.key_at {
                             Place::File { line, .. } => format!(", first at line {line}"),
                             Place::Flag(_) | Place::Whole => String::new(),

@@ -5,7 +5,7 @@ use super::source::{Complaint, Place};
 use super::wording::shorten;
 
 /// Finds the first control character: a binary file is not YAML, and a terminal should not see it.
-pub(super) fn control_characters(text: &str) -> Vec<Complaint> {
+pub(crate) fn control_characters(text: &str) -> Vec<Complaint> {
     let found = text.lines().enumerate().find_map(|(number, line)| {
         let column = line.chars().position(|c| c.is_control() && c != '\t')?;
         Some(Place::File {
@@ -22,7 +22,7 @@ pub(super) fn control_characters(text: &str) -> Vec<Complaint> {
 }
 
 /// Finds lines that are indented with tabs, outside of nothing: a configuration has no text blocks in which they could stand.
-pub(super) fn tabs(text: &str) -> Vec<Complaint> {
+pub(crate) fn tabs(text: &str) -> Vec<Complaint> {
     text.lines()
         .enumerate()
         .filter_map(|(number, line)| {
@@ -47,7 +47,7 @@ pub(super) fn tabs(text: &str) -> Vec<Complaint> {
 }
 
 /// Puts a message of the parser into words that say what to do; the place may move to where the mistake is.
-pub(super) fn explain(text: &str, info: &str, line: usize, column: usize) -> Complaint {
+pub(crate) fn explain(text: &str, info: &str, line: usize, column: usize) -> Complaint {
     let here = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     let at = Place::File {
         line,
@@ -222,7 +222,7 @@ fn stray_colon(text: &str, here: &str, line: usize, column: usize) -> Complaint 
 }
 
 /// What to say about a line that should be a key and a value.
-pub(super) fn no_colon(word: &str) -> Refusal {
+pub(crate) fn no_colon(word: &str) -> Refusal {
     let is_word = |text: &str| {
         !text.is_empty()
             && text

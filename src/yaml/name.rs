@@ -42,7 +42,7 @@ impl Name {
     }
 
     /// Stands for a name that could not be read; never in a configuration that was loaded.
-    pub(super) fn placeholder() -> Self {
+    pub(crate) fn placeholder() -> Self {
         Self("unnamed".into())
     }
 

@@ -1,0 +1,7 @@
+//! The rules language: the shipped files and their examples, path tricks, speed, and what may go wrong in a file.
+
+mod decisions;
+mod random;
+mod shipped;
+mod speed;
+mod tricks;
