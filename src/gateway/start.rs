@@ -23,9 +23,9 @@ use super::steward::{self, Errand, Steward};
 use super::worker::{self, Entrance};
 use crate::config::files::Disk;
 use crate::config::{Config, ConfigErrors, JournalFile, RecordedAddresses};
-use crate::rules;
 use crate::engine::{Event, Legs, Record};
 use crate::pinhole::{Intruder, OwnSockets, Pinholes, Sockets};
+use crate::rules;
 
 /// Reads the config again for a reload; the error is one or more lines for people.
 pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send>;

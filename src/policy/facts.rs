@@ -60,16 +60,31 @@ impl<'a> Facts<'a> {
             Some(words) => Subject::Command {
                 words,
                 operation: Operation::of(&words),
-                path: if needs_paths { path(&session, &words) } else { PathFact::NotAsked },
+                path: if needs_paths {
+                    path(&session, &words)
+                } else {
+                    PathFact::NotAsked
+                },
             },
         };
         let user = match words {
             // Who logs in is who is asked about.
-            Some(Words { verb: Verb::User, argument, .. }) => argument,
+            Some(Words {
+                verb: Verb::User,
+                argument,
+                ..
+            }) => argument,
             Some(_) => session.user,
             None => None,
         };
-        Facts { account: account(&session, user), session, moment: request.asked.moment(), subject, data, size }
+        Facts {
+            account: account(&session, user),
+            session,
+            moment: request.asked.moment(),
+            subject,
+            data,
+            size,
+        }
     }
 
     /// Knows what is known before a transfer command has come.
@@ -106,7 +121,9 @@ impl<'a> Facts<'a> {
 }
 
 fn account<'a>(session: &Circumstances<'a>, user: Option<&'a [u8]>) -> Option<Account<'a>> {
-    let no_case = session.paths.is_some_and(|paths| paths.users_have_no_case());
+    let no_case = session
+        .paths
+        .is_some_and(|paths| paths.users_have_no_case());
     user.map(|user| Account::of(user, no_case))
 }
 

@@ -159,12 +159,8 @@ impl Player {
             ("peer", "prefix") => settings.peer = PeerMatch::Prefix,
             ("bare_lf", "accept") => settings.accept_bare_lf = true,
             ("anonymous_email", "true") => settings.anonymous_email = true,
-            ("rules", "open") => {
-                settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Allow))
-            }
-            ("rules", "deny") => {
-                settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Deny))
-            }
+            ("rules", "open") => settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Allow)),
+            ("rules", "deny") => settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Deny)),
             ("pipeline", number) => settings.pipeline = number.parse().map_err(|_| "a number")?,
             ("line", number) => settings.line = number.parse().map_err(|_| "a number")?,
             ("reply", number) => settings.reply = number.parse().map_err(|_| "a number")?,
