@@ -9,6 +9,10 @@ use super::user::Account;
 use crate::ftp::Verb;
 
 /// What is known of the command.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a decision, on the stack: a box would be an allocation each time"
+)]
 pub(super) enum Subject<'a> {
     /// There is none yet.
     None,
@@ -25,6 +29,10 @@ pub(super) enum Subject<'a> {
 }
 
 /// What is known of the path that a command names.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a decision, on the stack: a box would be an allocation each time"
+)]
 pub(super) enum PathFact {
     /// The command names none.
     None,

@@ -7,7 +7,7 @@ use portcullis::policy::{
 };
 use portcullis::rules::built_in;
 
-fn load(rules: &str, default: Default) -> RuleSet {
+pub fn load(rules: &str, default: Default) -> RuleSet {
     let text = format!("version: 1\nrules:\n{rules}");
     let source = Source {
         name: "/etc/portcullis/house.yaml",
@@ -19,11 +19,11 @@ fn load(rules: &str, default: Default) -> RuleSet {
     }
 }
 
-fn rules(text: &str) -> RuleSet {
+pub fn rules(text: &str) -> RuleSet {
     load(text, Default::Allow)
 }
 
-fn asked(command: &str) -> Question {
+pub fn asked(command: &str) -> Question {
     Question {
         client: Some([203, 0, 113, 7].into()),
         user: Some("bob".to_owned()),
@@ -32,11 +32,11 @@ fn asked(command: &str) -> Question {
     }
 }
 
-fn answer(rules: &RuleSet, question: &Question) -> (Moment, Decision) {
+pub fn answer(rules: &RuleSet, question: &Question) -> (Moment, Decision) {
     rules.answer(question).expect("an answer")
 }
 
-fn is_allowed(rules: &RuleSet, question: &Question) -> bool {
+pub fn is_allowed(rules: &RuleSet, question: &Question) -> bool {
     answer(rules, question).1.verdict == Verdict::Allow
 }
 
@@ -199,125 +199,6 @@ fn a_size_that_nobody_knows_is_denied_and_not_allowed() {
             "{size:?}"
         );
     }
-}
-
-#[test]
-fn a_verdict_is_put_off_while_an_earlier_rule_may_still_allow() {
-    let rules = rules(
-        "  - {name: staff, when: {user: [bob]}, then: {allow: true}}
-  - {name: others, then: {close: \"421 Not from there.\"}}
-",
-    );
-    let arriving = Question {
-        command: None,
-        user: None,
-        ..asked("")
-    };
-    let (moment, decision) = answer(&rules, &arriving);
-    assert_eq!(
-        (moment, decision.why, decision.verdict),
-        (Moment::Connection, Why::PutOff, Verdict::Allow)
-    );
-    assert!(is_allowed(
-        &rules,
-        &Question {
-            user: None,
-            ..asked("FEAT")
-        }
-    ));
-    assert!(is_allowed(
-        &rules,
-        &Question {
-            user: None,
-            ..asked("USER bob")
-        }
-    ));
-    assert!(!is_allowed(
-        &rules,
-        &Question {
-            user: None,
-            ..asked("USER eve")
-        }
-    ));
-    assert!(!is_allowed(
-        &rules,
-        &Question {
-            user: Some("eve".to_owned()),
-            ..asked("RETR x")
-        }
-    ));
-    // Files before any login: nobody can say whose.
-    assert!(!is_allowed(
-        &rules,
-        &Question {
-            user: None,
-            ..asked("RETR x")
-        }
-    ));
-}
-
-#[test]
-fn a_refusal_is_not_put_off_by_rules_that_only_refuse() {
-    let rules = rules(
-        "  - {name: no-root, when: {user: [root]}, then: {deny: \"530 no\"}}
-  - {name: outside, when: {not: {client: [203.0.113.0/24]}}, then: {close: \"421 Not from there.\"}}
-",
-    );
-    let from = |client: [u8; 4]| Question {
-        client: Some(client.into()),
-        command: None,
-        user: None,
-        ..asked("")
-    };
-    assert!(is_allowed(&rules, &from([203, 0, 113, 9])));
-    let (moment, decision) = answer(&rules, &from([198, 51, 100, 9]));
-    assert_eq!(moment, Moment::Connection);
-    assert!(matches!(decision.verdict, Verdict::Close(_)));
-}
-
-#[test]
-fn tls_is_asked_for_from_user_on_so_that_a_client_can_ask_for_it() {
-    let rules =
-        rules("  - {name: tls, when: {control_tls: false}, then: {deny: \"530 TLS first.\"}}\n");
-    for line in ["AUTH TLS", "FEAT", "QUIT"] {
-        assert!(
-            is_allowed(
-                &rules,
-                &Question {
-                    user: None,
-                    ..asked(line)
-                }
-            ),
-            "{line}"
-        );
-    }
-    assert!(!is_allowed(
-        &rules,
-        &Question {
-            user: None,
-            ..asked("USER bob")
-        }
-    ));
-    assert!(is_allowed(
-        &rules,
-        &Question {
-            user: None,
-            control_tls: true,
-            ..asked("USER bob")
-        }
-    ));
-    let data = self::rules(
-        "  - {name: tls, when: {data_tls: false, operation: [write]}, then: {deny: \"521 PROT P first.\"}}\n",
-    );
-    assert!(!is_allowed(&data, &asked("STOR x")));
-    assert!(is_allowed(&data, &asked("RETR x")));
-    assert!(is_allowed(
-        &data,
-        &Question {
-            data_tls: true,
-            ..asked("STOR x")
-        }
-    ));
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 mod decisions;
 mod files;
+mod moments;
 mod random;
+mod readings;
 mod schema;
 mod shipped;
 mod speed;

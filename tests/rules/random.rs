@@ -54,7 +54,7 @@ impl Made {
         };
         let asked = match self.moment {
             0 => Asked::Connection,
-            1 | 2 | 3 => Asked::Command(command),
+            1..=3 => Asked::Command(command),
             4 => Asked::Data {
                 command: Words::of(b"PASV"),
                 data,

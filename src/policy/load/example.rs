@@ -24,10 +24,12 @@ impl File<'_> {
         rules: &HashSet<String>,
     ) -> Option<Example> {
         let mut section = reader.section(item)?;
-        let mut question = Question::default();
-        question.client = section
-            .take("client")
-            .and_then(|item| reader.text(&item, "an address: `203.0.113.7`", address));
+        let mut question = Question {
+            client: section
+                .take("client")
+                .and_then(|item| reader.text(&item, "an address: `203.0.113.7`", address)),
+            ..Question::default()
+        };
         let mut word = |reader: &mut Reader<'_>, key| {
             let item = section.take(key)?;
             reader.text(&item, "a word", |text| Ok(text.to_owned()))

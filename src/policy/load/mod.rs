@@ -6,6 +6,7 @@
 mod example;
 mod scalar;
 mod then;
+mod time;
 mod when;
 
 use std::collections::{HashMap, HashSet};
@@ -88,7 +89,7 @@ impl RuleSet {
         let mut regexes = 0;
         for source in sources {
             let text = source::decode(source.bytes, RULE_FILE);
-            let mut reader = Reader::new(source.name, *text.as_ref().unwrap_or(&""), homes);
+            let mut reader = Reader::new(source.name, text.as_ref().unwrap_or(&""), homes);
             match &text {
                 Ok(text) => {
                     let mut file = File {

@@ -60,8 +60,11 @@ fn first_component(path: &[u8]) -> &[u8] {
     path.split(|byte| *byte == b'/').nth(1).unwrap_or_default()
 }
 
+/// What stands in brackets, and what stands behind them.
+type Bracketed<'t> = (&'t [u8], &'t [u8]);
+
 /// Takes `[...]` or `<...>` off the front.
-fn brackets(text: &[u8]) -> Result<Option<(&[u8], &[u8])>, Doubt> {
+fn brackets(text: &[u8]) -> Result<Option<Bracketed<'_>>, Doubt> {
     let close = match text.first() {
         Some(b'[') => b']',
         Some(b'<') => b'>',
