@@ -53,7 +53,10 @@ fn session() -> Session {
             linger: long,
             ttl: long,
         },
-        rules: Arc::new(built_in(DefaultVerdict::Allow, &["everything-but-dangerous"])),
+        rules: Arc::new(built_in(
+            DefaultVerdict::Allow,
+            &["everything-but-dangerous"],
+        )),
     };
     let facts = SessionFacts {
         id: SessionId(*b"abcdefghijkl"),

@@ -8,8 +8,8 @@ use super::ctl::Format;
 use super::output::print;
 use super::run::DEFAULT_CONFIG;
 use super::{Exit, Failure};
-use crate::config::machine::{Finding, Machine};
 use crate::config::files::{Disk, Files as _};
+use crate::config::machine::{Finding, Machine};
 use crate::config::{Config, ConfigErrors, Loaded, Problem, RuleFile, Severity};
 use crate::policy::{Failed, LoadedRules};
 use crate::rules;
@@ -154,7 +154,11 @@ fn check(path: &Path, machine: Option<&Machine>) -> Checked {
 }
 
 impl Checked {
-    fn configuration(&mut self, path: &Path, machine: Option<&Machine>) -> Result<(), ConfigErrors> {
+    fn configuration(
+        &mut self,
+        path: &Path,
+        machine: Option<&Machine>,
+    ) -> Result<(), ConfigErrors> {
         let Loaded { config, warnings } = Config::load(path)?;
         let loaded = rules::load(&config, &Disk)?;
         self.problems = warnings;

@@ -17,7 +17,8 @@ use crate::config::quantity::parse_size;
 use crate::config::{Config, ConfigErrors, Firewall, PathGrammar};
 use crate::ftp::escaped;
 use crate::policy::{
-    Decision, Explanation, Grammar, LegMode, Limits, Paths, Question, RuleSet, Value, Verdict, expected_of,
+    Decision, Explanation, Grammar, LegMode, Limits, Paths, Question, RuleSet, Value, Verdict,
+    expected_of,
 };
 use crate::rules;
 
@@ -147,25 +148,39 @@ impl Args {
         let (rules, listener, upstream, paths, forwards) = match &self.rules {
             Some(path) => {
                 let loaded = rules::load_alone(path, &Disk).map_err(failure)?;
-                (loaded.rules, self.listener.clone(), None, Some(Paths::Stated(Grammar::Unix)), false)
+                (
+                    loaded.rules,
+                    self.listener.clone(),
+                    None,
+                    Some(Paths::Stated(Grammar::Unix)),
+                    false,
+                )
             }
             None => self.configured()?,
         };
         let paths = match &self.paths {
             None => paths,
-            Some(word) => Some(Paths::Stated(Grammar::from_word(word).ok_or_else(|| {
-                wrong(format!("--paths {word}: the grammars are unix, windows, ibm_i, mvs and vms"))
-            })?)),
+            Some(word) => Some(Paths::Stated(Grammar::from_word(word).ok_or_else(
+                || {
+                    wrong(format!(
+                        "--paths {word}: the grammars are unix, windows, ibm_i, mvs and vms"
+                    ))
+                },
+            )?)),
         };
         let size = match &self.size {
             None => None,
-            Some(text) => Some(parse_size(text).map_err(|refusal| wrong(format!("--size: {refusal}")))?),
+            Some(text) => {
+                Some(parse_size(text).map_err(|refusal| wrong(format!("--size: {refusal}")))?)
+            }
         };
         let at = match &self.at {
             None => Timestamp::now(),
-            Some(text) => text
-                .parse()
-                .map_err(|_| wrong(format!("--at {text}: write a time such as 2026-01-05T09:00:00Z")))?,
+            Some(text) => text.parse().map_err(|_| {
+                wrong(format!(
+                    "--at {text}: write a time such as 2026-01-05T09:00:00Z"
+                ))
+            })?,
         };
         let question = Question {
             client: Some(self.client),
@@ -180,37 +195,60 @@ impl Args {
             at: Some(at.as_microsecond()),
             command: self.command.clone(),
             size,
-            client_mode: if self.active { LegMode::Active } else { LegMode::Passive },
+            client_mode: if self.active {
+                LegMode::Active
+            } else {
+                LegMode::Passive
+            },
             ..Question::default()
         };
         Ok((rules, question, forwards))
     }
 
     /// Takes rules, listener and upstream from a configuration.
-    #[expect(clippy::type_complexity, reason = "the parts of one question, taken apart at once")]
-    fn configured(&self) -> Result<(RuleSet, Option<String>, Option<String>, Option<Paths>, bool), Failure> {
+    #[expect(
+        clippy::type_complexity,
+        reason = "the parts of one question, taken apart at once"
+    )]
+    fn configured(
+        &self,
+    ) -> Result<(RuleSet, Option<String>, Option<String>, Option<Paths>, bool), Failure> {
         let config = Config::load(&self.config).map_err(failure)?.config;
         let loaded = rules::load(&config, &Disk).map_err(failure)?;
         let listener = match &self.listener {
             None => config.listeners.iter().next(),
-            Some(name) => config.listeners.iter().find(|(known, _)| known.as_str() == name),
+            Some(name) => config
+                .listeners
+                .iter()
+                .find(|(known, _)| known.as_str() == name),
         };
         let (name, listener) = listener.ok_or_else(|| {
             let names: Vec<&str> = config.listeners.keys().map(|name| name.as_str()).collect();
-            wrong(format!("--listener: the listeners are {}", names.join(", ")))
+            wrong(format!(
+                "--listener: the listeners are {}",
+                names.join(", ")
+            ))
         })?;
-        let paths = config.upstream_of(listener).map(|upstream| match upstream.paths {
-            // Nobody was asked for SYST: most servers say so.
-            PathGrammar::Auto => Paths::Presumed(Grammar::Unix),
-            PathGrammar::Unix => Paths::Stated(Grammar::Unix),
-            PathGrammar::Windows => Paths::Stated(Grammar::Windows),
-            PathGrammar::IbmI => Paths::Stated(Grammar::IbmI),
-            PathGrammar::Mvs => Paths::Stated(Grammar::Mvs),
-            PathGrammar::Vms => Paths::Stated(Grammar::Vms),
-        });
+        let paths = config
+            .upstream_of(listener)
+            .map(|upstream| match upstream.paths {
+                // Nobody was asked for SYST: most servers say so.
+                PathGrammar::Auto => Paths::Presumed(Grammar::Unix),
+                PathGrammar::Unix => Paths::Stated(Grammar::Unix),
+                PathGrammar::Windows => Paths::Stated(Grammar::Windows),
+                PathGrammar::IbmI => Paths::Stated(Grammar::IbmI),
+                PathGrammar::Mvs => Paths::Stated(Grammar::Mvs),
+                PathGrammar::Vms => Paths::Stated(Grammar::Vms),
+            });
         let forwards = config.pinholes.firewall != Firewall::None;
         let upstream = listener.upstream.as_str().to_owned();
-        Ok((loaded.rules, Some(name.as_str().to_owned()), Some(upstream), paths, forwards))
+        Ok((
+            loaded.rules,
+            Some(name.as_str().to_owned()),
+            Some(upstream),
+            paths,
+            forwards,
+        ))
     }
 }
 
@@ -244,7 +282,11 @@ fn text(explanations: &[Explanation], forwards: bool) -> String {
             let _ = writeln!(text, "  limited: {limit}");
         }
         for observed in &decision.observed {
-            let _ = writeln!(text, "  observed: `{}` would {}", observed.rule.name, observed.would);
+            let _ = writeln!(
+                text,
+                "  observed: `{}` would {}",
+                observed.rule.name, observed.would
+            );
         }
         if explanation.could_limit && forwards {
             text.push_str("  relayed by this process and not forwarded by the kernel: a rule may limit or count it\n");
@@ -287,7 +329,10 @@ fn limits(limits: Limits) -> Vec<String> {
         ("session_bytes", limits.session_bytes, ""),
     ] {
         if let Some(bytes) = bytes {
-            told.push(format!("{what}: {}{unit}", crate::config::quantity::show_size(bytes)));
+            told.push(format!(
+                "{what}: {}{unit}",
+                crate::config::quantity::show_size(bytes)
+            ));
         }
     }
     told
@@ -315,11 +360,21 @@ impl<'a> Told<'a> {
             line: decision.rule.line,
             why: decision.why.to_string(),
             reply,
-            path: explanation.path.as_ref().and_then(|path| path.as_ref().ok().cloned()),
-            path_unknown: explanation.path.as_ref().and_then(|path| path.as_ref().err().cloned()),
+            path: explanation
+                .path
+                .as_ref()
+                .and_then(|path| path.as_ref().ok().cloned()),
+            path_unknown: explanation
+                .path
+                .as_ref()
+                .and_then(|path| path.as_ref().err().cloned()),
             limits: limits(decision.limits),
             relayed: explanation.could_limit,
-            observed: decision.observed.iter().map(|one| one.rule.name.to_string()).collect(),
+            observed: decision
+                .observed
+                .iter()
+                .map(|one| one.rule.name.to_string())
+                .collect(),
             rules: asked.collect(),
         }
     }

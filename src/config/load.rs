@@ -17,8 +17,8 @@ use super::source::{Node, Place, Value};
 use super::suggest::nearest;
 use super::upstream::{Anonymous, Upstream};
 use super::wording::shorten;
-pub use crate::yaml::network::parse_network;
 use super::{Config, consistency};
+pub use crate::yaml::network::parse_network;
 
 mod anonymous;
 mod settings;

@@ -24,10 +24,10 @@ use super::steward::{self, Errand, Steward};
 use super::worker::{self, Entrance};
 use crate::config::files::Disk;
 use crate::config::{Config, ConfigErrors, JournalFile, RecordedAddresses};
-use crate::rules;
 use crate::engine::{Event, Legs, Record};
 use crate::nft::Firewall;
 use crate::pinhole::{GuardKind, Intruder, OwnSockets, Pinholes, Sockets};
+use crate::rules;
 
 /// Reads the config again for a reload; the error is one or more lines for people.
 pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send>;

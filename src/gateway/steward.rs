@@ -22,8 +22,8 @@ use super::upstream::Upstream;
 use super::worker::Message;
 use crate::config::Config;
 use crate::config::files::Disk;
-use crate::rules;
 use crate::engine::{Event, Record};
+use crate::rules;
 
 /// What the steward is told from inside the process.
 #[derive(Debug)]

@@ -23,7 +23,10 @@ pub(super) enum Asks {
     /// In lower case.
     Extension(Vec<Box<[u8]>>),
     Argument(Vec<Regex>),
-    Size { over: Option<u64>, up_to: Option<u64> },
+    Size {
+        over: Option<u64>,
+        up_to: Option<u64>,
+    },
 }
 
 /// A verb in a rule.
@@ -44,7 +47,10 @@ pub(super) struct PathPattern {
 impl PathPattern {
     pub(super) fn parse(text: &str) -> Result<PathPattern, &'static str> {
         let exact = PathGlob::parse(text)?;
-        Ok(PathPattern { folded: exact.folded(), exact })
+        Ok(PathPattern {
+            folded: exact.folded(),
+            exact,
+        })
     }
 }
 
@@ -54,7 +60,11 @@ impl Asks {
         let (words, operation, path) = match &facts.subject {
             Subject::None | Subject::Coming => return Value::Waits,
             Subject::AnyOf(verb) => return self.of_verb(*verb),
-            Subject::Command { words, operation, path } => (words, *operation, path),
+            Subject::Command {
+                words,
+                operation,
+                path,
+            } => (words, *operation, path),
         };
         match self {
             Asks::Verb(names) => Value::from(names.iter().any(|name| match name {
@@ -91,9 +101,11 @@ impl Asks {
             Asks::Extension(extensions) => match path {
                 PathFact::None => Value::Never,
                 PathFact::Unknown(_) | PathFact::NotAsked => Value::Unknown,
-                PathFact::Known(path) => extensions
-                    .iter()
-                    .fold(Value::False, |value, extension| value.or(path.has_extension(extension))),
+                PathFact::Known(path) => {
+                    extensions.iter().fold(Value::False, |value, extension| {
+                        value.or(path.has_extension(extension))
+                    })
+                }
             },
             // Passwords are nobody's business here either.
             Asks::Argument(_) if words.verb.has_secret_argument() => Value::Never,
@@ -137,16 +149,20 @@ impl Asks {
                 }
             },
             Asks::Site(_) if verb != Verb::Site => Value::False,
-            Asks::Site(_) | Asks::Path(_) | Asks::Extension(_) | Asks::Argument(_) | Asks::Size { .. } => {
-                Value::Waits
-            }
+            Asks::Site(_)
+            | Asks::Path(_)
+            | Asks::Extension(_)
+            | Asks::Argument(_)
+            | Asks::Size { .. } => Value::Waits,
         }
     }
 }
 
 /// Returns an extension in the form in which it is compared.
 pub(super) fn extension(text: &str) -> Box<[u8]> {
-    Text::folded(text.trim_start_matches('.').as_bytes()).as_slice().into()
+    Text::folded(text.trim_start_matches('.').as_bytes())
+        .as_slice()
+        .into()
 }
 
 impl Asks {
@@ -165,7 +181,12 @@ impl Asks {
 
     /// Shows what it was compared with.
     pub(super) fn actual(&self, facts: &Facts<'_>) -> Option<String> {
-        let Subject::Command { words, operation, path } = &facts.subject else {
+        let Subject::Command {
+            words,
+            operation,
+            path,
+        } = &facts.subject
+        else {
             return None;
         };
         match self {

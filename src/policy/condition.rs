@@ -26,7 +26,10 @@ pub(super) enum Condition {
     DataTls(bool),
     Certificate(Vec<Glob>),
     Command(Asks),
-    DataMode { client: Option<LegMode>, upstream: Option<LegMode> },
+    DataMode {
+        client: Option<LegMode>,
+        upstream: Option<LegMode>,
+    },
     Time(Window),
     Moment(Vec<Moment>),
 }
@@ -81,20 +84,25 @@ impl Condition {
                 true => Value::from(facts.session.control_tls == *wanted),
                 false => Value::Waits,
             },
-            Condition::Certificate(patterns) => match (identified(facts), facts.session.certificate) {
-                (false, _) => Value::Waits,
-                (true, None) => Value::False,
-                (true, Some(name)) => Value::from(
-                    patterns.iter().any(|pattern| pattern.matches(name.as_bytes(), None)),
-                ),
-            },
+            Condition::Certificate(patterns) => {
+                match (identified(facts), facts.session.certificate) {
+                    (false, _) => Value::Waits,
+                    (true, None) => Value::False,
+                    (true, Some(name)) => Value::from(
+                        patterns
+                            .iter()
+                            .any(|pattern| pattern.matches(name.as_bytes(), None)),
+                    ),
+                }
+            }
             Condition::DataTls(wanted) => match facts.data {
                 Some(data) => Value::from(data.tls == *wanted),
                 None => before_data(facts),
             },
             Condition::DataMode { client, upstream } => match facts.data {
                 Some(data) => {
-                    let fits = |wanted: &Option<LegMode>, is| wanted.is_none_or(|wanted| wanted == is);
+                    let fits =
+                        |wanted: &Option<LegMode>, is| wanted.is_none_or(|wanted| wanted == is);
                     Value::from(fits(client, data.client) && fits(upstream, data.upstream))
                 }
                 None => before_data(facts),
@@ -116,7 +124,9 @@ impl Condition {
     /// Tells whether it or a part of it asks for a path.
     pub(super) fn asks_for_paths(&self) -> bool {
         match self {
-            Condition::All(parts) | Condition::Any(parts) => parts.iter().any(Condition::asks_for_paths),
+            Condition::All(parts) | Condition::Any(parts) => {
+                parts.iter().any(Condition::asks_for_paths)
+            }
             Condition::Not(condition) => condition.asks_for_paths(),
             Condition::Command(asks) => matches!(asks, Asks::Path(_) | Asks::Extension(_)),
             _ => false,
@@ -165,7 +175,12 @@ fn user(sets: &[Arc<Users>], facts: &Facts<'_>) -> Value {
             .iter()
             .fold(Value::False, |value, set| value.or(set.value(account))),
         // Files before any login: somebody is let in without a name, and nobody knows who.
-        (None, Subject::Command { operation: Some(_), .. }) => Value::Unknown,
+        (
+            None,
+            Subject::Command {
+                operation: Some(_), ..
+            },
+        ) => Value::Unknown,
         (None, _) => Value::Waits,
     }
 }
@@ -173,7 +188,13 @@ fn user(sets: &[Arc<Users>], facts: &Facts<'_>) -> Value {
 /// Tells whether a session has come so far that who it is matters: USER was given, or a file is asked for. Before that
 /// a client must be able to ask for TLS.
 fn identified(facts: &Facts<'_>) -> bool {
-    let asks_for_a_file = matches!(facts.subject, Subject::Command { operation: Some(_), .. });
+    let asks_for_a_file = matches!(
+        facts.subject,
+        Subject::Command {
+            operation: Some(_),
+            ..
+        }
+    );
     facts.moment != Moment::Connection && (facts.account.is_some() || asks_for_a_file)
 }
 
@@ -181,7 +202,9 @@ fn identified(facts: &Facts<'_>) -> bool {
 fn before_data(facts: &Facts<'_>) -> Value {
     match &facts.subject {
         Subject::None | Subject::Coming | Subject::AnyOf(_) => Value::Waits,
-        Subject::Command { words, .. } if words.verb.is_transfer() || negotiates(words.verb) => Value::Waits,
+        Subject::Command { words, .. } if words.verb.is_transfer() || negotiates(words.verb) => {
+            Value::Waits
+        }
         Subject::Command { .. } => Value::Never,
     }
 }

@@ -90,7 +90,9 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Why::Matched => "the rule matches",
-            Why::CannotTell => "whether the rule matches can't be told, and it refuses what can't be told",
+            Why::CannotTell => {
+                "whether the rule matches can't be told, and it refuses what can't be told"
+            }
             Why::PutOff => "a rule that may allow it waits for what a later moment tells",
             Why::NoOperation => "no rule concerns it, and it is no operation on files",
             Why::NoRule => "no rule has a verdict",

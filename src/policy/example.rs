@@ -52,7 +52,11 @@ pub struct Failed {
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: example failed: {}", self.file, self.line, self.what)
+        write!(
+            f,
+            "{}:{}: example failed: {}",
+            self.file, self.line, self.what
+        )
     }
 }
 
@@ -73,7 +77,13 @@ impl Example {
     /// # Errors
     /// When the verdict, the rule or the limits are others.
     pub fn run(&self, rules: &RuleSet) -> Result<(), Failed> {
-        let failed = |what| Err(Failed { file: Arc::clone(&self.file), line: self.line, what });
+        let failed = |what| {
+            Err(Failed {
+                file: Arc::clone(&self.file),
+                line: self.line,
+                what,
+            })
+        };
         let Some((moment, decision)) = rules.answer(&self.question) else {
             return failed("nothing was asked".to_owned());
         };
@@ -88,12 +98,15 @@ impl Example {
         if let Some(rule) = &self.rule
             && **by != **rule
         {
-            return failed(format!("the verdict is right, but `{by}` gave it and not `{rule}`"));
+            return failed(format!(
+                "the verdict is right, but `{by}` gave it and not `{rule}`"
+            ));
         }
         match self.limits {
-            Some(limits) if limits != decision.limits => {
-                failed(format!("the verdict is right, but the limits are {:?}", decision.limits))
-            }
+            Some(limits) if limits != decision.limits => failed(format!(
+                "the verdict is right, but the limits are {:?}",
+                decision.limits
+            )),
             _ => Ok(()),
         }
     }

@@ -50,21 +50,35 @@ impl RuleSet {
             let value = rule.when.value(&facts);
             let applied = rule.applies(value);
             let because = match (value, applied) {
-                (Value::True, _) if rule.observe => "it matches, and is told to observe only".to_owned(),
+                (Value::True, _) if rule.observe => {
+                    "it matches, and is told to observe only".to_owned()
+                }
                 (Value::True, _) => "it matches".to_owned(),
                 _ => rule.when.reason(&facts, value),
             };
-            asked.push(Step { rule: Arc::clone(&rule.origin), value, applied, because });
+            asked.push(Step {
+                rule: Arc::clone(&rule.origin),
+                value,
+                applied,
+                because,
+            });
             if applied && rule.decides().is_some() {
                 break;
             }
         }
         let path = match &facts.subject {
-            Subject::Command { path: PathFact::Known(path), .. } => {
-                Some(Ok(escaped(&path.shown()).to_string()))
-            }
-            Subject::Command { path: PathFact::Unknown(doubt), .. } => Some(Err(doubt.to_string())),
-            Subject::Command { path: PathFact::None | PathFact::NotAsked, .. } => None,
+            Subject::Command {
+                path: PathFact::Known(path),
+                ..
+            } => Some(Ok(escaped(&path.shown()).to_string())),
+            Subject::Command {
+                path: PathFact::Unknown(doubt),
+                ..
+            } => Some(Err(doubt.to_string())),
+            Subject::Command {
+                path: PathFact::None | PathFact::NotAsked,
+                ..
+            } => None,
             Subject::None | Subject::AnyOf(_) | Subject::Coming => None,
         };
         let could_limit = match request.asked.moment() {
@@ -72,7 +86,13 @@ impl RuleSet {
             Moment::Transfer => !decision.limits.is_none(),
             Moment::Connection | Moment::Command => false,
         };
-        Explanation { moment: request.asked.moment(), decision, path, asked, could_limit }
+        Explanation {
+            moment: request.asked.moment(),
+            decision,
+            path,
+            asked,
+            could_limit,
+        }
     }
 
     /// Explains every moment that a question comes to.
@@ -95,7 +115,9 @@ impl Condition {
         match value {
             Value::True => "it matches".to_owned(),
             Value::False => match culprit {
-                Condition::Not(inner) => format!("what stands behind `not` holds ({})", inner.keys()),
+                Condition::Not(inner) => {
+                    format!("what stands behind `not` holds ({})", inner.keys())
+                }
                 Condition::Any(_) => "none of `any` holds".to_owned(),
                 _ => format!("`{key}` does not match{is}"),
             },
@@ -108,7 +130,10 @@ impl Condition {
     fn keys(&self) -> String {
         let mut parts = Vec::new();
         self.flatten(&mut parts);
-        let keys: Vec<String> = parts.iter().map(|part| format!("`{}`", part.key())).collect();
+        let keys: Vec<String> = parts
+            .iter()
+            .map(|part| format!("`{}`", part.key()))
+            .collect();
         keys.join(", ")
     }
 
@@ -142,7 +167,9 @@ impl Condition {
             Condition::User(_) => facts.session.user.map(|user| escaped(user).to_string()),
             Condition::Command(asks) => asks.actual(facts),
             Condition::Certificate(_) => facts.session.certificate.map(str::to_owned),
-            Condition::All(_) | Condition::Any(_) | Condition::Not(_) | Condition::LoggedIn(_) => None,
+            Condition::All(_) | Condition::Any(_) | Condition::Not(_) | Condition::LoggedIn(_) => {
+                None
+            }
             Condition::ControlTls(_) | Condition::DataTls(_) | Condition::DataMode { .. } => None,
             Condition::Time(_) | Condition::Moment(_) => None,
         };

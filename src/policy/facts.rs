@@ -9,6 +9,10 @@ use super::user::Account;
 use crate::ftp::Verb;
 
 /// What is known of the command.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a decision, on the stack: a box would be an allocation each time"
+)]
 pub(super) enum Subject<'a> {
     /// There is none yet.
     None,
@@ -25,6 +29,10 @@ pub(super) enum Subject<'a> {
 }
 
 /// What is known of the path that a command names.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a decision, on the stack: a box would be an allocation each time"
+)]
 pub(super) enum PathFact {
     /// The command names none.
     None,
@@ -60,16 +68,31 @@ impl<'a> Facts<'a> {
             Some(words) => Subject::Command {
                 words,
                 operation: Operation::of(&words),
-                path: if needs_paths { path(&session, &words) } else { PathFact::NotAsked },
+                path: if needs_paths {
+                    path(&session, &words)
+                } else {
+                    PathFact::NotAsked
+                },
             },
         };
         let user = match words {
             // Who logs in is who is asked about.
-            Some(Words { verb: Verb::User, argument, .. }) => argument,
+            Some(Words {
+                verb: Verb::User,
+                argument,
+                ..
+            }) => argument,
             Some(_) => session.user,
             None => None,
         };
-        Facts { account: account(&session, user), session, moment: request.asked.moment(), subject, data, size }
+        Facts {
+            account: account(&session, user),
+            session,
+            moment: request.asked.moment(),
+            subject,
+            data,
+            size,
+        }
     }
 
     /// Knows what is known before a transfer command has come.
@@ -106,7 +129,9 @@ impl<'a> Facts<'a> {
 }
 
 fn account<'a>(session: &Circumstances<'a>, user: Option<&'a [u8]>) -> Option<Account<'a>> {
-    let no_case = session.paths.is_some_and(|paths| paths.users_have_no_case());
+    let no_case = session
+        .paths
+        .is_some_and(|paths| paths.users_have_no_case());
     user.map(|user| Account::of(user, no_case))
 }
 

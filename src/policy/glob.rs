@@ -18,7 +18,10 @@ pub(super) enum Piece {
     /// Any characters, none too.
     Many,
     /// One character of a set.
-    Class { negated: bool, ranges: Vec<(char, char)> },
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
     /// The user's name.
     User,
 }
@@ -45,7 +48,9 @@ impl Glob {
                 '[' => Some(class(rest)?),
                 '{' if knows_user && rest.starts_with("{user}") => Some((Piece::User, 6)),
                 '{' | '}' if knows_user => {
-                    return Err("braces stand only around `{user}`; write one pattern for each alternative");
+                    return Err(
+                        "braces stand only around `{user}`; write one pattern for each alternative",
+                    );
                 }
                 _ => None,
             };
@@ -80,11 +85,16 @@ impl Glob {
                         both.push((low.to_ascii_lowercase(), high.to_ascii_lowercase()));
                     }
                 }
-                Piece::Class { negated: *negated, ranges: both }
+                Piece::Class {
+                    negated: *negated,
+                    ranges: both,
+                }
             }
             Piece::One | Piece::Many | Piece::User => piece.clone(),
         };
-        Glob { pieces: self.pieces.iter().map(fold).collect() }
+        Glob {
+            pieces: self.pieces.iter().map(fold).collect(),
+        }
     }
 
     /// Returns the whole pattern where it is nothing but text.
@@ -99,6 +109,24 @@ impl Glob {
     /// Tells whether it matches every name.
     pub(super) fn matches_all(&self) -> bool {
         self.pieces == [Piece::Many]
+    }
+
+    /// Tells whether some name with this start and this end may match; never no where one does.
+    fn may_meet(&self, start: &[u8], end: &[u8]) -> bool {
+        if let Some(text) = self.literal() {
+            return text.len() >= start.len() + end.len()
+                && text.starts_with(start)
+                && text.ends_with(end);
+        }
+        let first = match self.pieces.first() {
+            Some(Piece::Literal(text)) => text.starts_with(start) || start.starts_with(text),
+            _ => true,
+        };
+        let last = match self.pieces.last() {
+            Some(Piece::Literal(text)) => text.ends_with(end) || end.ends_with(text),
+            _ => true,
+        };
+        first && last
     }
 
     /// Tells whether a name matches as a whole.
@@ -124,7 +152,9 @@ impl Glob {
                 Some(Piece::Class { negated, ranges }) => character(rest)
                     .filter(|(character, _)| {
                         let inside = character.is_some_and(|character| {
-                            ranges.iter().any(|(from, to)| (*from..=*to).contains(&character))
+                            ranges
+                                .iter()
+                                .any(|(from, to)| (*from..=*to).contains(&character))
                         });
                         inside != *negated
                     })
@@ -209,8 +239,14 @@ pub(super) enum Step {
     Name(Glob),
 }
 
-/// Stands in a path for one component that can be anything: a wildcard in a listing.
+/// Stands in a component of a path for any characters: a wildcard in a listing, and what lies between two of them.
 pub(super) const ANY: &[u8] = b"\0";
+
+/// Splits a component at what can be anything.
+fn open_ends(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memchr(0, name)?;
+    name.get(..at).zip(name.get(at + 1..))
+}
 
 /// Says how what can't be told is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,7 +292,9 @@ impl PathGlob {
             Step::Deep => Step::Deep,
             Step::Name(glob) => Step::Name(glob.folded()),
         };
-        PathGlob { steps: self.steps.iter().map(fold).collect() }
+        PathGlob {
+            steps: self.steps.iter().map(fold).collect(),
+        }
     }
 
     /// Tells whether it asks for the user's name.
@@ -269,7 +307,13 @@ impl PathGlob {
 
     /// Tells whether a canonical path (`/a/b`, the root is empty) matches. With `deep` all that lies below it is
     /// meant too: then it must match all of that, or may match some of it.
-    pub(super) fn matches(&self, path: &[u8], deep: bool, user: Option<&[u8]>, reading: Reading) -> bool {
+    pub(super) fn matches(
+        &self,
+        path: &[u8],
+        deep: bool,
+        user: Option<&[u8]>,
+        reading: Reading,
+    ) -> bool {
         let mut rest = Some(components(path));
         let mut step = 0;
         let mut star: Option<(usize, Option<&[u8]>)> = None;
@@ -288,10 +332,10 @@ impl PathGlob {
                 (Some(Step::Name(_)), None) if deep && reading == Reading::May => return true,
                 (None, Some(_)) | (Some(Step::Name(_)), None) => None,
                 (Some(Step::Name(glob)), Some((name, rest))) => {
-                    let matches = match (name == ANY, reading) {
-                        (true, Reading::May) => true,
-                        (true, Reading::Must) => glob.matches_all(),
-                        (false, _) => glob.matches(name, user),
+                    let matches = match (open_ends(name), reading) {
+                        (Some((start, end)), Reading::May) => glob.may_meet(start, end),
+                        (Some(_), Reading::Must) => glob.matches_all(),
+                        (None, _) => glob.matches(name, user),
                     };
                     matches.then_some(rest)
                 }

@@ -51,7 +51,11 @@ impl Candidates {
         let mut words = [0; WORDS];
         for (number, word) in words.iter_mut().enumerate().take(rules.div_ceil(64)) {
             let rest = rules - number * 64;
-            *word = if rest >= 64 { u64::MAX } else { (1 << rest) - 1 };
+            *word = if rest >= 64 {
+                u64::MAX
+            } else {
+                (1 << rest) - 1
+            };
         }
         Candidates { words, rules }
     }
@@ -82,14 +86,18 @@ impl Candidates {
     /// Returns their numbers in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         let used = self.rules.div_ceil(64);
-        self.words.iter().take(used).enumerate().flat_map(|(number, word)| {
-            let mut rest = *word;
-            std::iter::from_fn(move || {
-                let bit = rest.trailing_zeros() as usize;
-                rest &= rest.checked_sub(1)?;
-                Some(number * 64 + bit)
+        self.words
+            .iter()
+            .take(used)
+            .enumerate()
+            .flat_map(|(number, word)| {
+                let mut rest = *word;
+                std::iter::from_fn(move || {
+                    let bit = rest.trailing_zeros() as usize;
+                    rest &= rest.checked_sub(1)?;
+                    Some(number * 64 + bit)
+                })
             })
-        })
     }
 }
 
@@ -114,7 +122,9 @@ impl<K: Hash + Eq> Dimension<K> {
     }
 
     fn add(&mut self, rule: u32, pointer: Option<usize>, keys: impl FnOnce() -> Vec<K>) {
-        let known = pointer.and_then(|pointer| self.set_by_pointer.get(&pointer)).copied();
+        let known = pointer
+            .and_then(|pointer| self.set_by_pointer.get(&pointer))
+            .copied();
         let set = match known {
             Some(set) => set,
             None => {
@@ -135,12 +145,20 @@ impl<K: Hash + Eq> Dimension<K> {
     }
 
     /// Returns the lists of rules that have this key.
-    fn rules<'d, Q: Hash + Eq + ?Sized>(&'d self, key: &Q) -> impl Iterator<Item = &'d [u32]> + use<'d, K, Q>
+    fn rules<'d, Q: Hash + Eq + ?Sized>(
+        &'d self,
+        key: &Q,
+    ) -> impl Iterator<Item = &'d [u32]> + use<'d, K, Q>
     where
         K: std::borrow::Borrow<Q>,
     {
-        let sets: &'d [u32] = self.sets_by_key.get(key).map(Vec::as_slice).unwrap_or_default();
-        sets.iter().filter_map(|set| self.rules_by_set.get(*set as usize).map(Vec::as_slice))
+        let sets: &'d [u32] = self
+            .sets_by_key
+            .get(key)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        sets.iter()
+            .filter_map(|set| self.rules_by_set.get(*set as usize).map(Vec::as_slice))
     }
 }
 
@@ -192,8 +210,13 @@ impl Index {
             Condition::Command(_) | Condition::User(_) | Condition::LoggedIn(_) => true,
             Condition::ControlTls(_) | Condition::DataTls(_) | Condition::Certificate(_) => true,
             Condition::DataMode { .. } => true,
-            Condition::All(_) | Condition::Any(_) | Condition::Not(_) | Condition::Client(_) => false,
-            Condition::Listener(_) | Condition::Upstream(_) | Condition::Time(_) | Condition::Moment(_) => false,
+            Condition::All(_) | Condition::Any(_) | Condition::Not(_) | Condition::Client(_) => {
+                false
+            }
+            Condition::Listener(_)
+            | Condition::Upstream(_)
+            | Condition::Time(_)
+            | Condition::Moment(_) => false,
         });
         let may_put_off = rule.decides().is_some_and(|effect| !effect.refuses());
         if !waits || may_put_off {
@@ -213,18 +236,25 @@ impl Index {
                             lengths.push(prefix.prefix_len());
                         }
                     }
-                    self.by_client.add(rule, Some(Arc::as_ptr(set) as usize), || {
-                        let key = |prefix: &ipnet::IpNet| {
-                            let address = prefix.network();
-                            (address.is_ipv4(), prefix.prefix_len(), network_bits(address))
-                        };
-                        set.prefixes().iter().map(key).collect()
-                    });
+                    self.by_client
+                        .add(rule, Some(Arc::as_ptr(set) as usize), || {
+                            let key = |prefix: &ipnet::IpNet| {
+                                let address = prefix.network();
+                                (
+                                    address.is_ipv4(),
+                                    prefix.prefix_len(),
+                                    network_bits(address),
+                                )
+                            };
+                            set.prefixes().iter().map(key).collect()
+                        });
                 }
             }
         }
         let users = conditions.iter().find_map(|condition| match condition {
-            Condition::User(sets) if sets.iter().all(|set| set.bare_names().is_some()) => Some(sets),
+            Condition::User(sets) if sets.iter().all(|set| set.bare_names().is_some()) => {
+                Some(sets)
+            }
             _ => None,
         });
         match users {
@@ -232,7 +262,11 @@ impl Index {
             Some(sets) => {
                 for set in sets {
                     self.by_user.add(rule, Some(Arc::as_ptr(set) as usize), || {
-                        set.bare_names().into_iter().flatten().map(Box::from).collect()
+                        set.bare_names()
+                            .into_iter()
+                            .flatten()
+                            .map(Box::from)
+                            .collect()
                     });
                 }
             }
@@ -263,23 +297,41 @@ impl Index {
             let lengths = &self.lengths[usize::from(is_ipv4)];
             let lists = lengths.iter().flat_map(|length| {
                 let cut = width - u32::from(*length);
-                let network = address.checked_shr(cut).unwrap_or(0).checked_shl(cut).unwrap_or(0);
+                let network = address
+                    .checked_shr(cut)
+                    .unwrap_or(0)
+                    .checked_shl(cut)
+                    .unwrap_or(0);
                 self.by_client.rules(&(is_ipv4, *length, network))
             });
             candidates.keep_listed(&self.by_client.free, lists);
         }
         if let Some(account) = &facts.account
-            && !is_overlong(facts.words().and_then(|words| words.argument).unwrap_or_default())
+            && !is_overlong(
+                facts
+                    .words()
+                    .and_then(|words| words.argument)
+                    .unwrap_or_default(),
+            )
             && !is_overlong(facts.session.user.unwrap_or_default())
         {
-            candidates.keep_listed(&self.by_user.free, self.by_user.rules(account.folded_bare()));
+            candidates.keep_listed(
+                &self.by_user.free,
+                self.by_user.rules(account.folded_bare()),
+            );
         }
-        if let Subject::Command { path: PathFact::Known(path), .. } = &facts.subject
+        if let Subject::Command {
+            path: PathFact::Known(path),
+            ..
+        } = &facts.subject
             && let Some(path) = path.single()
         {
             let ends = memchr::memchr_iter(b'/', path).skip(1).chain([path.len()]);
             let starts = ends.filter_map(|end| path.get(..end));
-            candidates.keep_listed(&self.by_path.free, starts.flat_map(|start| self.by_path.rules(start)));
+            candidates.keep_listed(
+                &self.by_path.free,
+                starts.flat_map(|start| self.by_path.rules(start)),
+            );
         }
         candidates
     }
@@ -300,8 +352,11 @@ fn starts(condition: &Condition) -> Option<Vec<Box<[u8]>>> {
 /// Finds the rules that commands with this verb can match.
 fn row(rules: &[Rule], verb: Verb) -> Bits {
     let mut bits = Bits::none(rules.len());
-    let possible = Operation::possible(verb)
-        .map(|all| all.into_iter().flatten().fold(0, |set, operation| set | operation.bit()));
+    let possible = Operation::possible(verb).map(|all| {
+        all.into_iter()
+            .flatten()
+            .fold(0, |set, operation| set | operation.bit())
+    });
     for (number, rule) in rules.iter().enumerate() {
         if can_match(&rule.when, verb, possible) {
             bits.set(number);
@@ -313,12 +368,16 @@ fn row(rules: &[Rule], verb: Verb) -> Bits {
 /// Tells whether a verb has what a condition asks of verb and operation.
 pub(super) fn can_match(condition: &Condition, verb: Verb, possible: Option<u16>) -> bool {
     match condition {
-        Condition::All(all) => all.iter().all(|condition| can_match(condition, verb, possible)),
+        Condition::All(all) => all
+            .iter()
+            .all(|condition| can_match(condition, verb, possible)),
         Condition::Command(Asks::Verb(names)) => names.iter().any(|name| match name {
             VerbName::Known(known) => known.canonical() == verb.canonical(),
             VerbName::Other(_) => verb == Verb::Unknown,
         }),
-        Condition::Command(Asks::Operation(set)) => possible.is_none_or(|possible| set & possible != 0),
+        Condition::Command(Asks::Operation(set)) => {
+            possible.is_none_or(|possible| set & possible != 0)
+        }
         Condition::Command(Asks::Site(_)) => verb == Verb::Site,
         _ => true,
     }

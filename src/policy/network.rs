@@ -32,7 +32,11 @@ impl Networks {
             }
             joined
         };
-        Networks { v4: ranges(true), v6: ranges(false), prefixes }
+        Networks {
+            v4: ranges(true),
+            v6: ranges(false),
+            prefixes,
+        }
     }
 
     pub(super) fn contain(&self, address: IpAddr) -> bool {
@@ -55,9 +59,8 @@ impl Networks {
     /// Tells whether every address of these is in the others too.
     pub(super) fn are_within(&self, others: &Networks) -> bool {
         let within = |mine: &[(u128, u128)], theirs: &[(u128, u128)]| {
-            mine.iter().all(|(first, last)| {
-                theirs.iter().any(|(from, to)| from <= first && last <= to)
-            })
+            mine.iter()
+                .all(|(first, last)| theirs.iter().any(|(from, to)| from <= first && last <= to))
         };
         within(&self.v4, &others.v4) && within(&self.v6, &others.v6)
     }
@@ -77,14 +80,34 @@ mod tests {
 
     #[test]
     fn ranges_contain_what_their_networks_contain() {
-        let prefixes: Vec<IpNet> = ["10.0.0.0/8", "10.1.0.0/16", "192.0.2.4/30", "0.0.0.0/32", "2001:db8::/32", "::/128"]
-            .iter()
-            .map(|text| text.parse().expect("a network"))
-            .collect();
+        let prefixes: Vec<IpNet> = [
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "192.0.2.4/30",
+            "0.0.0.0/32",
+            "2001:db8::/32",
+            "::/128",
+        ]
+        .iter()
+        .map(|text| text.parse().expect("a network"))
+        .collect();
         let networks = Networks::of(prefixes.clone());
         for text in [
-            "10.0.0.0", "10.255.255.255", "9.255.255.255", "11.0.0.0", "192.0.2.3", "192.0.2.4", "192.0.2.7",
-            "192.0.2.8", "0.0.0.0", "0.0.0.1", "255.255.255.255", "2001:db8::1", "2001:db7:ffff::", "::", "::1",
+            "10.0.0.0",
+            "10.255.255.255",
+            "9.255.255.255",
+            "11.0.0.0",
+            "192.0.2.3",
+            "192.0.2.4",
+            "192.0.2.7",
+            "192.0.2.8",
+            "0.0.0.0",
+            "0.0.0.1",
+            "255.255.255.255",
+            "2001:db8::1",
+            "2001:db7:ffff::",
+            "::",
+            "::1",
         ] {
             let address: IpAddr = text.parse().expect("an address");
             let contained = prefixes.iter().any(|prefix| prefix.contains(&address));

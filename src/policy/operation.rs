@@ -108,7 +108,9 @@ impl Operation {
 
 /// Makes a set of operations.
 pub(super) fn set(operations: &[Operation]) -> u16 {
-    operations.iter().fold(0, |set, operation| set | operation.bit())
+    operations
+        .iter()
+        .fold(0, |set, operation| set | operation.bit())
 }
 
 /// Returns the first word of an argument, whatever blanks stand before it.
@@ -168,17 +170,34 @@ mod tests {
             ("NOOP", None),
             ("PASV", None),
         ] {
-            assert_eq!(Operation::of(&Words::of(line.as_bytes())), operation, "{line}");
+            assert_eq!(
+                Operation::of(&Words::of(line.as_bytes())),
+                operation,
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn every_class_that_a_command_has_is_possible_for_its_verb() {
         for verb in Verb::ALL {
-            for argument in [None, Some(b"x".as_slice()), Some(b"20260101 x"), Some(b"EXEC x"), Some(b"CHMOD 1 x")] {
-                let words = Words { verb: *verb, spelled: verb.name().as_bytes(), argument };
+            for argument in [
+                None,
+                Some(b"x".as_slice()),
+                Some(b"20260101 x"),
+                Some(b"EXEC x"),
+                Some(b"CHMOD 1 x"),
+            ] {
+                let words = Words {
+                    verb: *verb,
+                    spelled: verb.name().as_bytes(),
+                    argument,
+                };
                 let possible = Operation::possible(*verb);
-                assert!(possible.is_none_or(|all| all.contains(&Operation::of(&words))), "{verb}");
+                assert!(
+                    possible.is_none_or(|all| all.contains(&Operation::of(&words))),
+                    "{verb}"
+                );
             }
         }
     }

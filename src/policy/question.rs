@@ -6,7 +6,9 @@ use std::net::IpAddr;
 
 use super::decision::{Decision, Verdict};
 use super::path::{Directory, Paths};
-use super::request::{Asked, Circumstances, DataFacts, LegMode, Moment, Request, Words, negotiates};
+use super::request::{
+    Asked, Circumstances, DataFacts, LegMode, Moment, Request, Words, negotiates,
+};
 use super::set::RuleSet;
 use crate::ftp::Verb;
 
@@ -76,7 +78,10 @@ impl Question {
         };
         let words = self.command.as_ref().map(|line| Words::of(line.as_bytes()));
         let logs_in = words.is_some_and(|words| {
-            matches!(words.verb, Verb::User | Verb::Pass | Verb::Acct | Verb::Auth)
+            matches!(
+                words.verb,
+                Verb::User | Verb::Pass | Verb::Acct | Verb::Auth
+            )
         });
         let session = Circumstances {
             client: self.client,
@@ -90,7 +95,11 @@ impl Question {
             cwd: directory.as_ref(),
             at: self.at,
         };
-        let data = DataFacts { client: self.client_mode, upstream: self.upstream_mode, tls: self.data_tls };
+        let data = DataFacts {
+            client: self.client_mode,
+            upstream: self.upstream_mode,
+            tls: self.data_tls,
+        };
         let moments = match words {
             None => vec![Asked::Connection],
             Some(command) => {
@@ -99,7 +108,11 @@ impl Question {
                     moments.push(Asked::Data { command, data });
                 }
                 if command.verb.is_transfer() {
-                    moments.push(Asked::Transfer { command, data, size: self.size });
+                    moments.push(Asked::Transfer {
+                        command,
+                        data,
+                        size: self.size,
+                    });
                 }
                 moments
             }

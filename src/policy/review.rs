@@ -25,8 +25,14 @@ pub(super) fn warn(reader: &mut Reader<'_>, rules: &[Rule], begin: usize, places
         let name = &rule.origin.rule;
         let key = format!("rules[{}]", number - begin);
         if !is_possible(&rule.when) {
-            let refusal = Refusal::new(format!("the rule `{name}` can never match: no command has all that it asks for"));
-            reader.warn(at, &key, refusal.help("ask for less, or make two rules of it"));
+            let refusal = Refusal::new(format!(
+                "the rule `{name}` can never match: no command has all that it asks for"
+            ));
+            reader.warn(
+                at,
+                &key,
+                refusal.help("ask for less, or make two rules of it"),
+            );
             continue;
         }
         let by = match end {
@@ -42,7 +48,11 @@ pub(super) fn warn(reader: &mut Reader<'_>, rules: &[Rule], begin: usize, places
                 "the rule `{name}` is never asked: `{}` (line {}) decides before it",
                 by.origin.name, by.origin.line
             ));
-            reader.warn(at, &key, refusal.help("the first verdict decides: put the narrower rule first"));
+            reader.warn(
+                at,
+                &key,
+                refusal.help("the first verdict decides: put the narrower rule first"),
+            );
         }
     }
 }
@@ -57,7 +67,9 @@ fn is_always(condition: &Condition) -> bool {
 fn is_possible(condition: &Condition) -> bool {
     let mut parts = Vec::new();
     condition.flatten(&mut parts);
-    let asks_of_command = parts.iter().any(|part| matches!(part, Condition::Command(_)));
+    let asks_of_command = parts
+        .iter()
+        .any(|part| matches!(part, Condition::Command(_)));
     let moments = parts.iter().find_map(|part| match part {
         Condition::Moment(moments) => Some(moments.as_slice()),
         _ => None,
@@ -67,7 +79,9 @@ fn is_possible(condition: &Condition) -> bool {
     }
     let fits = |verb: Verb| {
         let possible = Operation::possible(verb);
-        let set = possible.as_ref().map(|all| all.iter().flatten().fold(0, |set, one| set | one.bit()));
+        let set = possible
+            .as_ref()
+            .map(|all| all.iter().flatten().fold(0, |set, one| set | one.bit()));
         can_match(condition, verb, set) && parts.iter().all(|part| concerns(part, verb, set))
     };
     !asks_of_command || Verb::ALL.iter().copied().chain([Verb::Unknown]).any(fits)
@@ -76,13 +90,23 @@ fn is_possible(condition: &Condition) -> bool {
 /// Tells whether a verb can have what a condition asks for at all.
 fn concerns(condition: &Condition, verb: Verb, operations: Option<u16>) -> bool {
     match condition {
-        Condition::DataTls(_) | Condition::DataMode { .. } => verb.is_transfer() || negotiates(verb),
+        Condition::DataTls(_) | Condition::DataMode { .. } => {
+            verb.is_transfer() || negotiates(verb)
+        }
         Condition::Command(Asks::Size { .. }) => moves_a_file(verb),
         Condition::Command(Asks::Path(_) | Asks::Extension(_)) => operations != Some(0),
-        Condition::Command(Asks::Verb(_) | Asks::Operation(_) | Asks::Site(_) | Asks::Argument(_)) => true,
+        Condition::Command(
+            Asks::Verb(_) | Asks::Operation(_) | Asks::Site(_) | Asks::Argument(_),
+        ) => true,
         Condition::All(_) | Condition::Any(_) | Condition::Not(_) | Condition::Client(_) => true,
-        Condition::Listener(_) | Condition::Upstream(_) | Condition::User(_) | Condition::LoggedIn(_) => true,
-        Condition::ControlTls(_) | Condition::Certificate(_) | Condition::Time(_) | Condition::Moment(_) => true,
+        Condition::Listener(_)
+        | Condition::Upstream(_)
+        | Condition::User(_)
+        | Condition::LoggedIn(_) => true,
+        Condition::ControlTls(_)
+        | Condition::Certificate(_)
+        | Condition::Time(_)
+        | Condition::Moment(_) => true,
     }
 }
 
@@ -91,7 +115,8 @@ fn covers(wider: &Condition, narrower: &Condition) -> bool {
     let (mut wide, mut narrow) = (Vec::new(), Vec::new());
     wider.flatten(&mut wide);
     narrower.flatten(&mut narrow);
-    wide.iter().all(|wide| narrow.iter().any(|narrow| holds_where(wide, narrow)))
+    wide.iter()
+        .all(|wide| narrow.iter().any(|narrow| holds_where(wide, narrow)))
 }
 
 fn holds_where(wide: &Condition, narrow: &Condition) -> bool {
@@ -127,19 +152,27 @@ fn asks_cover(wide: &Asks, narrow: &Asks) -> bool {
         (Asks::Operation(wide), Asks::Operation(narrow)) => wide & narrow == *narrow,
         (Asks::Operation(wide), Asks::Verb(narrow)) => narrow.iter().all(|name| match name {
             VerbName::Known(verb) => Operation::possible(*verb).is_some_and(|all| {
-                all.iter().all(|one| one.is_some_and(|one| wide & one.bit() != 0))
+                all.iter()
+                    .all(|one| one.is_some_and(|one| wide & one.bit() != 0))
             }),
             VerbName::Other(_) => wide & Operation::Unknown.bit() != 0,
         }),
         (Asks::Site(wide), Asks::Site(narrow)) => is_subset(narrow, wide),
-        (Asks::Path(wide), Asks::Path(narrow)) => narrow
-            .iter()
-            .all(|narrow| wide.iter().any(|wide| wide.exact.holds_all_of(&narrow.exact))),
+        (Asks::Path(wide), Asks::Path(narrow)) => narrow.iter().all(|narrow| {
+            wide.iter()
+                .any(|wide| wide.exact.holds_all_of(&narrow.exact))
+        }),
         (Asks::Extension(wide), Asks::Extension(narrow)) => is_subset(narrow, wide),
         (Asks::Argument(wide), Asks::Argument(narrow)) => narrow
             .iter()
             .all(|narrow| wide.iter().any(|wide| wide.as_str() == narrow.as_str())),
-        (Asks::Size { over, up_to }, Asks::Size { over: least, up_to: most }) => {
+        (
+            Asks::Size { over, up_to },
+            Asks::Size {
+                over: least,
+                up_to: most,
+            },
+        ) => {
             let from = match (over, least) {
                 (None, _) => true,
                 (Some(wide), Some(narrow)) => wide <= narrow,

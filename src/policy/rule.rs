@@ -25,7 +25,9 @@ impl Rule {
         match (value, &self.effect) {
             (Value::True, _) => true,
             (Value::Unknown, Some(Effect::Allow)) => false,
-            (Value::Unknown, Some(Effect::Deny(_) | Effect::Close(_) | Effect::Ask(_)) | None) => true,
+            (Value::Unknown, Some(Effect::Deny(_) | Effect::Close(_) | Effect::Ask(_)) | None) => {
+                true
+            }
             (Value::False | Value::Waits | Value::Never, _) => false,
         }
     }

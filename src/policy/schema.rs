@@ -83,7 +83,10 @@ fn document() -> Value {
         }),
     );
     if let Some(whole) = whole.as_object_mut() {
-        whole.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+        whole.insert(
+            "$schema".to_owned(),
+            json!("https://json-schema.org/draft/2020-12/schema"),
+        );
         whole.insert("title".to_owned(), json!("Portcullis rules"));
         whole.insert("required".to_owned(), json!(["version", "rules"]));
         whole.insert(

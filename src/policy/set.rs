@@ -77,7 +77,10 @@ impl RuleSet {
                 continue;
             }
             if rule.observe {
-                observed.push(Observed { rule: Arc::clone(&rule.origin), would: rule.would() });
+                observed.push(Observed {
+                    rule: Arc::clone(&rule.origin),
+                    would: rule.would(),
+                });
                 continue;
             }
             limits = limits.tightened(rule.limits);
@@ -92,14 +95,28 @@ impl RuleSet {
                 }
                 _ => (effect.verdict(facts.words()), &rule.origin, Why::Matched),
             };
-            return Decision { verdict, rule: Arc::clone(origin), why, limits, hide, observed };
+            return Decision {
+                verdict,
+                rule: Arc::clone(origin),
+                why,
+                limits,
+                hide,
+                observed,
+            };
         }
         let (verdict, why) = self.by_default(facts, put_off.is_some());
         let rule = match (why, put_off) {
             (Why::PutOff, Some(origin)) => origin,
             _ => &self.default_origin,
         };
-        Decision { verdict, rule: Arc::clone(rule), why, limits, hide, observed }
+        Decision {
+            verdict,
+            rule: Arc::clone(rule),
+            why,
+            limits,
+            hide,
+            observed,
+        }
     }
 
     fn by_default(&self, facts: &Facts<'_>, is_put_off: bool) -> (Verdict, Why) {
@@ -112,7 +129,10 @@ impl RuleSet {
             (_, false) => (Verdict::Allow, Why::NoOperation),
             (Default::Deny, true) if is_put_off => (Verdict::Allow, Why::PutOff),
             (Default::Deny, true) => {
-                let answer = Answer { code: 550, text: "Not allowed: no rule of this gateway allows it.".into() };
+                let answer = Answer {
+                    code: 550,
+                    text: "Not allowed: no rule of this gateway allows it.".into(),
+                };
                 (Verdict::Deny(answer.reply(None)), Why::NoRule)
             }
         }
@@ -149,7 +169,9 @@ impl RuleSet {
     pub fn denies_always(&self, session: &Circumstances<'_>, verb: Verb) -> bool {
         let facts = Facts::any_of(session, verb);
         for rule in &self.rules {
-            let Some(effect) = rule.decides() else { continue };
+            let Some(effect) = rule.decides() else {
+                continue;
+            };
             match (rule.when.value(&facts), effect.refuses()) {
                 (Value::True, refuses) => return refuses,
                 (Value::Unknown | Value::Waits, false) => return false,

@@ -49,7 +49,10 @@ impl<'a> Parts<'a> {
         };
         match qualifier {
             // The account inside may be qualified once more: `host|CORP\bob`.
-            Some((Form::Host, _)) => Parts { bare: Parts::of(bare).bare, qualifier },
+            Some((Form::Host, _)) => Parts {
+                bare: Parts::of(bare).bare,
+                qualifier,
+            },
             _ => Parts { bare, qualifier },
         }
     }
@@ -112,7 +115,11 @@ impl Pattern {
             Some((form, text)) => Some((form, read(text)?.folded())),
             None => None,
         };
-        Ok(Pattern { folded: bare.folded(), bare, qualifier })
+        Ok(Pattern {
+            folded: bare.folded(),
+            bare,
+            qualifier,
+        })
     }
 
     fn value(&self, account: &Account<'_>) -> Value {
@@ -182,10 +189,16 @@ impl Users {
     /// Tells whether everybody in these is in the others, as far as that can be seen: by the same entries.
     pub(super) fn are_within(&self, others: &Users) -> bool {
         let has = |pattern: &Pattern| {
-            let exact = pattern.folded.literal().and_then(|name| others.exact.get(name));
+            let exact = pattern
+                .folded
+                .literal()
+                .and_then(|name| others.exact.get(name));
             exact.is_some_and(|list| list.contains(pattern))
                 || others.globs.contains(pattern)
-                || others.globs.iter().any(|glob| glob.bare.matches_all() && glob.qualifier.is_none())
+                || others
+                    .globs
+                    .iter()
+                    .any(|glob| glob.bare.matches_all() && glob.qualifier.is_none())
         };
         (others.anonymous || !self.anonymous)
             && self.exact.values().flatten().chain(&self.globs).all(has)
@@ -274,7 +287,13 @@ mod tests {
         for name in ["bob", "X\\BOB", "alice@corp", "ftp", "host|anonymous"] {
             let account = Account::of(name.as_bytes(), false);
             assert_ne!(users.value(&account), Value::False, "{name}");
-            assert!(users.bare_names().expect("no globs").contains(&account.folded_bare()), "{name}");
+            assert!(
+                users
+                    .bare_names()
+                    .expect("no globs")
+                    .contains(&account.folded_bare()),
+                "{name}"
+            );
         }
     }
 }

@@ -94,8 +94,14 @@ mod tests {
     use super::*;
 
     fn window(days: u8, hours: &str, zone: &str) -> Window {
-        let zone = jiff::tz::TimeZoneDatabase::bundled().get(zone).expect("a zone");
-        Window { days, hours: vec![Hours::parse(hours).expect("hours")], zone }
+        let zone = jiff::tz::TimeZoneDatabase::bundled()
+            .get(zone)
+            .expect("a zone");
+        Window {
+            days,
+            hours: vec![Hours::parse(hours).expect("hours")],
+            zone,
+        }
     }
 
     fn holds(window: &Window, at: &str) -> bool {
@@ -141,7 +147,17 @@ mod tests {
         for good in ["00:00-24:00", "08:00-18:30", "22:00-06:00"] {
             assert!(Hours::parse(good).is_some(), "{good}");
         }
-        for bad in ["", "8-18", "8:00-18:00", "08:00", "08:00-25:00", "08:60-09:00", "24:00-06:00", "08:00-08:00", "+8:00-09:00"] {
+        for bad in [
+            "",
+            "8-18",
+            "8:00-18:00",
+            "08:00",
+            "08:00-25:00",
+            "08:60-09:00",
+            "24:00-06:00",
+            "08:00-08:00",
+            "+8:00-09:00",
+        ] {
             assert!(Hours::parse(bad).is_none(), "{bad}");
         }
     }

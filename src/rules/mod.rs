@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::config::files::Files;
 use crate::config::{Config, ConfigErrors, Name, RuleFile, SHIPPED_RULES, Verdict};
-use crate::policy::{Default, Failed, LoadedRules, RuleSet, Source, Surroundings};
 use crate::policy::RULE_FILE;
+use crate::policy::{Default, Failed, LoadedRules, RuleSet, Source, Surroundings};
 use crate::yaml::problem::{Problem, Severity};
 use crate::yaml::source::{self, Value};
 
@@ -30,7 +30,10 @@ const TEXTS: [&str; SHIPPED_RULES.len()] = [
 #[must_use]
 pub fn shipped(name: &str) -> Option<&'static str> {
     let names = SHIPPED_RULES.iter().zip(TEXTS);
-    names.into_iter().find(|(known, _)| **known == name).map(|(_, text)| text)
+    names
+        .into_iter()
+        .find(|(known, _)| **known == name)
+        .map(|(_, text)| text)
 }
 
 /// Makes a rule set of files that come with the program; names that are none of them are passed over.
@@ -38,9 +41,14 @@ pub fn shipped(name: &str) -> Option<&'static str> {
 /// The files are right: a test loads each of them. Should one not be, everything is denied.
 #[must_use]
 pub fn built_in(default: Default, names: &[&str]) -> RuleSet {
-    let texts = names.iter().filter_map(|name| Some((*name, shipped(name)?)));
+    let texts = names
+        .iter()
+        .filter_map(|name| Some((*name, shipped(name)?)));
     let sources: Vec<Source<'_>> = texts
-        .map(|(name, text)| Source { name, bytes: text.as_bytes() })
+        .map(|(name, text)| Source {
+            name,
+            bytes: text.as_bytes(),
+        })
         .collect();
     match RuleSet::load(default, &sources, Surroundings::default()) {
         Ok(loaded) => loaded.rules,
@@ -55,7 +63,10 @@ pub fn built_in(default: Default, names: &[&str]) -> RuleSet {
 pub fn load(config: &Config, files: &dyn Files) -> Result<LoadedRules, ConfigErrors> {
     let listeners: Vec<&str> = config.listeners.keys().map(Name::as_str).collect();
     let upstreams: Vec<&str> = config.upstreams.keys().map(Name::as_str).collect();
-    let surroundings = Surroundings { listeners: Some(&listeners), upstreams: Some(&upstreams) };
+    let surroundings = Surroundings {
+        listeners: Some(&listeners),
+        upstreams: Some(&upstreams),
+    };
     let default = match config.rules.default {
         Verdict::Allow => Default::Allow,
         Verdict::Deny => Default::Deny,
@@ -80,10 +91,16 @@ pub fn load(config: &Config, files: &dyn Files) -> Result<LoadedRules, ConfigErr
     let loaded = RuleSet::load(default, &sources, surroundings);
     match (loaded, unreadable.is_empty()) {
         (loaded, true) => loaded,
-        (Ok(_), false) => Err(ConfigErrors::Wrong { problems: unreadable, more: 0 }),
+        (Ok(_), false) => Err(ConfigErrors::Wrong {
+            problems: unreadable,
+            more: 0,
+        }),
         (Err(ConfigErrors::Wrong { problems, more }), false) => {
             unreadable.extend(problems);
-            Err(ConfigErrors::Wrong { problems: unreadable, more })
+            Err(ConfigErrors::Wrong {
+                problems: unreadable,
+                more,
+            })
         }
         (Err(error @ ConfigErrors::Unreadable(_)), false) => Err(error),
     }
@@ -98,7 +115,10 @@ pub fn load_alone(path: &Path, files: &dyn Files) -> Result<LoadedRules, ConfigE
     let contents = files
         .read(path)
         .map_err(|error| ConfigErrors::Unreadable(format!("{name}: {error}")))?;
-    let source = Source { name: &name, bytes: &contents.bytes };
+    let source = Source {
+        name: &name,
+        bytes: &contents.bytes,
+    };
     RuleSet::load(Default::Allow, &[source], Surroundings::default())
 }
 
@@ -112,14 +132,20 @@ pub fn is_rule_file(bytes: &[u8]) -> bool {
         return false;
     };
     let has = |key| root.get(key).is_some();
-    let has_list = matches!(root.get("rules").map(|node| &node.value), Some(Value::List(_)));
+    let has_list = matches!(
+        root.get("rules").map(|node| &node.value),
+        Some(Value::List(_))
+    );
     !has("listeners") && !has("upstreams") && (has_list || has("examples") || has("lists"))
 }
 
 /// Runs a file's examples against its own rules; what is otherwise than expected.
 #[must_use]
 pub fn failed_examples(loaded: &LoadedRules) -> Vec<Failed> {
-    let run = loaded.examples.iter().map(|example| example.run(&loaded.rules));
+    let run = loaded
+        .examples
+        .iter()
+        .map(|example| example.run(&loaded.rules));
     run.filter_map(Result::err).collect()
 }
 

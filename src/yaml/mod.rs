@@ -8,6 +8,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod choice;
+mod list;
 pub mod name;
 pub mod network;
 pub mod problem;

@@ -122,10 +122,9 @@ pub(crate) fn decode(bytes: &[u8], bounds: Bounds) -> Result<&str, Complaint> {
             "the file is longer than {}",
             bounds.longest_in_words
         ));
-        return Err(whole(refusal.help(format!(
-            "{}; is this the right file?",
-            bounds.usual
-        ))));
+        return Err(whole(
+            refusal.help(format!("{}; is this the right file?", bounds.usual)),
+        ));
     }
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
         return Err(whole(
@@ -298,7 +297,12 @@ impl Builder {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map { entries, known, key, .. }) => match (key.take(), node.value) {
+            Some(Open::Map {
+                entries,
+                known,
+                key,
+                ..
+            }) => match (key.take(), node.value) {
                 (Some((key, key_at)), value) => {
                     known.entry(key.clone()).or_insert(entries.len());
                     entries.push(Entry {

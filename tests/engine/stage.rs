@@ -50,7 +50,10 @@ pub fn settings() -> Settings {
             linger: Duration::from_secs(10),
             ttl: Duration::from_secs(30),
         },
-        rules: Arc::new(built_in(DefaultVerdict::Allow, &["everything-but-dangerous"])),
+        rules: Arc::new(built_in(
+            DefaultVerdict::Allow,
+            &["everything-but-dangerous"],
+        )),
     }
 }
 

@@ -168,12 +168,8 @@ impl Player {
             ("peer", "prefix") => settings.peer = PeerMatch::Prefix,
             ("bare_lf", "accept") => settings.accept_bare_lf = true,
             ("anonymous_email", "true") => settings.anonymous_email = true,
-            ("rules", "open") => {
-                settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Allow))
-            }
-            ("rules", "deny") => {
-                settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Deny))
-            }
+            ("rules", "open") => settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Allow)),
+            ("rules", "deny") => settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Deny)),
             ("client_tls", "explicit") => settings.client_tls.mode = TlsMode::Explicit,
             ("client_tls", "implicit") => settings.client_tls.mode = TlsMode::Implicit,
             ("tls_require", "login") => settings.client_tls.require = TlsRequire::Login,

@@ -8,6 +8,8 @@
 mod model;
 #[path = "session.rs"]
 pub mod played;
+#[path = "ruled.rs"]
+pub mod ruled;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -23,6 +25,7 @@ use portcullis::ftp::{
 };
 
 pub use played::session;
+pub use ruled::rules;
 
 /// Draws small numbers from an input's hash.
 struct Dice(u64);

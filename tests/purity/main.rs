@@ -18,6 +18,7 @@ const PURE_MODULES: &[&str] = &[
     "cmp",
     "collections",
     "convert",
+    "default",
     "error",
     "fmt",
     "hash",

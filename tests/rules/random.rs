@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use portcullis::ftp::Verb;
 use portcullis::policy::{
-    Asked, Circumstances, DataFacts, Default, Directory, Grammar, LegMode, Paths, Request, RuleSet, Source,
-    Surroundings, Words,
+    Asked, Circumstances, DataFacts, Default, Directory, Grammar, LegMode, Paths, Request, RuleSet,
+    Source, Surroundings, Words,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -30,7 +30,10 @@ pub struct Made {
 impl Made {
     /// Hands the request to `ask`.
     pub fn put<T>(&self, ask: impl FnOnce(&Request<'_>) -> T) -> T {
-        let cwd = self.paths.zip(self.cwd.as_ref()).and_then(|(paths, cwd)| Directory::stated(paths, cwd));
+        let cwd = self
+            .paths
+            .zip(self.cwd.as_ref())
+            .and_then(|(paths, cwd)| Directory::stated(paths, cwd));
         let session = Circumstances {
             client: self.client,
             listener: Some("main"),
@@ -44,30 +47,96 @@ impl Made {
             at: self.at,
         };
         let command = Words::of(self.line.as_bytes());
-        let data = DataFacts { client: LegMode::Passive, upstream: LegMode::Active, tls: self.tls };
+        let data = DataFacts {
+            client: LegMode::Passive,
+            upstream: LegMode::Active,
+            tls: self.tls,
+        };
         let asked = match self.moment {
             0 => Asked::Connection,
-            1 | 2 | 3 => Asked::Command(command),
-            4 => Asked::Data { command: Words::of(b"PASV"), data },
-            _ => Asked::Transfer { command, data, size: self.size },
+            1..=3 => Asked::Command(command),
+            4 => Asked::Data {
+                command: Words::of(b"PASV"),
+                data,
+            },
+            _ => Asked::Transfer {
+                command,
+                data,
+                size: self.size,
+            },
         };
         ask(&Request { session, asked })
     }
 }
 
-const NAMES: [&str; 7] = ["bob", "alice", "CORP\\bob", "Bob", "anonymous", "ftp", "svc-1"];
-const ADDRESSES: [&str; 6] = ["10.0.0.1", "10.1.2.3", "192.0.2.9", "2001:db8::7", "::1", "203.0.113.200"];
+const NAMES: [&str; 7] = [
+    "bob",
+    "alice",
+    "CORP\\bob",
+    "Bob",
+    "anonymous",
+    "ftp",
+    "svc-1",
+];
+const ADDRESSES: [&str; 6] = [
+    "10.0.0.1",
+    "10.1.2.3",
+    "192.0.2.9",
+    "2001:db8::7",
+    "::1",
+    "203.0.113.200",
+];
 const NETWORKS: [&str; 8] = [
-    "10.0.0.0/8", "10.1.0.0/16", "192.0.2.8/29", "0.0.0.0/0", "2001:db8::/32", "::/0", "203.0.113.0/24", "10.1.2.3/32",
+    "10.0.0.0/8",
+    "10.1.0.0/16",
+    "192.0.2.8/29",
+    "0.0.0.0/0",
+    "2001:db8::/32",
+    "::/0",
+    "203.0.113.0/24",
+    "10.1.2.3/32",
 ];
 const PATHS: [&str; 12] = [
-    "/home/{user}/**", "/home/bob/**", "/home/*/x", "/pub", "/pub/**", "**/x", "/", "/**", "/home/bob/sub/x", "/HOME/**",
-    "/a/b/c/d", "/pub/[a-c]?",
+    "/home/{user}/**",
+    "/home/bob/**",
+    "/home/*/x",
+    "/pub",
+    "/pub/**",
+    "**/x",
+    "/",
+    "/**",
+    "/home/bob/sub/x",
+    "/HOME/**",
+    "/a/b/c/d",
+    "/pub/[a-c]?",
 ];
 const LINES: [&str; 26] = [
-    "RETR x", "RETR /home/bob/sub/x", "RETR ../x", "STOR a", "LIST", "LIST -R", "LIST *", "NLST /pub/*", "CWD ..", "CDUP",
-    "DELE /pub/ab", "SITE CHMOD 777 x", "SITE EXEC y", "NOOP", "USER bob", "USER alice", "XYZZY x", "STAT", "STAT /pub",
-    "XMKD new", "PASV", "PASS secret", "FEAT", "MDTM 20260101000000 x", "RETR //home//bob/./x", "RNFR ~bob",
+    "RETR x",
+    "RETR /home/bob/sub/x",
+    "RETR ../x",
+    "STOR a",
+    "LIST",
+    "LIST -R",
+    "LIST *",
+    "NLST /pub/*",
+    "CWD ..",
+    "CDUP",
+    "DELE /pub/ab",
+    "SITE CHMOD 777 x",
+    "SITE EXEC y",
+    "NOOP",
+    "USER bob",
+    "USER alice",
+    "XYZZY x",
+    "STAT",
+    "STAT /pub",
+    "XMKD new",
+    "PASV",
+    "PASS secret",
+    "FEAT",
+    "MDTM 20260101000000 x",
+    "RETR //home//bob/./x",
+    "RNFR ~bob",
 ];
 
 pub fn requests() -> impl Strategy<Value = Made> {
@@ -84,7 +153,10 @@ pub fn requests() -> impl Strategy<Value = Made> {
         Some(Paths::Stated(Grammar::Windows)),
         Some(Paths::Stated(Grammar::Unix)),
     ]);
-    let place = (paths, proptest::option::weighted(0.8, select(&["/", "/home/bob", "/pub", "/a/b/c"][..])));
+    let place = (
+        paths,
+        proptest::option::weighted(0.8, select(&["/", "/home/bob", "/pub", "/a/b/c"][..])),
+    );
     let rest = (
         select(&LINES[..]),
         0..7_u8,
@@ -92,8 +164,8 @@ pub fn requests() -> impl Strategy<Value = Made> {
         proptest::option::weighted(0.9, 1_767_000_000_000_000..1_768_000_000_000_000_i64),
         proptest::option::weighted(0.9, Just("legacy")),
     );
-    (who, place, rest).prop_map(|((client, user, logged_in, tls), (paths, cwd), (line, moment, size, at, upstream))| {
-        Made {
+    (who, place, rest).prop_map(
+        |((client, user, logged_in, tls), (paths, cwd), (line, moment, size, at, upstream))| Made {
             client: client.map(|client| client.parse().expect("an address")),
             user: user.map(str::to_owned),
             logged_in,
@@ -105,8 +177,8 @@ pub fn requests() -> impl Strategy<Value = Made> {
             size,
             at,
             upstream,
-        }
-    })
+        },
+    )
 }
 
 fn list(of: &'static [&'static str]) -> impl Strategy<Value = String> {
@@ -120,10 +192,21 @@ fn key() -> impl Strategy<Value = String> {
     prop_oneof![
         list(&NETWORKS).prop_map(|list| format!("client: {list}")),
         Just("client: [here]".to_owned()),
-        list(&["bob", "alice", "anonymous", "svc-*", "*\\bob", "staff", "*"]).prop_map(|list| format!("user: {list}")),
-        list(&["read", "write", "list", "chdir", "delete", "unknown", "site", "attributes"])
-            .prop_map(|list| format!("operation: {list}")),
-        list(&["RETR", "USER", "NOOP", "STAT", "XYZZY", "MKD", "PASV"]).prop_map(|list| format!("verb: {list}")),
+        list(&["bob", "alice", "anonymous", "svc-*", "*\\bob", "staff", "*"])
+            .prop_map(|list| format!("user: {list}")),
+        list(&[
+            "read",
+            "write",
+            "list",
+            "chdir",
+            "delete",
+            "unknown",
+            "site",
+            "attributes"
+        ])
+        .prop_map(|list| format!("operation: {list}")),
+        list(&["RETR", "USER", "NOOP", "STAT", "XYZZY", "MKD", "PASV"])
+            .prop_map(|list| format!("verb: {list}")),
         list(&PATHS).prop_map(|list| format!("path: {list}")),
         list(&["CHMOD", "EXEC"]).prop_map(|list| format!("site: {list}")),
         list(&["^-", "x$"]).prop_map(|list| format!("argument: {list}")),
@@ -134,7 +217,8 @@ fn key() -> impl Strategy<Value = String> {
         Just("upstream: [legacy]".to_owned()),
         Just("data_mode: {client: passive}".to_owned()),
         Just("time: {days: [mon, wed, sat], zone: UTC}".to_owned()),
-        list(&["connection", "command", "data", "transfer"]).prop_map(|list| format!("moment: {list}")),
+        list(&["connection", "command", "data", "transfer"])
+            .prop_map(|list| format!("moment: {list}")),
     ]
 }
 
@@ -176,7 +260,10 @@ fn then() -> impl Strategy<Value = &'static str> {
 
 /// Rules as text, one string each.
 pub fn rules(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<String>> {
-    proptest::collection::vec((when(), then()).prop_map(|(when, then)| format!("when: {when}, then: {then}")), count)
+    proptest::collection::vec(
+        (when(), then()).prop_map(|(when, then)| format!("when: {when}, then: {then}")),
+        count,
+    )
 }
 
 pub fn load(rules: &[(usize, String)], default: Default) -> RuleSet {
@@ -184,7 +271,10 @@ pub fn load(rules: &[(usize, String)], default: Default) -> RuleSet {
     for (number, rule) in rules {
         let _ = writeln!(text, "  - {{name: r{number}, {rule}}}");
     }
-    let source = Source { name: "made.yaml", bytes: text.as_bytes() };
+    let source = Source {
+        name: "made.yaml",
+        bytes: text.as_bytes(),
+    };
     match RuleSet::load(default, &[source], Surroundings::default()) {
         Ok(loaded) => loaded.rules,
         Err(errors) => panic!("{errors}\n{text}"),

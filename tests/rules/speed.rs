@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use portcullis::policy::{
-    Asked, Circumstances, Default, Directory, Grammar, Paths, Request, RuleSet, Source, Surroundings, Verdict, Words,
+    Asked, Circumstances, Default, Directory, Grammar, Paths, Request, RuleSet, Source,
+    Surroundings, Verdict, Words,
 };
 
 /// The rules of a large house: by network, by user, by path.
@@ -32,7 +33,10 @@ pub fn large() -> String {
 #[test]
 fn a_large_rule_set_decides_as_it_should() {
     let text = large();
-    let source = Source { name: "large.yaml", bytes: text.as_bytes() };
+    let source = Source {
+        name: "large.yaml",
+        bytes: text.as_bytes(),
+    };
     let rules = RuleSet::load(Default::Allow, &[source], Surroundings::default())
         .unwrap_or_else(|errors| panic!("{errors}"))
         .rules;
@@ -55,7 +59,14 @@ fn a_large_rule_set_decides_as_it_should() {
             logged_in: true,
             ..Circumstances::default()
         };
-        let decision = rules.decide(&Request { session, asked: Asked::Command(Words::of(line.as_bytes())) });
-        assert_eq!((decision.verdict == Verdict::Allow, &*decision.rule.name), (allowed, rule), "{line}");
+        let decision = rules.decide(&Request {
+            session,
+            asked: Asked::Command(Words::of(line.as_bytes())),
+        });
+        assert_eq!(
+            (decision.verdict == Verdict::Allow, &*decision.rule.name),
+            (allowed, rule),
+            "{line}"
+        );
     }
 }

@@ -41,10 +41,16 @@ pub(super) fn rules(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Rules> {
     let mut section = reader.section(item)?;
     let default = Rules::default();
     let rules = Rules {
-        default: reader.or(section.take("default"), default.default, |reader, item| reader.choice(item, &["close", "ask"])),
+        default: reader.or(section.take("default"), default.default, |reader, item| {
+            reader.choice(item, &["close", "ask"])
+        }),
         files: reader.or(section.take("files"), default.files, |reader, item| {
             reader.list(item, "[everything-but-dangerous]", false, |reader, item| {
-                reader.text(item, "the name of built-in rules or the path of a file", rule_file)
+                reader.text(
+                    item,
+                    "the name of built-in rules or the path of a file",
+                    rule_file,
+                )
             })
         }),
     };
@@ -185,10 +191,12 @@ fn rule_file(text: &str) -> Result<RuleFile, Refusal> {
         let refusal = Refusal::new(format!("there are no built-in rules `{}`", shorten(text)));
         match nearest(text, SHIPPED_RULES) {
             Some(name) => refusal.help(format!("did you mean `{name}`?")),
-            None if text.contains(['/', '.']) => {
-                refusal.help("write a whole path for a file of your own: `/etc/portcullis/house.yaml`")
-            }
-            None => refusal.help(format!("write one of {}, or the whole path of a file", one_of(&SHIPPED_RULES))),
+            None if text.contains(['/', '.']) => refusal
+                .help("write a whole path for a file of your own: `/etc/portcullis/house.yaml`"),
+            None => refusal.help(format!(
+                "write one of {}, or the whole path of a file",
+                one_of(&SHIPPED_RULES)
+            )),
         }
     })
 }

@@ -24,10 +24,12 @@ impl File<'_> {
         rules: &HashSet<String>,
     ) -> Option<Example> {
         let mut section = reader.section(item)?;
-        let mut question = Question::default();
-        question.client = section
-            .take("client")
-            .and_then(|item| reader.text(&item, "an address: `203.0.113.7`", address));
+        let mut question = Question {
+            client: section
+                .take("client")
+                .and_then(|item| reader.text(&item, "an address: `203.0.113.7`", address)),
+            ..Question::default()
+        };
         let mut word = |reader: &mut Reader<'_>, key| {
             let item = section.take(key)?;
             reader.text(&item, "a word", |text| Ok(text.to_owned()))
@@ -38,20 +40,28 @@ impl File<'_> {
         question.certificate = word(reader, "certificate");
         question.command = word(reader, "command");
         question.cwd = word(reader, "cwd");
-        question.logged_in = section.take("logged_in").and_then(|item| reader.flag(&item));
+        question.logged_in = section
+            .take("logged_in")
+            .and_then(|item| reader.flag(&item));
         question.control_tls = reader.or(section.take("control_tls"), false, Reader::flag);
         question.data_tls = reader.or(section.take("data_tls"), false, Reader::flag);
-        let paths = reader.or(section.take("paths"), Grammar::Unix, |reader, item| reader.choice(item, &[]));
+        let paths = reader.or(section.take("paths"), Grammar::Unix, |reader, item| {
+            reader.choice(item, &[])
+        });
         question.paths = Some(Paths::Stated(paths));
         question.at = section
             .take("at")
             .and_then(|item| reader.text(&item, "a time: `2026-01-05T09:00:00Z`", time));
-        question.size = section.take("size").and_then(|item| reader.text(&item, "a size: `10MiB`", scalar::size));
+        question.size = section
+            .take("size")
+            .and_then(|item| reader.text(&item, "a size: `10MiB`", scalar::size));
         if let Some(item) = section.take("data_mode")
             && let Some(mut modes) = reader.section(&item)
         {
             let mut mode = |reader: &mut Reader<'_>, key| {
-                reader.or(modes.take(key), LegMode::Passive, |reader, item| reader.choice(item, &[]))
+                reader.or(modes.take(key), LegMode::Passive, |reader, item| {
+                    reader.choice(item, &[])
+                })
             };
             question.client_mode = mode(reader, "client");
             question.upstream_mode = mode(reader, "upstream");
@@ -60,22 +70,32 @@ impl File<'_> {
         let expect = match section.take("expect") {
             Some(item) => reader.choice::<Expected>(&item, &[]),
             None => {
-                let refusal = Refusal::new("an example that expects nothing").help("write `expect: deny`, or allow, close, ask");
+                let refusal = Refusal::new("an example that expects nothing")
+                    .help("write `expect: deny`, or allow, close, ask");
                 section.missing(reader, "expect", refusal);
                 None
             }
         };
-        let rule = section
-            .take("rule")
-            .and_then(|item| reader.text(&item, "the name of a rule", |text| known_rule(text, rules)));
-        let limits = section.take("limit").and_then(|item| then::limit(reader, &item));
+        let rule = section.take("rule").and_then(|item| {
+            reader.text(&item, "the name of a rule", |text| known_rule(text, rules))
+        });
+        let limits = section
+            .take("limit")
+            .and_then(|item| then::limit(reader, &item));
         section.finish(reader);
         directory(reader, item, &question, paths);
         let line = match item.node.at {
             Place::File { line, .. } => line,
             Place::Flag(_) | Place::Whole => 0,
         };
-        Some(Example { question, expect: expect?, rule, limits, file: self.origin.clone(), line })
+        Some(Example {
+            question,
+            expect: expect?,
+            rule,
+            limits,
+            file: self.origin.clone(),
+            line,
+        })
     }
 }
 
@@ -87,10 +107,13 @@ fn address(text: &str) -> Result<IpAddr, Refusal> {
 }
 
 fn time(text: &str) -> Result<i64, Refusal> {
-    text.parse::<Timestamp>().map(Timestamp::as_microsecond).map_err(|_| {
-        Refusal::new(format!("`{}` is not a time", shorten(text)))
-            .help("write date, time and zone: `2026-01-05T09:00:00Z`, `2026-01-05T09:00:00+01:00`")
-    })
+    text.parse::<Timestamp>()
+        .map(Timestamp::as_microsecond)
+        .map_err(|_| {
+            Refusal::new(format!("`{}` is not a time", shorten(text))).help(
+                "write date, time and zone: `2026-01-05T09:00:00Z`, `2026-01-05T09:00:00+01:00`",
+            )
+        })
 }
 
 fn known_rule(text: &str, rules: &HashSet<String>) -> Result<String, Refusal> {
@@ -102,7 +125,8 @@ fn known_rule(text: &str, rules: &HashSet<String>) -> Result<String, Refusal> {
     known.sort_unstable();
     Err(match nearest(text, known) {
         Some(name) => refusal.help(format!("did you mean `{name}`?")),
-        None => refusal.help("write the name of a rule above, or `default` where none should have a verdict"),
+        None => refusal
+            .help("write the name of a rule above, or `default` where none should have a verdict"),
     })
 }
 
@@ -111,11 +135,16 @@ fn directory(reader: &mut Reader<'_>, item: &Item<'_>, question: &Question, gram
     let Some(cwd) = &question.cwd else { return };
     if Directory::stated(Paths::Stated(grammar), cwd).is_none() {
         let at = item.node.get("cwd").map_or(item.at, |node| node.at);
-        let refusal = Refusal::new(format!("`{}` is no working directory of `{grammar}`", shorten(cwd)));
+        let refusal = Refusal::new(format!(
+            "`{}` is no working directory of `{grammar}`",
+            shorten(cwd)
+        ));
         let help = match grammar {
             Grammar::Unix | Grammar::Windows => "write a path from the root: `/home/bob`",
             Grammar::IbmI => "write `/home/bob`, or the name of a library: `QGPL`",
-            Grammar::Mvs => "write `\"'BOB.'\"` for a prefix, `\"'BOB.PDS'\"` for a partitioned data set, or `/u/bob`",
+            Grammar::Mvs => {
+                "write `\"'BOB.'\"` for a prefix, `\"'BOB.PDS'\"` for a partitioned data set, or `/u/bob`"
+            }
             Grammar::Vms => "write `\"DISK:[BOB]\"`",
         };
         reader.error(at, &item.key, refusal.help(help));

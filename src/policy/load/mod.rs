@@ -6,6 +6,7 @@
 mod example;
 mod scalar;
 mod then;
+mod time;
 mod when;
 
 use std::collections::{HashMap, HashSet};
@@ -88,7 +89,7 @@ impl RuleSet {
         let mut regexes = 0;
         for source in sources {
             let text = source::decode(source.bytes, RULE_FILE);
-            let mut reader = Reader::new(source.name, *text.as_ref().unwrap_or(&""), homes);
+            let mut reader = Reader::new(source.name, text.as_ref().unwrap_or(&""), homes);
             match &text {
                 Ok(text) => {
                     let mut file = File {
@@ -105,7 +106,11 @@ impl RuleSet {
                     }
                     if let Some(root) = root {
                         let begin = rules.len();
-                        let item = Item { node: &root, key: String::new(), at: Place::Whole };
+                        let item = Item {
+                            node: &root,
+                            key: String::new(),
+                            at: Place::Whole,
+                        };
                         file.read(&mut reader, &item, &mut rules, &mut examples);
                         if !reader.has_errors() {
                             let places = file.places(&item);
@@ -124,7 +129,9 @@ impl RuleSet {
         if wrong {
             return Err(ConfigErrors::Wrong { problems, more });
         }
-        let bytes = sources.iter().flat_map(|source| source.bytes.iter().chain(b"\0"));
+        let bytes = sources
+            .iter()
+            .flat_map(|source| source.bytes.iter().chain(b"\0"));
         let digest = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
@@ -185,7 +192,9 @@ impl File<'_> {
             let refusal = Refusal::new("the file is empty").help(SMALLEST);
             return reader.error(Place::Whole, "", refusal);
         }
-        let Some(mut section) = reader.section(item) else { return };
+        let Some(mut section) = reader.section(item) else {
+            return;
+        };
         self.version(reader, &mut section);
         if let Some(lists) = section.take("lists") {
             self.lists(reader, &lists);
@@ -197,7 +206,11 @@ impl File<'_> {
                 for entry in entries.unwrap_or_default() {
                     if rules.len() == MOST_RULES {
                         let refusal = Refusal::new(format!("more than {MOST_RULES} rules"));
-                        reader.error(entry.at, &entry.key, refusal.help("put what differs only in names into lists"));
+                        reader.error(
+                            entry.at,
+                            &entry.key,
+                            refusal.help("put what differs only in names into lists"),
+                        );
                         break;
                     }
                     if let Some(rule) = self.rule(reader, &entry, &mut names) {
@@ -229,7 +242,8 @@ impl File<'_> {
 
     fn version(&self, reader: &mut Reader<'_>, section: &mut Section<'_>) {
         let Some(item) = section.take("version") else {
-            let refusal = Refusal::new("`version` is missing").help("write `version: 1` at the top");
+            let refusal =
+                Refusal::new("`version` is missing").help("write `version: 1` at the top");
             return section.missing(reader, "version", refusal);
         };
         if let Some(number) = reader.count(&item, 0, u32::MAX)
@@ -241,7 +255,9 @@ impl File<'_> {
     }
 
     fn lists(&mut self, reader: &mut Reader<'_>, item: &Item<'_>) {
-        let Some(mut section) = reader.section(item) else { return };
+        let Some(mut section) = reader.section(item) else {
+            return;
+        };
         if let Some(item) = section.take("users") {
             named(reader, &item, |reader, name, item| {
                 let users = users(reader, item);
@@ -253,7 +269,8 @@ impl File<'_> {
                 let networks = reader.list(item, "[192.0.2.0/24]", true, |reader, item| {
                     reader.text(item, "a network: `192.0.2.0/24`", parse_network)
                 });
-                self.networks.insert(name, Arc::new(Networks::of(networks.unwrap_or_default())));
+                self.networks
+                    .insert(name, Arc::new(Networks::of(networks.unwrap_or_default())));
             });
         }
         section.finish(reader);
@@ -273,7 +290,11 @@ impl File<'_> {
                     && !names.insert(name.as_str().to_owned())
                 {
                     let refusal = Refusal::new(format!("two rules have the name `{name}`"));
-                    reader.error(item.node.at, &item.key, refusal.help("give each rule a name of its own: the journal repeats it"));
+                    reader.error(
+                        item.node.at,
+                        &item.key,
+                        refusal.help("give each rule a name of its own: the journal repeats it"),
+                    );
                 }
                 name
             }
@@ -325,7 +346,9 @@ fn named(
     item: &Item<'_>,
     mut each: impl FnMut(&mut Reader<'_>, String, &Item<'_>),
 ) {
-    let Some(section) = reader.section(item) else { return };
+    let Some(section) = reader.section(item) else {
+        return;
+    };
     for (entry, item) in section.entries() {
         match Name::parse(&entry.key) {
             Ok(name) => each(reader, name.as_str().to_owned(), &item),
@@ -338,12 +361,16 @@ fn named(
 fn users(reader: &mut Reader<'_>, item: &Item<'_>) -> Users {
     let mut users = Users::default();
     let texts = reader.list(item, "[bob, \"svc-*\"]", true, |reader, item| {
-        reader.text(item, "a user's name or a pattern: `bob`, `\"svc-*\"`", |text| {
-            Users::default()
-                .add(text)
-                .map(|()| text.to_owned())
-                .map_err(|why| scalar::no_pattern(text, why))
-        })
+        reader.text(
+            item,
+            "a user's name or a pattern: `bob`, `\"svc-*\"`",
+            |text| {
+                Users::default()
+                    .add(text)
+                    .map(|()| text.to_owned())
+                    .map_err(|why| scalar::no_pattern(text, why))
+            },
+        )
     });
     for text in texts.unwrap_or_default() {
         // Each has just been read once.

@@ -2,11 +2,11 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::ftp::Verb;
 use crate::policy::asks::{PathPattern, VerbName};
 use crate::policy::decision::Answer;
 use crate::policy::glob::{Glob, LONGEST};
 use crate::policy::window::Hours;
-use crate::ftp::Verb;
 use crate::yaml::problem::Refusal;
 use crate::yaml::quantity::parse_size;
 use crate::yaml::wording::shorten;
@@ -79,9 +79,14 @@ pub(super) fn answer(text: &str, least: u16, example: &str) -> Result<Answer, Re
         return Err(refusal("a reply is one line of at most 400 bytes"));
     }
     if words.replace("{verb}", "").contains(['{', '}']) {
-        return Err(refusal("braces stand only around `{verb}`, which becomes the command's verb"));
+        return Err(refusal(
+            "braces stand only around `{verb}`, which becomes the command's verb",
+        ));
     }
-    Ok(Answer { code, text: words.into() })
+    Ok(Answer {
+        code,
+        text: words.into(),
+    })
 }
 
 /// Reads `5MiB/s`.
@@ -99,17 +104,22 @@ pub(super) fn size(text: &str) -> Result<u64, Refusal> {
 
 pub(super) fn hours(text: &str) -> Result<Hours, Refusal> {
     Hours::parse(text).ok_or_else(|| {
-        Refusal::new(format!("`{}` are not hours", shorten(text)))
-            .help("write two times of day in quotes: `\"08:00-18:00\"`, over midnight `\"22:00-06:00\"`")
+        Refusal::new(format!("`{}` are not hours", shorten(text))).help(
+            "write two times of day in quotes: `\"08:00-18:00\"`, over midnight `\"22:00-06:00\"`",
+        )
     })
 }
 
 /// Reads a verb: any word that could be one.
 pub(super) fn verb(text: &str) -> Result<VerbName, Refusal> {
-    let is_verb = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_verb =
+        (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_verb || text.contains(['*', '?']) {
-        return Err(Refusal::new(format!("`{}` is not a verb", shorten(text)))
-            .help("write an FTP command as it is sent: `RETR`; several kinds of them are `operation`"));
+        return Err(
+            Refusal::new(format!("`{}` is not a verb", shorten(text))).help(
+                "write an FTP command as it is sent: `RETR`; several kinds of them are `operation`",
+            ),
+        );
     }
     Ok(match Verb::parse(text.as_bytes()) {
         Verb::Unknown => VerbName::Other(text.to_ascii_uppercase().into_bytes().into()),
@@ -119,9 +129,14 @@ pub(super) fn verb(text: &str) -> Result<VerbName, Refusal> {
 
 pub(super) fn extension(text: &str) -> Result<Box<[u8]>, Refusal> {
     let name = text.trim_start_matches('.');
-    if name.is_empty() || name.contains(['/', '\\', '*', '?', '[']) || name.chars().any(char::is_control) {
-        return Err(Refusal::new(format!("`{}` is not an extension", shorten(text)))
-            .help("write what stands behind the last dot: `exe`; patterns belong at `path`"));
+    if name.is_empty()
+        || name.contains(['/', '\\', '*', '?', '['])
+        || name.chars().any(char::is_control)
+    {
+        return Err(
+            Refusal::new(format!("`{}` is not an extension", shorten(text)))
+                .help("write what stands behind the last dot: `exe`; patterns belong at `path`"),
+        );
     }
     Ok(crate::policy::asks::extension(name))
 }

@@ -59,22 +59,31 @@ pub(super) fn read(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Then> {
         reader.error(*at, &item.key, refusal);
     }
     let effect = effects.into_iter().next().map(|(effect, _)| effect);
-    if effect.is_none() && !observe && limits.is_none() && hide.is_none() && reader.clean(&item.key) {
+    if effect.is_none() && !observe && limits.is_none() && hide.is_none() && reader.clean(&item.key)
+    {
         let refusal = Refusal::new("`then` does nothing");
         reader.error(
             item.at,
             &item.key,
-            refusal.help("write `deny: \"550 Not here.\"`, or allow, close, ask, limit, hide or observe"),
+            refusal.help(
+                "write `deny: \"550 Not here.\"`, or allow, close, ask, limit, hide or observe",
+            ),
         );
     }
-    Some(Then { effect, limits, hide, observe })
+    Some(Then {
+        effect,
+        limits,
+        hide,
+        observe,
+    })
 }
 
 fn only_true(reader: &mut Reader<'_>, item: &Item<'_>) -> bool {
     match reader.flag(item) {
         Some(true) => true,
         Some(false) => {
-            let refusal = Refusal::new("`false` says nothing here").help("write `true`, or leave the key away");
+            let refusal = Refusal::new("`false` says nothing here")
+                .help("write `true`, or leave the key away");
             reader.error(item.node.at, &item.key, refusal);
             false
         }
@@ -85,16 +94,24 @@ fn only_true(reader: &mut Reader<'_>, item: &Item<'_>) -> bool {
 fn ask(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Exit> {
     let mut section = reader.section(item)?;
     let unix = section.take("unix").and_then(|item| {
-        reader.text(&item, "the path of a socket: `/run/decider.sock`", whole_path)
+        reader.text(
+            &item,
+            "the path of a socket: `/run/decider.sock`",
+            whole_path,
+        )
     });
     let exec = section.take("exec").and_then(|item| {
         let words = reader.entries(&item, "[/usr/local/libexec/decide, --ftp]", true)?;
         let mut program = Vec::new();
         for (number, item) in words.iter().enumerate() {
-            program.push(reader.text(item, "a program and its arguments", |text| match number {
-                0 => whole_path(text),
-                _ => Ok(text.to_owned()),
-            })?);
+            program.push(reader.text(
+                item,
+                "a program and its arguments",
+                |text| match number {
+                    0 => whole_path(text),
+                    _ => Ok(text.to_owned()),
+                },
+            )?);
         }
         (!program.is_empty()).then_some(program)
     });
@@ -117,8 +134,10 @@ fn ask(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Exit> {
 
 fn whole_path(text: &str) -> Result<String, Refusal> {
     if !text.starts_with('/') || text.chars().any(char::is_control) {
-        return Err(Refusal::new(format!("`{}` is not a path from the root", shorten(text)))
-            .help("write the whole path: `/usr/local/libexec/decide`"));
+        return Err(
+            Refusal::new(format!("`{}` is not a path from the root", shorten(text)))
+                .help("write the whole path: `/usr/local/libexec/decide`"),
+        );
     }
     Ok(text.to_owned())
 }
@@ -151,10 +170,18 @@ fn hide(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Hide> {
     let mut section = reader.section(item)?;
     let features = section.take("feat").and_then(|item| {
         reader.list(&item, "[MLST]", true, |reader, item| {
-            reader.text(item, "the first word of a line of FEAT: `MLST`", scalar::word)
+            reader.text(
+                item,
+                "the first word of a line of FEAT: `MLST`",
+                scalar::word,
+            )
         })
     });
-    let mut read = |key: &'static str| section.take(key).is_some_and(|item| only_true(reader, &item));
+    let mut read = |key: &'static str| {
+        section
+            .take(key)
+            .is_some_and(|item| only_true(reader, &item))
+    };
     let hide = Hide {
         banner: read("banner"),
         syst: read("syst"),

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use jiff::tz::{TimeZone, TimeZoneDatabase};
-
+use super::time::window;
 use super::{File, MOST_REGEXES, scalar};
+use crate::ftp::Verb;
 use crate::policy::asks::{Asks, VerbName};
 use crate::policy::condition::Condition;
 use crate::policy::network::Networks;
 use crate::policy::user::Users;
-use crate::policy::window::{DAY, Day, Hours, Window};
 use crate::policy::{Operation, operation};
-use crate::ftp::Verb;
 use crate::yaml::network::parse_network;
 use crate::yaml::problem::Refusal;
 use crate::yaml::reader::{Item, Reader};
@@ -21,8 +19,27 @@ use crate::yaml::wording::{quoted, shorten};
 
 /// The keys of `when`.
 pub(super) const KEYS: &[&str] = &[
-    "client", "listener", "upstream", "user", "logged_in", "control_tls", "data_tls", "client_certificate", "verb",
-    "operation", "site", "path", "extension", "argument", "size", "data_mode", "time", "moment", "not", "any", "all",
+    "client",
+    "listener",
+    "upstream",
+    "user",
+    "logged_in",
+    "control_tls",
+    "data_tls",
+    "client_certificate",
+    "verb",
+    "operation",
+    "site",
+    "path",
+    "extension",
+    "argument",
+    "size",
+    "data_mode",
+    "time",
+    "moment",
+    "not",
+    "any",
+    "all",
 ];
 
 impl File<'_> {
@@ -40,18 +57,27 @@ impl File<'_> {
             all.extend(window(reader, &item).map(Condition::Time));
         }
         if let Some(item) = section.take("moment") {
-            let moments = reader.list(&item, "[command]", true, |reader, item| reader.choice(item, &[]));
+            let moments = reader.list(&item, "[command]", true, |reader, item| {
+                reader.choice(item, &[])
+            });
             all.extend(moments.map(Condition::Moment));
         }
         if let Some(item) = section.take("not") {
             let inner = self.when(reader, &item);
             all.extend(inner.map(|inner| Condition::Not(Box::new(inner))));
         }
-        for (key, make) in [("any", Condition::Any as fn(Vec<Condition>) -> Condition), ("all", Condition::All)] {
+        for (key, make) in [
+            ("any", Condition::Any as fn(Vec<Condition>) -> Condition),
+            ("all", Condition::All),
+        ] {
             if let Some(item) = section.take(key) {
-                let entries = reader.entries(&item, "[{user: [bob]}, {client: [192.0.2.0/24]}]", true);
+                let entries =
+                    reader.entries(&item, "[{user: [bob]}, {client: [192.0.2.0/24]}]", true);
                 let entries = entries.unwrap_or_default();
-                let inner = entries.iter().filter_map(|item| self.when(reader, item)).collect();
+                let inner = entries
+                    .iter()
+                    .filter_map(|item| self.when(reader, item))
+                    .collect();
                 all.push(make(inner));
             }
         }
@@ -60,7 +86,12 @@ impl File<'_> {
     }
 
     /// Reads what concerns the session.
-    fn session(&mut self, reader: &mut Reader<'_>, section: &mut Section<'_>, all: &mut Vec<Condition>) {
+    fn session(
+        &mut self,
+        reader: &mut Reader<'_>,
+        section: &mut Section<'_>,
+        all: &mut Vec<Condition>,
+    ) {
         if let Some(item) = section.take("client") {
             all.extend(self.client(reader, &item).map(Condition::Client));
         }
@@ -86,7 +117,11 @@ impl File<'_> {
         }
         if let Some(item) = section.take("client_certificate") {
             let patterns = reader.list(&item, "[\"*\"]", true, |reader, item| {
-                reader.text(item, "a name in a certificate, or a pattern: `\"*\"`", scalar::glob)
+                reader.text(
+                    item,
+                    "a name in a certificate, or a pattern: `\"*\"`",
+                    scalar::glob,
+                )
             });
             all.extend(patterns.map(Condition::Certificate));
         }
@@ -96,7 +131,12 @@ impl File<'_> {
     }
 
     /// Reads what concerns the command.
-    fn command(&mut self, reader: &mut Reader<'_>, section: &mut Section<'_>, all: &mut Vec<Condition>) {
+    fn command(
+        &mut self,
+        reader: &mut Reader<'_>,
+        section: &mut Section<'_>,
+        all: &mut Vec<Condition>,
+    ) {
         let mut asks = Vec::new();
         if let Some(item) = section.take("verb") {
             asks.extend(reader.list(&item, "[RETR]", true, verb).map(Asks::Verb));
@@ -140,15 +180,18 @@ impl File<'_> {
         let (mut sets, mut prefixes) = (Vec::new(), Vec::new());
         for entry in &entries {
             let wanted = "a network or the name of a list: `192.0.2.0/24`";
-            let read = reader.text(entry, wanted, |text| {
+            let _ = reader.text(entry, wanted, |text| {
                 match self.networks.get(text) {
-                    Some(list) => return Ok(sets.push(Arc::clone(list))),
-                    None if text.contains(['/', ':']) || text.starts_with(|c: char| c.is_ascii_digit()) => {}
+                    Some(list) => {
+                        sets.push(Arc::clone(list));
+                        return Ok(());
+                    }
+                    None if text.contains(['/', ':'])
+                        || text.starts_with(|c: char| c.is_ascii_digit()) => {}
                     None => return Err(self.no_list(text, "networks", self.networks.keys())),
                 }
                 parse_network(text).map(|prefix| prefixes.push(prefix))
             });
-            read?;
         }
         if !prefixes.is_empty() {
             sets.push(Arc::new(Networks::of(prefixes)));
@@ -159,30 +202,51 @@ impl File<'_> {
     fn user(&self, reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Vec<Arc<Users>>> {
         let entries = reader.entries(item, "[bob, \"svc-*\"]", true)?;
         let mut sets: Vec<Arc<Users>> = Vec::new();
-        let is_list = |entry: &&Item<'_>| entry.node.text().is_some_and(|text| self.users.contains_key(text));
+        let is_list = |entry: &&Item<'_>| {
+            entry
+                .node
+                .text()
+                .is_some_and(|text| self.users.contains_key(text))
+        };
         for list in entries.iter().filter(is_list) {
-            sets.extend(list.node.text().and_then(|name| self.users.get(name)).cloned());
+            sets.extend(
+                list.node
+                    .text()
+                    .and_then(|name| self.users.get(name))
+                    .cloned(),
+            );
         }
         if sets.len() < entries.len() {
-            // Names of lists are read as users here too, which does no harm where there are others.
             let mut own = Users::default();
             for entry in entries.iter().filter(|entry| !is_list(entry)) {
-                reader.text(entry, "a user, a pattern or the name of a list: `bob`", |text| {
-                    own.add(text).map_err(|why| scalar::no_pattern(text, why))
-                })?;
+                let _ = reader.text(
+                    entry,
+                    "a user, a pattern or the name of a list: `bob`",
+                    |text| own.add(text).map_err(|why| scalar::no_pattern(text, why)),
+                );
             }
             sets.push(Arc::new(own));
         }
         Some(sets)
     }
 
-    fn no_list<'n>(&self, text: &str, kind: &str, known: impl Iterator<Item = &'n String>) -> Refusal {
+    fn no_list<'n>(
+        &self,
+        text: &str,
+        kind: &str,
+        known: impl Iterator<Item = &'n String>,
+    ) -> Refusal {
         let mut known: Vec<&str> = known.map(String::as_str).collect();
         known.sort_unstable();
-        let refusal = Refusal::new(format!("there is no list `{}` in `lists.{kind}`", shorten(text)));
+        let refusal = Refusal::new(format!(
+            "there is no list `{}` in `lists.{kind}`",
+            shorten(text)
+        ));
         match nearest(text, known.iter().copied()) {
             Some(name) => refusal.help(format!("did you mean `{name}`?")),
-            None if known.is_empty() => refusal.help("write a network, such as `192.0.2.0/24`, or add the list"),
+            None if known.is_empty() => {
+                refusal.help("write a network, such as `192.0.2.0/24`, or add the list")
+            }
             None => refusal.help(format!("the lists are {}", quoted(&known).join(", "))),
         }
     }
@@ -209,16 +273,23 @@ impl File<'_> {
         })
     }
 
-    fn argument(&mut self, reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Vec<regex::bytes::Regex>> {
+    fn argument(
+        &mut self,
+        reader: &mut Reader<'_>,
+        item: &Item<'_>,
+    ) -> Option<Vec<regex::bytes::Regex>> {
         let entries = reader.entries(item, "[\"^-R\"]", true)?;
         let mut patterns = Vec::new();
         for entry in &entries {
             self.regexes += 1;
             if self.regexes > MOST_REGEXES {
                 let refusal = Refusal::new(format!("more than {MOST_REGEXES} regular expressions"));
-                return reader.fail(entry, refusal.help("`path`, `extension` and `site` need none, and are faster"));
+                return reader.fail(
+                    entry,
+                    refusal.help("`path`, `extension` and `site` need none, and are faster"),
+                );
             }
-            patterns.push(reader.text(entry, "a regular expression: `\"^-R\"`", scalar::regex)?);
+            patterns.extend(reader.text(entry, "a regular expression: `\"^-R\"`", scalar::regex));
         }
         Some(patterns)
     }
@@ -231,7 +302,11 @@ fn verb(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<VerbName> {
         let known = Verb::ALL.iter().map(|verb| verb.name());
         if let Some(meant) = nearest(&word, known) {
             let refusal = Refusal::new(format!("no verb `{word}` is known"));
-            reader.warn(item.node.at, &item.key, refusal.help(format!("did you mean `{meant}`?")));
+            reader.warn(
+                item.node.at,
+                &item.key,
+                refusal.help(format!("did you mean `{meant}`?")),
+            );
         }
     }
     Some(name)
@@ -250,12 +325,16 @@ fn size(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Asks> {
     }
     match (over, up_to) {
         (None, None) => {
-            let refusal = Refusal::new("`size` asks for nothing").help("write `over: 1GiB` or `up_to: 10MiB`");
+            let refusal = Refusal::new("`size` asks for nothing")
+                .help("write `over: 1GiB` or `up_to: 10MiB`");
             reader.fail(item, refusal)
         }
         (Some(over), Some(up_to)) if over >= up_to => {
             let refusal = Refusal::new("no size is over the one and up to the other");
-            reader.fail(item, refusal.help("write a smaller `over` or a larger `up_to`"))
+            reader.fail(
+                item,
+                refusal.help("write a smaller `over` or a larger `up_to`"),
+            )
         }
         _ => Some(Asks::Size { over, up_to }),
     }
@@ -271,50 +350,10 @@ fn data_mode(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Condition> {
     section.finish(reader);
     if client.is_none() && upstream.is_none() && reader.clean(&item.key) {
         let refusal = Refusal::new("`data_mode` asks for nothing");
-        return reader.fail(item, refusal.help("write `client: active`, or `upstream:` with `active` or `passive`"));
+        return reader.fail(
+            item,
+            refusal.help("write `client: active`, or `upstream:` with `active` or `passive`"),
+        );
     }
     Some(Condition::DataMode { client, upstream })
-}
-
-fn window(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Window> {
-    let mut section = reader.section(item)?;
-    let days = reader.or(section.take("days"), Vec::new(), |reader, item| {
-        reader.list(item, "[mon, tue, wed, thu, fri]", true, |reader, item| reader.choice::<Day>(item, &[]))
-    });
-    let hours = reader.or(section.take("hours"), Vec::new(), |reader, item| {
-        reader.list(item, "[\"08:00-18:00\"]", true, |reader, item| {
-            reader.text(item, "hours: `\"08:00-18:00\"`", scalar::hours)
-        })
-    });
-    let zone = match section.take("zone") {
-        Some(item) => reader.text(&item, "a time zone: `Europe/Berlin`", zone),
-        None => {
-            let refusal = Refusal::new("a time window without a time zone").help("write `zone: Europe/Berlin`, or `zone: UTC`");
-            section.missing(reader, "zone", refusal);
-            None
-        }
-    };
-    section.finish(reader);
-    if days.is_empty() && hours.is_empty() && reader.clean(&item.key) {
-        let refusal = Refusal::new("`time` asks for nothing");
-        return reader.fail(item, refusal.help("write `days: [sat, sun]` or `hours: [\"08:00-18:00\"]`"));
-    }
-    let bits = days.iter().fold(0, |bits, day| bits | 1 << *day as u8);
-    Some(Window {
-        days: if days.is_empty() { 0b0111_1111 } else { bits },
-        hours: if hours.is_empty() { vec![Hours { from: 0, to: DAY }] } else { hours },
-        zone: zone?,
-    })
-}
-
-fn zone(text: &str) -> Result<TimeZone, Refusal> {
-    let zones = TimeZoneDatabase::bundled();
-    zones.get(text).map_err(|_| {
-        let refusal = Refusal::new(format!("there is no time zone `{}`", shorten(text)));
-        let names: Vec<String> = zones.available().map(|name| name.as_str().to_owned()).collect();
-        match nearest(text, names.iter().map(String::as_str)) {
-            Some(name) => refusal.help(format!("did you mean `{name}`?")),
-            None => refusal.help("write a name of the time zone database: `Europe/Berlin`, `UTC`"),
-        }
-    })
 }

@@ -18,7 +18,11 @@ pub(super) fn directory(built: &mut Built, name: &[u8]) -> Result<Style, Doubt> 
     Ok(Style::Library)
 }
 
-pub(super) fn resolve(built: &mut Built, cwd: Option<&Directory>, name: &[u8]) -> Result<(), Doubt> {
+pub(super) fn resolve(
+    built: &mut Built,
+    cwd: Option<&Directory>,
+    name: &[u8],
+) -> Result<(), Doubt> {
     // The server goes over to NAMEFMT 1 where a name begins with a slash.
     if name.first() == Some(&b'/') {
         return slashes(built, name);
@@ -40,12 +44,14 @@ fn slashes(built: &mut Built, path: &[u8]) -> Result<(), Doubt> {
             b"" | b"." => {}
             b".." => built.pop(),
             name if name.first() == Some(&b'%') => {
-                return Err(Doubt("a library list: which library is meant is the job's own matter"));
+                return Err(Doubt(
+                    "a library list: which library is meant is the job's own matter",
+                ));
             }
             name if matches!(name.last(), Some(b'.' | b' ')) => {
                 return Err(Doubt("a name that ends in a dot or a blank"));
             }
-            name if built.listed && super::wildcard(name)? => built.push(ANY),
+            name if built.listed && super::wildcard(name)? => built.push_wild(name, super::is_wild),
             name => built.push(name),
         }
     }
@@ -93,7 +99,9 @@ fn object(built: &mut Built, cwd: &Directory, name: &[u8]) -> Result<(), Doubt> 
     built.text.extend(file);
     match member {
         // A save file is an object of its own.
-        Some(member) if member.eq_ignore_ascii_case(b"SAVF") || member.eq_ignore_ascii_case(b"FILE") => {
+        Some(member)
+            if member.eq_ignore_ascii_case(b"SAVF") || member.eq_ignore_ascii_case(b"FILE") =>
+        {
             built.text.extend(b".FILE");
         }
         Some(member) => {
@@ -113,9 +121,12 @@ fn object_name<'n>(built: &Built, name: &'n [u8]) -> Result<&'n [u8], Doubt> {
     if built.listed && !name.is_empty() && name.contains(&b'*') && name.first() != Some(&b'*') {
         return Ok(ANY);
     }
-    let is_good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'#' | b'@');
+    let is_good =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'#' | b'@');
     if name.is_empty() || name.len() > 10 || !name.iter().all(is_good) {
-        return Err(Doubt("not the name of an object of IBM i (`*LIBL` and names in quotation marks can't be told)"));
+        return Err(Doubt(
+            "not the name of an object of IBM i (`*LIBL` and names in quotation marks can't be told)",
+        ));
     }
     Ok(name)
 }

@@ -4,13 +4,15 @@
 //! server's own form: a data set `SYS1.PROC(X)` is `/SYS1/PROC/X`. Invariant: what a server of this grammar may take for
 //! another path than the canonical one has none; it is a [`Doubt`]. Links that a server follows can't be seen here.
 
+mod doubt;
 mod ibm_i;
 mod mvs;
 mod unix;
 mod vms;
 mod windows;
 
-use std::fmt;
+pub use doubt::Doubt;
+use doubt::{NO_DIRECTORY, NO_GRAMMAR, NO_NAME, UNTOLD, is_short_name, is_wild, plain, wildcard};
 
 use super::glob::{ANY, PathGlob, Reading};
 use super::target::Target;
@@ -84,21 +86,6 @@ impl Paths {
     }
 }
 
-/// Says why a path can't be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Doubt(pub(super) &'static str);
-
-impl fmt::Display for Doubt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-const NO_GRAMMAR: Doubt = Doubt("how the upstream writes paths is not known (`paths` of the upstream)");
-const NO_DIRECTORY: Doubt = Doubt("the working directory is not known");
-const NO_NAME: Doubt = Doubt("the command names no file");
-const UNTOLD: Doubt = Doubt("where in this command a path stands is not known");
-
 /// Says what case means in a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Case {
@@ -150,7 +137,10 @@ impl Directory {
             Grammar::Vms => vms::directory(&mut built, &name),
         };
         let style = style.ok()?;
-        Some(Directory { canonical: built.text.as_slice().into(), style })
+        Some(Directory {
+            canonical: built.text.as_slice().into(),
+            style,
+        })
     }
 
     /// Takes a path from the root that an administrator wrote, as `explain` and examples have it.
@@ -165,13 +155,20 @@ impl Directory {
             Grammar::Vms => vms::directory(&mut built, path.as_bytes()),
         };
         let style = style.ok()?;
-        Some(Directory { canonical: built.text.as_slice().into(), style })
+        Some(Directory {
+            canonical: built.text.as_slice().into(),
+            style,
+        })
     }
 
     /// Returns the canonical path; the root is `/`.
     #[must_use]
     pub fn path(&self) -> &[u8] {
-        if self.canonical.is_empty() { b"/" } else { &self.canonical }
+        if self.canonical.is_empty() {
+            b"/"
+        } else {
+            &self.canonical
+        }
     }
 }
 
@@ -216,12 +213,29 @@ impl Built {
             Paths::Presumed(Grammar::Unix) => (Case::MayTell, true),
             Paths::Stated(_) | Paths::Presumed(_) => (Case::IsOne, false),
         };
-        Built { text: Text::new(), case, presumed, listed: false }
+        Built {
+            text: Text::new(),
+            case,
+            presumed,
+            listed: false,
+        }
     }
 
     fn push(&mut self, name: &[u8]) {
         self.text.extend(b"/");
         self.text.extend(name);
+    }
+
+    /// Adds a component with wildcards: what stands before the first and behind the last of them is certain.
+    fn push_wild(&mut self, name: &[u8], is_wild: impl Fn(&u8) -> bool) {
+        let first = name.iter().position(&is_wild).unwrap_or(0);
+        let last = name
+            .iter()
+            .rposition(&is_wild)
+            .map_or(name.len(), |last| last + 1);
+        self.push(name.get(..first).unwrap_or_default());
+        self.text.extend(ANY);
+        self.text.extend(name.get(last..).unwrap_or_default());
     }
 
     fn pop(&mut self) {
@@ -279,13 +293,21 @@ impl Canonical {
             }
         }
         let folded = Text::folded(built.text.as_slice());
-        Ok(Canonical { text: built.text, folded, case: built.case, deep })
+        Ok(Canonical {
+            text: built.text,
+            folded,
+            case: built.case,
+            deep,
+        })
     }
 
     /// Returns the path as people read it: `*` for what a wildcard can be.
     pub(super) fn shown(&self) -> Vec<u8> {
         let mut shown = self.text.as_slice().to_vec();
-        shown.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b'*');
+        shown
+            .iter_mut()
+            .filter(|byte| **byte == 0)
+            .for_each(|byte| *byte = b'*');
         if shown.is_empty() {
             shown.push(b'/');
         }
@@ -312,8 +334,15 @@ impl Canonical {
         let folded_name = user.map(|(_, folded)| folded);
         let may = || folded.matches(self.folded.as_slice(), self.deep, folded_name, Reading::May);
         let must = || match self.case {
-            Case::IsOne => folded.matches(self.folded.as_slice(), self.deep, folded_name, Reading::Must),
-            Case::Tells | Case::MayTell => exact.matches(self.text.as_slice(), self.deep, name, Reading::Must),
+            Case::IsOne => folded.matches(
+                self.folded.as_slice(),
+                self.deep,
+                folded_name,
+                Reading::Must,
+            ),
+            Case::Tells | Case::MayTell => {
+                exact.matches(self.text.as_slice(), self.deep, name, Reading::Must)
+            }
         };
         let may = match self.case {
             Case::Tells => exact.matches(self.text.as_slice(), self.deep, name, Reading::May),
@@ -327,8 +356,16 @@ impl Canonical {
         let path = self.folded.as_slice();
         let start = memchr::memrchr(b'/', path).map_or(0, |slash| slash + 1);
         let name = path.get(start..).unwrap_or_default();
-        if name == ANY || self.deep {
+        if self.deep {
             return Value::Unknown;
+        }
+        // Behind a wildcard only the end is certain.
+        let (name, is_whole) = match memchr::memchr(0, name).and_then(|at| name.get(at + 1..)) {
+            Some(end) => (end, false),
+            None => (name, true),
+        };
+        if !is_whole && name.len() <= extension.len() {
+            return Value::of(false, extension.ends_with(name) || name.is_empty());
         }
         let has = name
             .strip_suffix(extension)
@@ -342,7 +379,12 @@ fn here(built: &mut Built, cwd: Option<&Directory>) -> Result<(), Doubt> {
     Ok(())
 }
 
-fn resolve(built: &mut Built, paths: Paths, cwd: Option<&Directory>, name: &[u8]) -> Result<(), Doubt> {
+fn resolve(
+    built: &mut Built,
+    paths: Paths,
+    cwd: Option<&Directory>,
+    name: &[u8],
+) -> Result<(), Doubt> {
     if name.is_empty() {
         return Err(NO_NAME);
     }
@@ -354,64 +396,4 @@ fn resolve(built: &mut Built, paths: Paths, cwd: Option<&Directory>, name: &[u8]
         Grammar::Mvs => mvs::resolve(built, cwd, name),
         Grammar::Vms => vms::resolve(built, cwd, name),
     }
-}
-
-/// Doubts what some servers decode, strip or expand before they look for a file.
-fn plain(name: &[u8]) -> Result<(), Doubt> {
-    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    if is_blank(name.first()) || is_blank(name.last()) {
-        return Err(Doubt("blanks around a name: some servers strip them"));
-    }
-    if name.iter().any(|byte| byte.is_ascii_control()) {
-        return Err(Doubt("a control character in the name"));
-    }
-    if name.contains(&0xFF) {
-        return Err(Doubt("a byte 0xFF in the name: Telnet gives it a meaning"));
-    }
-    if name.first() == Some(&b'~') {
-        return Err(Doubt("a leading `~`: some servers take it for a home directory"));
-    }
-    let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
-    let encoded = memchr::memchr_iter(b'%', name)
-        .any(|at| is_hex(name.get(at + 1)) && is_hex(name.get(at + 2)));
-    if encoded {
-        return Err(Doubt("a byte written as `%` and two digits: some servers decode it"));
-    }
-    if is_overlong(name) {
-        return Err(Doubt("an overlong UTF-8 form: some servers decode it"));
-    }
-    Ok(())
-}
-
-/// Finds encodings that are longer than a character needs (RFC 3629 section 3), as in C0 AE for a dot.
-fn is_overlong(name: &[u8]) -> bool {
-    let next = |at: usize| name.get(at + 1).copied().unwrap_or(0);
-    let continues = |byte: u8| (0x80..=0xBF).contains(&byte);
-    name.iter().enumerate().any(|(at, byte)| match byte {
-        0xC0 | 0xC1 => continues(next(at)),
-        0xE0 => (0x80..=0x9F).contains(&next(at)),
-        0xF0 => (0x80..=0x8F).contains(&next(at)),
-        0xF5..=0xFE => continues(next(at)),
-        _ => false,
-    })
-}
-
-/// Tells whether a name holds a wildcard of a server's own, and doubts those that could mean a parent directory.
-fn wildcard(name: &[u8]) -> Result<bool, Doubt> {
-    if !name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'{' | b'}')) {
-        return Ok(false);
-    }
-    let pairs = |pair: &[u8]| name.windows(2).any(|window| window == pair);
-    let open = name.iter().filter(|byte| **byte == b'{').count();
-    let close = name.iter().filter(|byte| **byte == b'}').count();
-    if name.first() == Some(&b'.') || pairs(b"[.") || pairs(b"{.") || pairs(b",.") || open != close {
-        return Err(Doubt("a wildcard that could mean a parent directory"));
-    }
-    Ok(true)
-}
-
-/// Tells whether a name holds a `~` and a digit, as the short names of Windows do.
-fn is_short_name(name: &[u8]) -> bool {
-    name.windows(2)
-        .any(|pair| matches!(pair, [b'~', digit] if digit.is_ascii_digit()))
 }

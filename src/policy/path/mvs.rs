@@ -7,7 +7,11 @@
 use super::unix::components;
 use super::{ANY, Built, Case, Directory, Doubt, NO_DIRECTORY, Style};
 
-pub(super) fn directory(built: &mut Built, name: &[u8], is_partitioned: bool) -> Result<Style, Doubt> {
+pub(super) fn directory(
+    built: &mut Built,
+    name: &[u8],
+    is_partitioned: bool,
+) -> Result<Style, Doubt> {
     if name.first() == Some(&b'/') {
         built.case = Case::MayTell;
         components(built, name)?;
@@ -29,7 +33,11 @@ pub(super) fn directory(built: &mut Built, name: &[u8], is_partitioned: bool) ->
     })
 }
 
-pub(super) fn resolve(built: &mut Built, cwd: Option<&Directory>, name: &[u8]) -> Result<(), Doubt> {
+pub(super) fn resolve(
+    built: &mut Built,
+    cwd: Option<&Directory>,
+    name: &[u8],
+) -> Result<(), Doubt> {
     if name.first() == Some(&b'/') {
         built.case = Case::MayTell;
         return components(built, name);
@@ -65,7 +73,10 @@ fn data_set(built: &mut Built, name: &[u8]) -> Result<(), Doubt> {
     let (set, member) = match memchr::memchr(b'(', name).and_then(|at| name.split_at_checked(at)) {
         Some((set, rest)) => {
             let member = rest.get(1..).and_then(|rest| rest.strip_suffix(b")"));
-            (set, Some(member.ok_or(Doubt("a parenthesis that is not closed"))?))
+            (
+                set,
+                Some(member.ok_or(Doubt("a parenthesis that is not closed"))?),
+            )
         }
         None => (name, None),
     };
@@ -81,7 +92,8 @@ fn data_set(built: &mut Built, name: &[u8]) -> Result<(), Doubt> {
 }
 
 fn qualifiers(built: &mut Built, set: &[u8]) -> Result<(), Doubt> {
-    set.split(|byte| *byte == b'.').try_for_each(|name| qualifier(built, name))
+    set.split(|byte| *byte == b'.')
+        .try_for_each(|name| qualifier(built, name))
 }
 
 fn qualifier(built: &mut Built, name: &[u8]) -> Result<(), Doubt> {
@@ -93,7 +105,8 @@ fn qualifier(built: &mut Built, name: &[u8]) -> Result<(), Doubt> {
         built.push(ANY);
         return Ok(());
     }
-    let is_good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'@' | b'#' | b'$' | b'-');
+    let is_good =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'@' | b'#' | b'$' | b'-');
     if name.is_empty() || name.len() > 8 || !name.iter().all(is_good) {
         return Err(Doubt("not the name of a data set"));
     }

@@ -18,7 +18,11 @@ pub(super) fn directory(built: &mut Built, name: &[u8]) -> Result<Style, Doubt> 
     Ok(Style::Brackets)
 }
 
-pub(super) fn resolve(built: &mut Built, cwd: Option<&Directory>, name: &[u8]) -> Result<(), Doubt> {
+pub(super) fn resolve(
+    built: &mut Built,
+    cwd: Option<&Directory>,
+    name: &[u8],
+) -> Result<(), Doubt> {
     let cwd = cwd.ok_or(NO_DIRECTORY)?;
     if cwd.style != Style::Brackets {
         return Err(NO_DIRECTORY);
@@ -45,15 +49,22 @@ pub(super) fn resolve(built: &mut Built, cwd: Option<&Directory>, name: &[u8]) -
         }
         None => rest,
     };
-    if file.is_empty() { Ok(()) } else { self::file(built, file) }
+    if file.is_empty() {
+        Ok(())
+    } else {
+        self::file(built, file)
+    }
 }
 
 fn first_component(path: &[u8]) -> &[u8] {
     path.split(|byte| *byte == b'/').nth(1).unwrap_or_default()
 }
 
+/// What stands in brackets, and what stands behind them.
+type Bracketed<'t> = (&'t [u8], &'t [u8]);
+
 /// Takes `[...]` or `<...>` off the front.
-fn brackets(text: &[u8]) -> Result<Option<(&[u8], &[u8])>, Doubt> {
+fn brackets(text: &[u8]) -> Result<Option<Bracketed<'_>>, Doubt> {
     let close = match text.first() {
         Some(b'[') => b']',
         Some(b'<') => b'>',
@@ -83,7 +94,12 @@ fn relative(built: &mut Built, inner: &[u8]) -> Result<(), Doubt> {
             name if name.iter().all(|byte| *byte == b'-') => {
                 for _ in name {
                     // Above the top there is nothing; the device stays.
-                    let depth = built.text.as_slice().iter().filter(|byte| **byte == b'/').count();
+                    let depth = built
+                        .text
+                        .as_slice()
+                        .iter()
+                        .filter(|byte| **byte == b'/')
+                        .count();
                     if depth > 1 {
                         built.pop();
                     }
@@ -100,7 +116,11 @@ fn file(built: &mut Built, name: &[u8]) -> Result<(), Doubt> {
     let name = name.split(|byte| *byte == b';').next().unwrap_or_default();
     let mut parts = name.splitn(3, |byte| *byte == b'.');
     let (stem, kind, version) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
-    if version.is_some_and(|version| !version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')) {
+    if version.is_some_and(|version| {
+        !version
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b'-')
+    }) {
         return Err(Doubt("more than a name, a type and a version"));
     }
     component(built, stem)?;
