@@ -51,7 +51,7 @@ impl Session {
             .known
             .get()
             .is_none_or(|known| known.directory.is_none() && !known.pwd_asked);
-        let may_ask = self.logged_in && self.phase == Phase::Talking && !self.renaming;
+        let may_ask = self.logged_in && self.phase == Phase::Talking && !self.in_transfer();
         if !self.settings.rules.needs_paths() || !unknown || !may_ask {
             return false;
         }
@@ -74,7 +74,9 @@ impl Session {
     /// Tells whether a command has to wait until the upstream has said where the session is; it is asked then. After a
     /// reload rules may want to know what no rule had asked for.
     pub(super) fn must_ask_where(&mut self, step: &mut Step, command: &Command) -> bool {
-        Operation::of(&words(command)).is_some() && self.ask_where(step)
+        // Servers forget what RNFR named when another command comes between.
+        let between = self.renaming && command.verb == Verb::Rnto;
+        !between && Operation::of(&words(command)).is_some() && self.ask_where(step)
     }
 
     /// Handles the answer to our SYST.

@@ -301,6 +301,12 @@ impl Player {
             stage.advance(duration);
             return Ok(());
         }
+        if line == "!guest none" {
+            let guest = None;
+            let settings = Settings { guest, ..self.settings.clone() };
+            self.stage().session.replace_settings(Arc::new(settings));
+            return Ok(());
+        }
         if let Some(rule) = line.strip_prefix("!rule ") {
             // A reload: this rule is in force instead of all others.
             let rules = ruled::rules(&[rule.to_owned()])?;
