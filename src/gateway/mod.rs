@@ -13,6 +13,7 @@ pub mod guests;
 pub mod journal;
 mod legs;
 mod listener;
+mod observed;
 mod settings;
 mod shared;
 mod start;

@@ -108,6 +108,7 @@ impl Gateway {
             sockets,
             admission: Admission::new(&config.limits),
             gauges: Arc::default(),
+            observed: Default::default(),
             tuning: ArcSwap::from_pointee(Tuning::of(&config)),
         });
         let upstreams = settings::upstreams(&config, &BTreeMap::new());

@@ -66,6 +66,20 @@ pub struct StatusReport {
     /// What keeps pinholes shut to strangers: `nftables`; without it `socket_filter`, or `accept_and_reset` where the kernel
     /// refuses filters.
     pub guard: String,
+    /// What rules and checks that only observe would have done since the start, by name.
+    #[serde(default)]
+    pub observed: Vec<ObservedReport>,
+}
+
+/// How often a rule or a check that only observes would have done something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedReport {
+    /// The rule with its file, or the check's name.
+    pub what: String,
+    /// What it would have done.
+    pub would: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// One socket of a listener.

@@ -208,6 +208,7 @@ impl Steward {
                 lost: journal.lost,
             },
             guard: shared.pinholes.guard().word().to_owned(),
+            observed: shared.observed.report(),
         }
     }
 

@@ -1,13 +1,13 @@
 //! Holds a relay to its bounds: how fast bytes may be fetched, and how many.
 //!
 //! A rate is a schedule: each fetch moves the time of the next by what it fetched. A twentieth of a second's worth is fetched
-//! at a time; who was kept from its schedule, by a slow peer or a late timer, may make up a tenth of a second. Invariant:
-//! over any time no more is fetched than the rate gives for that time and 0.15 s; a relay that waits for its schedule
+//! at a time; who was kept from its schedule, by a slow peer or a late timer, may make up a fifth of a second. Invariant:
+//! over any time no more is fetched than the rate gives for that time and a quarter of a second; a relay that waits for its schedule
 //! sleeps.
 
 use std::future::Future as _;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -19,7 +19,7 @@ const FETCHES_PER_SECOND: u64 = 20;
 /// Most bytes of one fetch.
 const MOST: u64 = 1024 * 1024;
 /// How far behind its schedule a relay may be to make up for it.
-const LAG: Duration = Duration::from_millis(100);
+const LAG: Duration = Duration::from_millis(200);
 
 /// What a relay may still fetch.
 #[derive(Debug)]
@@ -47,23 +47,29 @@ impl Meter {
         })
     }
 
-    /// Resolves with how many bytes may be fetched now. When no byte is left, one may, to see whether there is one.
+    /// Resolves with how many bytes may be fetched now.
     pub(super) fn poll_allowance(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
-        let most = match self.rate {
-            None => MOST,
-            Some(rate) => {
-                if Instant::now() < self.due && self.poll_alarm(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                (rate / FETCHES_PER_SECOND).clamp(1, MOST)
+        loop {
+            match self.allowance(Instant::now()) {
+                Ok(most) => return Poll::Ready(most),
+                Err(due) => ready!(self.poll_alarm(cx, due)),
             }
-        };
-        let most = self.left.map_or(most, |left| most.min(left)).max(1);
-        Poll::Ready(usize::try_from(most).unwrap_or(usize::MAX))
+        }
     }
 
-    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due = self.due;
+    /// Tells how many bytes may be fetched at this time, or when any may. When no byte is left, one may, to see whether
+    /// there is one.
+    pub(super) fn allowance(&self, now: Instant) -> Result<usize, Instant> {
+        let most = match self.rate {
+            None => MOST,
+            Some(_) if now < self.due => return Err(self.due),
+            Some(rate) => (rate / FETCHES_PER_SECOND).clamp(1, MOST),
+        };
+        let most = self.left.map_or(most, |left| most.min(left)).max(1);
+        Ok(usize::try_from(most).unwrap_or(usize::MAX))
+    }
+
+    fn poll_alarm(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
         let alarm = self
             .alarm
             .get_or_insert_with(|| Box::pin(sleep_until(due)));
@@ -73,11 +79,10 @@ impl Meter {
         alarm.as_mut().poll(cx)
     }
 
-    /// Counts what was fetched; tells whether that is within the bounds.
-    pub(super) fn fetched(&mut self, bytes: usize) -> bool {
+    /// Counts what was fetched at this time; tells whether that is within the bounds.
+    pub(super) fn fetched(&mut self, now: Instant, bytes: usize) -> bool {
         let bytes = bytes as u64;
         if let Some(rate) = self.rate {
-            let now = Instant::now();
             let earliest = now.checked_sub(LAG).unwrap_or(now);
             let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate);
             let takes = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));

@@ -154,7 +154,7 @@ impl Relay {
                     }
                     Poll::Ready(Ok(bytes)) => {
                         let meter = self.meter.as_deref_mut();
-                        if !meter.is_none_or(|meter| meter.fetched(bytes)) {
+                        if !meter.is_none_or(|meter| meter.fetched(Instant::now(), bytes)) {
                             return Poll::Ready(Outcome::Exceeded);
                         }
                         Poll::Ready(())

@@ -55,7 +55,7 @@ fn status_lines(status: &StatusReport) -> String {
         }
         other => other,
     };
-    let lines = [
+    let mut lines = vec![
         (
             "portcullis",
             format!("{}, up {}", status.version, span(status.uptime_seconds)),
@@ -74,6 +74,13 @@ fn status_lines(status: &StatusReport) -> String {
             ),
         ),
     ];
+    lines.extend(status.observed.iter().map(|one| {
+        let times = if one.count == 1 { "time" } else { "times" };
+        (
+            "observed",
+            format!("{} would {} {} {times}", one.what, one.would, one.count),
+        )
+    }));
     let mut text = String::new();
     for (name, value) in lines {
         // Writing to a string cannot fail.
@@ -135,7 +142,7 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::status::{JournalReport, ListenerReport, ReloadReport};
+    use crate::gateway::status::{JournalReport, ListenerReport, ObservedReport, ReloadReport};
 
     fn session(id: &str, user: Option<&str>) -> SessionReport {
         SessionReport {
@@ -192,6 +199,11 @@ mod tests {
                 lost: 3,
             },
             guard: "socket_filter".to_owned(),
+            observed: vec![ObservedReport {
+                what: "house/no-deletes".to_owned(),
+                would: "deny".to_owned(),
+                count: 7,
+            }],
         };
         insta::assert_snapshot!(show(&Response::Status(status), Format::Text).expect("text"), @r"
         portcullis 0.1.0, up 1d01h
@@ -202,6 +214,7 @@ mod tests {
         pinholes   0
         guard      socket filter
         journal    CANNOT BE WRITTEN: nothing is opened; 10 records, 3 lost
+        observed   house/no-deletes would deny 7 times
         ");
     }
 

@@ -50,7 +50,9 @@ impl Driver {
                     None => unsent = Some((to, bytes)),
                 },
                 Output::Write(record) => {
-                    let accepted = self.worker.shared().journal.write(&record).is_ok();
+                    let shared = self.worker.shared();
+                    shared.observed.count(&record.event);
+                    let accepted = shared.journal.write(&record).is_ok();
                     if record.gates_effect() {
                         if !accepted {
                             facts.push_back(Input::RecordRefused);
