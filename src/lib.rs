@@ -43,13 +43,16 @@
 //!
 //! - [`ftp`]: the language of the control connection. Lines and Telnet, verbs, commands, replies, the addresses inside
 //!   them, FEAT, and the masking and escaping of what peers sent.
-//! - [`policy`]: what is allowed. One function from a request to a decision.
+//! - [`policy`]: what is allowed. One function from a request to a decision, and the YAML form of the rules.
 //! - [`engine`]: the session's state machine, its deadlines, the replies that we make ourselves, and the journal's events
 //!   as data with their catalogue.
+//!
+//! - [`yaml`]: how any YAML of ours is read: typed values, and every complaint with its place.
 //!
 //! With the world:
 //!
 //! - [`config`]: YAML and flags to a checked [`config::Config`]; every complaint names its place.
+//! - [`rules`]: the rule files that come with the program and those that a configuration names, to a rule set.
 //! - [`system`]: whether a machine suits a configuration, and what mends it, for `portcullis check --system`.
 //! - [`pinhole`]: pinholes made real (windows, listeners, guard), here or in the kernel, dials, and the relay that carries
 //!   the bytes. Every socket comes from one trait, [`pinhole::Sockets`], so that the broker can lend some.
@@ -73,18 +76,19 @@
 //!
 //! ```text
 //! main -> cli -> gateway -> pinhole -> engine -> policy -> ftp
-//!          |        |           |        ^
+//!          |        |           |        ^         '-----> yaml
 //!          |        |           '-> nft  |
 //!          |        '--------------------+
-//!          |        +-> config
+//!          |        +-> rules -> policy, config
+//!          |        +-> config -> yaml
 //!          |        '-> helper -> sandbox
-//!          +-> config
+//!          +-> rules, config
 //!          +-> helper, nft -> sandbox
 //!          +-> system -> config
 //!          '-> demo
 //! ```
 //!
-//! An arrow may be followed further, never backwards. `config`, `ftp`, `sandbox` and `demo` know none of the others. The gateway
+//! An arrow may be followed further, never backwards. `yaml`, `ftp`, `sandbox` and `demo` know none of the others. The gateway
 //! never looks into FTP text; the engine never touches a socket; `pinhole` does not know why a hole opens.
 
 pub mod cli;
@@ -98,6 +102,8 @@ pub mod helper;
 pub mod nft;
 pub mod pinhole;
 pub mod policy;
+pub mod rules;
 pub mod sandbox;
 pub mod system;
 pub mod tls;
+pub mod yaml;

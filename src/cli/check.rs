@@ -1,4 +1,4 @@
-//! `portcullis check`: what `run` would say about a configuration.
+//! `portcullis check`: what `run` would say about a configuration and its rules.
 
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -8,7 +8,10 @@ use super::ctl::Format;
 use super::output::print;
 use super::run::DEFAULT_CONFIG;
 use super::{Exit, Failure};
-use crate::config::{Config, ConfigErrors, Loaded, Problem, Severity};
+use crate::config::files::{Disk, Files as _};
+use crate::config::{Config, ConfigErrors, Loaded, Problem, RuleFile, Severity};
+use crate::policy::{Failed, LoadedRules};
+use crate::rules;
 use crate::system::{Finding, Machine};
 
 const EXAMPLES: &str = "\
@@ -17,12 +20,15 @@ Examples:
       The installed configuration.
   portcullis check --system portcullis.yaml
       And whether this machine suits it, with the commands that mend it; for nftables as root.
+  portcullis check house.yaml
+      A rule file by itself, with its examples.
   portcullis check --format json conf.d/ | jq '.files[].problems[]'
       Every .yaml and .yml file of a directory, for programs.
 
-Exit codes: 0 good (warnings may be printed); 1 the machine lacks something; 2 could not be read; 78 wrong.";
+Exit codes: 0 good (warnings may be printed); 1 the machine lacks something, or an example failed;
+  2 could not be read; 78 wrong.";
 
-/// Checks a configuration.
+/// Checks configurations and rule files.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -57,6 +63,10 @@ struct Checked {
     more: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Finding>,
+    /// How many examples of rule files were put.
+    examples: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed_examples: Vec<Failed>,
     #[serde(skip)]
     summary: String,
 }
@@ -120,23 +130,64 @@ fn check(path: &Path, system: bool) -> Checked {
         problems: Vec::new(),
         more: 0,
         system: Vec::new(),
+        examples: 0,
+        failed_examples: Vec::new(),
         summary: String::new(),
     };
-    match Config::load(path) {
-        Ok(Loaded { config, warnings }) => {
-            checked.good = true;
-            checked.problems = warnings;
-            if system {
-                checked.system = Machine::read(&config).findings(&config);
-            }
-            checked.summary = summary(&config);
-        }
+    let outcome = match Disk.read(path) {
+        Ok(contents) if rules::is_rule_file(&contents.bytes) => checked.rule_file(path),
+        // What can't be read is told by the loader, in its own words.
+        Ok(_) | Err(_) => checked.configuration(path, system),
+    };
+    match outcome {
+        Ok(()) => checked.good = true,
         Err(ConfigErrors::Unreadable(why)) => checked.unreadable = Some(why),
         Err(ConfigErrors::Wrong { problems, more }) => {
             (checked.problems, checked.more) = (problems, more)
         }
     }
     checked
+}
+
+impl Checked {
+    fn configuration(&mut self, path: &Path, system: bool) -> Result<(), ConfigErrors> {
+        let Loaded { config, warnings } = Config::load(path)?;
+        let loaded = rules::load(&config, &Disk)?;
+        self.problems = warnings;
+        self.problems.extend(loaded.warnings);
+        for file in &config.rules.files {
+            if let RuleFile::Path(path) = file {
+                self.run_examples(&rules::load_alone(path, &Disk)?);
+            }
+        }
+        if system {
+            self.system = Machine::read(&config).findings(&config);
+        }
+        self.summary = summary(&config);
+        Ok(())
+    }
+
+    fn rule_file(&mut self, path: &Path) -> Result<(), ConfigErrors> {
+        let loaded = rules::load_alone(path, &Disk)?;
+        self.run_examples(&loaded);
+        let count = |number, word| match number {
+            1 => format!("1 {word}"),
+            number => format!("{number} {word}s"),
+        };
+        self.summary = format!(
+            "{}, {}",
+            count(loaded.rules.len(), "rule"),
+            count(loaded.examples.len(), "example")
+        );
+        self.problems = loaded.warnings;
+        Ok(())
+    }
+
+    /// Puts a file's examples to its own rules.
+    fn run_examples(&mut self, loaded: &LoadedRules) {
+        self.examples += loaded.examples.len();
+        self.failed_examples.extend(rules::failed_examples(loaded));
+    }
 }
 
 /// One line that lets the reader see whether it is the configuration that was meant.
@@ -160,11 +211,21 @@ impl Report {
             for problem in &checked.problems {
                 let _ = writeln!(text, "{problem}\n");
             }
+            for failed in &checked.failed_examples {
+                let _ = writeln!(text, "{failed}\n");
+            }
             for finding in &checked.system {
                 let _ = writeln!(text, "this machine: {finding}\n");
             }
             let _ = match &checked.unreadable {
                 Some(why) => writeln!(text, "{why}"),
+                None if !checked.failed_examples.is_empty() => writeln!(
+                    text,
+                    "{}: {} of {} examples failed",
+                    checked.file,
+                    checked.failed_examples.len(),
+                    checked.examples
+                ),
                 None if checked.good => {
                     writeln!(text, "{}: good: {}", checked.file, checked.summary)
                 }
@@ -177,10 +238,11 @@ impl Report {
     /// Returns the gravest of all files' results.
     fn exit(&self) -> Exit {
         let lacks = |checked: &Checked| {
-            checked
-                .system
-                .iter()
-                .any(|finding| finding.severity == Severity::Error)
+            !checked.failed_examples.is_empty()
+                || checked
+                    .system
+                    .iter()
+                    .any(|finding| finding.severity == Severity::Error)
         };
         if self
             .files

@@ -9,6 +9,7 @@ pub mod ctl;
 #[cfg(feature = "demo")]
 pub mod demo;
 mod exit;
+pub mod explain;
 mod gateway;
 pub mod helper;
 pub mod journal;
@@ -55,7 +56,9 @@ pub enum Command {
     Gateway(gateway::Args),
     /// Check a configuration as `run` would read it
     Check(check::Args),
-    /// Print the JSON Schema of the configuration, for editors
+    /// Tell why something is allowed or refused
+    Explain(explain::Args),
+    /// Print the JSON Schema of the configuration or of rule files, for editors
     Schema(schema::Args),
     /// Show the gateway at work, with a small FTP server inside
     #[cfg(feature = "demo")]
@@ -83,6 +86,7 @@ impl Cli {
             Command::Run(args) => args.execute(),
             Command::Gateway(args) => args.execute(),
             Command::Check(args) => args.execute(),
+            Command::Explain(args) => args.execute(),
             Command::Schema(args) => args.execute(),
             #[cfg(feature = "demo")]
             Command::Demo(args) => args.execute(),

@@ -312,7 +312,8 @@ impl From<StartError> for Failure {
         use std::io::ErrorKind::{NotFound, PermissionDenied};
         let exit = match &error {
             StartError::Listen(ListenError::NoPermission { .. }) => Exit::NotPermitted,
-            StartError::Listen(ListenError::NotOurs { .. } | ListenError::UnknownName { .. })
+            StartError::Rules(_)
+            | StartError::Listen(ListenError::NotOurs { .. } | ListenError::UnknownName { .. })
             | StartError::Control(ControlError::NotASocket(_))
             | StartError::Tls(_) => Exit::Configuration,
             StartError::Journal { source, .. } if source.kind() == PermissionDenied => {

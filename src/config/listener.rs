@@ -43,6 +43,9 @@ pub struct Listener {
     /// How clients are served over TLS.
     #[schemars(default)]
     pub tls: ListenerTls,
+    /// Checks of commands that refuse nothing and only record what they would have refused. What they let pass is still safe: another host named in PORT is never dialled.
+    #[schemars(default)]
+    pub observe: Vec<Check>,
 }
 
 impl Listener {
@@ -60,6 +63,7 @@ impl Listener {
             allow_addresses: Vec::new(),
             bare_lf: refuse_bare_lf(),
             tls: ListenerTls::default(),
+            observe: Vec::new(),
         }
     }
 }
@@ -111,6 +115,24 @@ choice! {
         Refuse = "refuse",
         /// The line is taken as if it ended in CRLF.
         Accept = "accept",
+    }
+}
+
+choice! {
+    /// A check of a client's commands that can be observed before it bites.
+    pub enum Check {
+        /// A line ends in CRLF.
+        BareLf = "bare_lf",
+        /// A verb is known to somebody (`everything-but-dangerous`).
+        UnknownVerb = "unknown_verb",
+        /// PORT and EPRT name the client; observed, the client is dialled whatever they name.
+        ForeignAddress = "foreign_address",
+        /// PORT and EPRT name a port from 1024 on.
+        LowPort = "low_port",
+        /// TYPE, STRU and ALLO have an argument that RFC 959 knows.
+        Argument = "argument",
+        /// After EPSV ALL nothing but EPSV comes.
+        EpsvAll = "epsv_all",
     }
 }
 

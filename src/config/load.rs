@@ -16,10 +16,12 @@ use super::section::Section;
 use super::settings::{Control, Journal, Limits, Pinholes, Rules, Timeouts};
 use super::source::{Node, Place, Value};
 use super::suggest::nearest;
-use super::upstream::Upstream;
+use super::upstream::{Anonymous, Upstream};
 use super::wording::shorten;
 use super::{Config, consistency};
+pub use crate::yaml::network::parse_network;
 
+mod anonymous;
 mod settings;
 mod tls;
 
@@ -185,6 +187,11 @@ fn listener(reader: &mut Reader<'_>, item: &Item<'_>, upstreams: &[&str]) -> Opt
         reader.choice(item, &[])
     });
     listener.tls = reader.or(section.take("tls"), listener.tls, tls::listener);
+    listener.observe = reader.or(section.take("observe"), Vec::new(), |reader, item| {
+        reader.list(item, "[low_port]", false, |reader, item| {
+            reader.choice(item, &[])
+        })
+    });
     section.finish(reader);
     upstream.map(|_| listener)
 }
@@ -231,7 +238,7 @@ fn chosen_upstream(
 
 fn upstream(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Upstream> {
     let mut section = reader.section(item)?;
-    section.later(&["paths", "proxy_protocol"]);
+    section.later(&["proxy_protocol"]);
     let addresses = required(
         reader,
         &mut section,
@@ -261,7 +268,15 @@ fn upstream(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Upstream> {
     upstream.source = reader.or(section.take("source"), upstream.source, |reader, item| {
         reader.choice(item, &[])
     });
+    upstream.paths = reader.or(section.take("paths"), upstream.paths, |reader, item| {
+        reader.choice(item, &[])
+    });
     upstream.max_sessions = reader.or(section.take("max_sessions"), None, count_or_none);
+    upstream.anonymous = reader.or(
+        section.take("anonymous"),
+        Anonymous::default(),
+        anonymous::read,
+    );
     upstream.tls = reader.or(section.take("tls"), upstream.tls, tls::upstream);
     section.finish(reader);
     Some(upstream)
@@ -337,35 +352,6 @@ fn networks(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Vec<IpNet>> {
     reader.list(item, "[192.0.2.0/24]", false, |reader, item| {
         reader.text(item, "a network: `192.0.2.0/24`", parse_network)
     })
-}
-
-/// Reads a network in CIDR form.
-///
-/// # Errors
-/// When `text` is something else, a single address, or has bits behind its prefix.
-pub fn parse_network(text: &str) -> Result<IpNet, Refusal> {
-    let refusal = || Refusal::new(format!("`{}` is not a network", shorten(text)));
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Err(refusal().help(format!(
-            "write `{}` for this one address",
-            IpNet::from(address)
-        )));
-    }
-    let Ok(network) = text.parse::<IpNet>() else {
-        return Err(
-            refusal().help("write an address and a prefix length: `192.0.2.0/24`, `2001:db8::/32`")
-        );
-    };
-    if network.trunc() != network {
-        return Err(Refusal::new(format!("`{text}` has bits behind its prefix"))
-            .help(format!("write `{}`", network.trunc())));
-    }
-    match network {
-        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => {
-            Err(refusal().help("write an IPv4 network in IPv4 form: `192.0.2.0/24`"))
-        }
-        network => Ok(network),
-    }
 }
 
 fn count_or_none(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Option<NonZeroU32>> {

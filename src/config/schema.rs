@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::choice::Choice;
 use super::quantity::{FileMode, Percent, Rate, show_duration, show_size};
-use super::settings::JournalFile;
+use super::settings::{JournalFile, RuleFile, SHIPPED_RULES};
 use super::tls::{Pin, TrustAnchors, words};
 
 pub(super) fn write_duration<S: Serializer>(
@@ -45,6 +45,17 @@ pub(super) fn write_path_or_none<S: Serializer>(
         Some(path) => serializer.collect_str(&path.display()),
         None => serializer.serialize_str("none"),
     }
+}
+
+pub(super) fn write_text_or_none<S: Serializer>(
+    text: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text.as_deref().unwrap_or("none"))
+}
+
+pub(super) fn text_or_none(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]+$", "maxLength": 255, "examples": ["none", "guest"]})
 }
 
 pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
@@ -167,6 +178,28 @@ text_with_pattern!(
     "Permissions in octal: `\"0640\"`.",
     "^0?[0-7]{3}$"
 );
+
+impl Serialize for RuleFile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Shipped(name) => serializer.serialize_str(name),
+            Self::Path(path) => serializer.collect_str(&path.display()),
+        }
+    }
+}
+
+impl JsonSchema for RuleFile {
+    fn schema_name() -> Cow<'static, str> {
+        "RuleFile".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Rules that come with the program, by their name, or the whole path of a rule file.",
+            "anyOf": [{"type": "string", "enum": SHIPPED_RULES}, {"type": "string", "pattern": "^/"}],
+        })
+    }
+}
 
 text_with_pattern!(
     Pin,

@@ -69,7 +69,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             default: Verdict::Allow,
-            files: vec![RuleFile::EverythingButDangerous],
+            files: vec![RuleFile::Shipped("everything-but-dangerous")],
         }
     }
 }
@@ -84,12 +84,27 @@ choice! {
     }
 }
 
-choice! {
-    /// A set of rules.
-    pub enum RuleFile {
-        /// Built in: refuses commands that run programs or reconfigure the server, and verbs that nobody knows.
-        EverythingButDangerous = "everything-but-dangerous",
-    }
+/// The rule files that come with the program, by their names.
+pub const SHIPPED_RULES: [&str; 10] = [
+    "everything-but-dangerous",
+    "anonymous-read-only",
+    "upload-drop-box",
+    "download-only",
+    "jail-to-home",
+    "legacy-strict",
+    "business-hours",
+    "cisco-strict",
+    "ibm-i",
+    "iis",
+];
+
+/// Where rules stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleFile {
+    /// In a file that comes with the program: one of [`SHIPPED_RULES`].
+    Shipped(&'static str),
+    /// In a file of the administrator's.
+    Path(PathBuf),
 }
 
 /// How much of everything there may be at once.

@@ -1,6 +1,7 @@
 //! A data connection's bytes as values: their direction, their account, how they end, why a dial fails.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -35,6 +36,24 @@ pub enum Manner {
     Drop,
     /// Deliver what still comes; when nothing moves for `timeouts.linger`, end as [`Outcome::LingerOver`].
     Linger,
+}
+
+/// What a relay may carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// How fast.
+    pub pace: Option<Pace>,
+    /// How many bytes; one more ends it as [`Outcome::Exceeded`].
+    pub bytes: Option<u64>,
+}
+
+/// How fast bytes may flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Bytes per second; at least one.
+    pub rate: u64,
+    /// No byte flows before this time, by [`super::Time::mono`]: what flowed before it is paid for until then.
+    pub from: Duration,
 }
 
 /// What a relay or the kernel carried, and how it ended.
@@ -127,6 +146,8 @@ pub enum Outcome {
     Stalled,
     /// No byte moved for `timeouts.linger` after the end was announced.
     LingerOver,
+    /// There was more than [`Bounds::bytes`]; what was within them was delivered, and then both legs were reset.
+    Exceeded,
     /// It was told to abort.
     Aborted,
 }

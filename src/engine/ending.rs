@@ -123,7 +123,10 @@ impl Session {
             )
         } else {
             let why = transfer.why_incomplete();
-            let reply = transfer.incomplete().reply();
+            let reply = match transfer.is_exceeded() {
+                true => transfer.exceeded_reply(),
+                false => transfer.incomplete().reply(),
+            };
             let code = reply.code().get();
             (
                 reply,
@@ -152,6 +155,10 @@ impl Session {
             return;
         };
         transfer.relay = Relay::Finished { usage, at: now };
+        self.count_carried(usage);
+        let Some(transfer) = self.transfer.as_deref_mut() else {
+            return;
+        };
         let against = transfer.carried_against(usage);
         let source = transfer.direction().map(Direction::source);
         if let Some(ended) = transfer.ended.as_mut()
@@ -178,10 +185,27 @@ impl Session {
             self.conclude(step);
         } else if ended {
             self.close_transfer(step);
-        } else if let Some(reply) = success {
-            self.confirm(step, reply);
+        } else {
+            self.data_over(step, success);
         }
         self.take_leave(step);
+    }
+
+    /// The data is over and the client has no answer yet.
+    fn data_over(&mut self, step: &mut Step, success: Option<Reply>) {
+        let exceeded = self.transfer.as_deref().filter(|one| one.is_exceeded());
+        let cut = exceeded.map(Transfer::exceeded_reply);
+        if cut.is_some() {
+            self.report_exceeded(step);
+        }
+        match (success, cut) {
+            (Some(reply), _) => self.confirm(step, reply),
+            (None, Some(words)) if self.abort.is_none() => {
+                let why = outcome_words(Outcome::Exceeded).to_owned();
+                self.give_up(step, words, CloseReason::TransferFailed, why);
+            }
+            (None, Some(_) | None) => {}
+        }
     }
 
     /// Uses up what was negotiated, without a transfer.
@@ -319,6 +343,7 @@ impl Transfer {
                     | Outcome::Broken { side: _ }
                     | Outcome::Stalled
                     | Outcome::LingerOver
+                    | Outcome::Exceeded
                     | Outcome::Aborted,
                 )
                 | None,
@@ -353,6 +378,7 @@ pub(super) fn outcome_words(outcome: Outcome) -> &'static str {
         } => "the server's data ended without TLS's close_notify",
         Outcome::Stalled => "no byte moved for too long",
         Outcome::LingerOver => "the end of the data never came",
+        Outcome::Exceeded => "it reached a limit of bytes and was cut",
         Outcome::Aborted => "it was aborted",
     }
 }

@@ -3,9 +3,9 @@
 //! Worded for people: what happened and what to do; never an upstream's address. Codes are those of
 //! RFC 959, 2428 and 2577.
 
-use super::DialError;
 use super::pinhole::RefusalReason;
 use super::tls::TlsFault;
+use super::{DialError, Direction};
 use crate::ftp::Reply;
 
 /// Faults of the client: what it sent can't be done, or not like this.
@@ -50,9 +50,18 @@ pub(super) enum ClientFault {
     NothingNegotiated,
     NobodyDialled,
     UnreachableClient(DialError),
+    SessionBytes(Direction),
+    LimitedSince,
+    Exceeded { direction: Direction, bytes: u64 },
+    GuestGone,
+    NoStartDirectory,
 }
 
 impl ClientFault {
+    pub(super) fn code(self) -> u16 {
+        self.reply().code().get()
+    }
+
     pub(super) fn reply(self) -> Reply {
         match self {
             ClientFault::Empty => Reply::new(500, "An empty line is no command."),
@@ -178,6 +187,44 @@ impl ClientFault {
             ClientFault::UnreachableClient(why) => Reply::new(
                 425,
                 format!("Can't reach your data port ({why}); use passive mode."),
+            ),
+            // RFC 959 section 5.4 has 552 for commands that store, not for those that fetch.
+            ClientFault::SessionBytes(Direction::Upload) => Reply::new(
+                552,
+                "This session has sent and fetched all the bytes that it may; connect again.",
+            ),
+            ClientFault::SessionBytes(Direction::Download) => Reply::new(
+                550,
+                "This session has sent and fetched all the bytes that it may; connect again.",
+            ),
+            ClientFault::LimitedSince => Reply::new(
+                425,
+                "The rules have changed since the data connection was set up; send PASV, EPSV, PORT or EPRT again.",
+            ),
+            ClientFault::Exceeded {
+                direction: Direction::Upload,
+                bytes,
+            } => Reply::new(
+                552,
+                format!(
+                    "Cut after {bytes} bytes: no more may be sent; what arrived is incomplete."
+                ),
+            ),
+            ClientFault::Exceeded {
+                direction: Direction::Download,
+                bytes,
+            } => Reply::new(
+                426,
+                format!(
+                    "Cut after {bytes} bytes: no more may be fetched; what arrived is incomplete."
+                ),
+            ),
+            ClientFault::GuestGone => {
+                Reply::new(530, "Anonymous login is no longer possible; log in anew.")
+            }
+            ClientFault::NoStartDirectory => Reply::new(
+                421,
+                "The directory where anonymous users begin can't be entered; try again later.",
             ),
         }
     }

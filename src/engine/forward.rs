@@ -15,9 +15,9 @@ use super::fault::OwnFault;
 use super::legs::{Dial, Ended, Leg, Relay, Transfer};
 use super::pinhole::{CloseReason, PinholeId, RefusalReason};
 use super::session::{Gate, Session, Step, burst};
-use super::{Carried, Direction, Event, Output, Side, SourcePort, Usage, Volume, Wire};
+use super::{Carried, Direction, Event, Output, Side, SourcePort, Usage, Volume, Wall, Wire};
 use crate::ftp::{Reply, Verb};
-use crate::policy::Prospect;
+use crate::policy::{Asked, Request, Words};
 
 /// Most bytes of headers in a packet: IPv4 (RFC 791 section 3.1) and TCP (RFC 9293 section 3.1) at 60 each; IPv6 at 40
 /// (RFC 8200 section 3), without extension headers.
@@ -38,6 +38,7 @@ impl Session {
     /// Decides whether the kernel may carry the connection of this side's pinhole, and how.
     pub(super) fn forwarding(
         &self,
+        now: Wall,
         side: Side,
         from: IpNet,
         leads_to: Option<SocketAddr>,
@@ -59,22 +60,31 @@ impl Session {
         let known = to.ip() == dialled;
         let one_family = to.is_ipv4() == peer.is_ipv4() && source.is_ipv4() == to.is_ipv4();
         let one_address = from == IpNet::from(peer);
-        (known && one_family && one_address && self.may_forward()).then_some(Forwarding {
+        (known && one_family && one_address && self.may_forward(now)).then_some(Forwarding {
             // Where the upstream already sees the peer's own address, there is nothing to hide.
             source: (source.ip() != peer).then_some(source),
         })
     }
 
     /// Tells whether this session's data connections may be forwarded at all, as things are now.
-    fn may_forward(&self) -> bool {
-        self.forwardable
-            && self.data_in_clear()
-            && !self.settings.rules.could_limit(&Prospect {
-                user: self.user.as_deref(),
-                client: self.facts.client.ip(),
-                listener: &self.settings.listener,
-                upstream: &self.settings.upstream,
-            })
+    fn may_forward(&self, now: Wall) -> bool {
+        self.forwardable && self.data_in_clear() && !self.may_be_limited(now)
+    }
+
+    /// Tells whether a rule may limit what will go over the data connection that is being set up.
+    fn may_be_limited(&self, now: Wall) -> bool {
+        let (Some(transfer), Some(data)) = (self.transfer.as_deref(), self.data_facts()) else {
+            return true;
+        };
+        let command = Words {
+            verb: transfer.ask,
+            spelled: transfer.ask.name().as_bytes(),
+            argument: None,
+        };
+        self.settings.rules.could_limit(&Request {
+            session: self.circumstances(now),
+            asked: Asked::Data { command, data },
+        })
     }
 
     /// Gives our address and port that the client sees as the source of its data connections.

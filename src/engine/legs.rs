@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::limit::Bound;
 use super::pinhole::{CloseReason, PinholeId, TransferId};
 use super::tls::{DataTls, TlsFault};
 use super::{Carried, DialError, Direction, Legs, Outcome, Side, Time, Usage};
@@ -93,6 +94,8 @@ pub(super) struct Transfer {
     pub(super) taken_back: bool,
     pub(super) command: Option<Running>,
     pub(super) relay: Relay,
+    /// What it may carry.
+    pub(super) bound: Bound,
     /// How each leg is to be protected, from the transfer command on.
     pub(super) tls: Legs<DataTls>,
     /// The legs that are in TLS.

@@ -12,16 +12,23 @@
 
 mod abort;
 pub mod catalogue;
+mod check;
 mod command;
 mod data;
 mod data_tls;
 mod dialogue;
 mod ending;
+mod event;
 mod fault;
 mod forward;
+mod guest;
+mod hiding;
+mod judgement;
+mod known;
 mod lane;
 mod leaving;
 mod legs;
+mod limit;
 mod negotiation;
 mod opening;
 mod pinhole;
@@ -39,6 +46,7 @@ mod timer;
 mod tls;
 mod transfer;
 mod upstream_tls;
+mod whereabouts;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -47,10 +55,13 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-pub use data::{DialError, Direction, Manner, Outcome, Usage, Volume, Wire};
+pub use check::{Check, Checks};
+pub use data::{Bounds, DialError, Direction, Manner, Outcome, Pace, Usage, Volume, Wire};
+pub use event::Event;
+pub use guest::Guest;
 pub use pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
-pub use reason::{Carried, Refusal, SessionEnd, Violation};
-pub use record::{Event, Record};
+pub use reason::{Carried, Refusal, Ruling, SessionEnd, Violation};
+pub use record::Record;
 pub use session::Session;
 pub use settings::{
     DataMode, ForeignAddress, PeerMatch, SessionFacts, Settings, SourcePort, Timeouts,
@@ -352,6 +363,8 @@ pub enum Output {
         direction: Direction,
         /// How each leg is protected.
         tls: Legs<DataTls>,
+        /// What may be carried; nothing bounds what the kernel carries.
+        bounds: Bounds,
     },
     /// Begin TLS on a data leg as soon as it is connected; answered by `DataTlsEstablished` or `DataTlsFailed`.
     StartDataTls {

@@ -34,7 +34,7 @@ impl Session {
                 Leg::Dials { to, .. } => *to,
                 Leg::Awaits(_) => None,
             });
-        let forwarding = self.forwarding(side, from, leads_to);
+        let forwarding = self.forwarding(step.now.wall, side, from, leads_to);
         let carried = match forwarding {
             Some(_) => Carried::Forwarded,
             None => Carried::Relayed,

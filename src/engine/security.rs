@@ -113,6 +113,12 @@ impl Security {
         })
     }
 
+    /// Gives the name in the client's certificate: the user that it stands for, else its subject.
+    pub(super) fn certificate_name(&self) -> Option<&str> {
+        let certificate = self.0.as_deref()?.certificate.as_ref()?;
+        Some(certificate.user.as_deref().unwrap_or(&certificate.subject))
+    }
+
     /// Tells whether the client named another host in TLS.
     fn contradicts(&self, host: &[u8]) -> bool {
         let sni = self.0.as_deref().and_then(|state| state.sni.as_deref());

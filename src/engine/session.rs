@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::abort::Abort;
 use super::dialogue::Dialogue;
 use super::fault::{OwnFault, UpstreamFault};
+use super::known::Known;
 use super::lane::Lane;
 use super::legs::{Relay, Transfer};
 use super::security::Security;
@@ -35,6 +36,12 @@ pub struct Session {
     /// What USER and PASS said, until the server has answered them.
     pub(super) login: Option<Box<Login>>,
     pub(super) logged_in: bool,
+    /// The user is anonymous, and logs in as the config's account.
+    pub(super) guest: bool,
+    /// What the rules are told beyond this.
+    pub(super) known: Known,
+    /// Bytes of all transfers, both directions together.
+    pub(super) carried: u64,
     /// Since when a login is awaited.
     pub(super) login_since: Duration,
     pub(super) epsv_all: bool,
@@ -96,6 +103,9 @@ impl Session {
             user: None,
             login: None,
             logged_in: false,
+            guest: false,
+            known: Known::default(),
+            carried: 0,
             login_since: Duration::ZERO,
             epsv_all: false,
             epsv: EpsvSupport::Unknown,
@@ -255,6 +265,9 @@ impl Session {
         self.reply_since = step.now.mono;
         self.last_activity = step.now.mono;
         self.tokens_at = step.now.mono;
+        if !self.may_arrive(step) {
+            return;
+        }
         self.phase = Phase::Dialling;
         let implicit = self.settings.client_tls.mode == TlsMode::Implicit;
         if implicit {

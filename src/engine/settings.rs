@@ -7,8 +7,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::SessionId;
+use super::check::Checks;
+use super::guest::Guest;
 use super::tls::{ClientTls, UpstreamTls};
-use crate::policy::RuleSet;
+use crate::policy::{Grammar, RuleSet};
 
 /// What one session is born with.
 #[derive(Clone, Debug)]
@@ -50,6 +52,12 @@ pub struct Settings {
     pub pipeline: usize,
     /// Commands per second, as a token bucket of four seconds' worth; a completed transfer gives back what it took.
     pub commands_per_second: u32,
+    /// How the upstream writes paths; none to go by its answer to SYST.
+    pub paths: Option<Grammar>,
+    /// The checks that only record what they would have refused.
+    pub observe: Checks,
+    /// As whom anonymous users log in, if not as themselves.
+    pub guest: Option<Arc<Guest>>,
     /// Whether the e-mail address that anonymous users give as password is journalled.
     pub anonymous_email: bool,
     /// What clients are offered and asked for.

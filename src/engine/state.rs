@@ -60,6 +60,8 @@ pub(super) enum EpsvSupport {
 #[derive(Debug)]
 pub(super) struct Login {
     pub(super) user: Arc<str>,
+    /// The name as it was sent, where it was escaped.
+    pub(super) raw: Option<Box<[u8]>>,
     /// The password of an anonymous user, where the config wants it recorded.
     pub(super) email: Option<String>,
 }

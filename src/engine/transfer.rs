@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::dialogue::{Pending, Purpose};
 use super::fault::{ClientFault, OwnFault, UpstreamFault};
+use super::judgement::{Judged, Permission};
 use super::legs::{Dial, Leg, Relay, Running, Stage};
 use super::pinhole::{CloseReason, PinholeId, TransferId};
 use super::session::{Gate, Session, Step};
@@ -29,13 +30,18 @@ impl Session {
             .is_some_and(|transfer| matches!(transfer.relay, Relay::Asked | Relay::Ending))
     }
 
-    /// Handles a transfer command that the rules allow.
-    pub(super) fn client_transfers(&mut self, step: &mut Step, command: Command) {
+    /// Handles a transfer command that the rules allow: they are asked once more, with what it is to go over.
+    pub(super) fn client_transfers(
+        &mut self,
+        step: &mut Step,
+        command: Command,
+        permission: &Permission,
+    ) {
         let offered = self
             .transfer
-            .as_deref_mut()
-            .filter(|transfer| matches!(transfer.stage, Stage::Offered));
-        let Some(transfer) = offered else {
+            .as_deref()
+            .is_some_and(|transfer| matches!(transfer.stage, Stage::Offered));
+        if !offered {
             self.spoil_rest(command.verb);
             self.refuse(
                 step,
@@ -44,7 +50,24 @@ impl Session {
                 ClientFault::NothingNegotiated,
             );
             return;
+        }
+        let permission = match self.judge_transfer(step, &command, permission) {
+            Judged::Allowed(permission) => permission,
+            Judged::Denied => return self.denied(step, command.verb),
+            Judged::Closed => return,
         };
+        let bound = match self.bound(step.now.mono, &command, &permission) {
+            Ok(bound) => bound,
+            Err((why, fault)) => {
+                self.denied(step, command.verb);
+                return self.refuse(step, command.to_string(), why, fault);
+            }
+        };
+        self.note_sizes(&command);
+        let Some(transfer) = self.transfer.as_deref_mut() else {
+            return;
+        };
+        transfer.bound = bound;
         match self.rest {
             Some(offset) if self.rest_stale => {
                 transfer.stage = Stage::Resuming(Box::new(command));
@@ -111,6 +134,7 @@ impl Session {
         };
         transfer.relay = Relay::Asked;
         transfer.tls = tls;
+        let bounds = transfer.bound.bounds;
         let direction = transfer.direction().unwrap_or(Direction::Download);
         self.renaming = false;
         if let Some(to) = dial {
@@ -139,6 +163,7 @@ impl Session {
             transfer: id,
             direction,
             tls,
+            bounds,
         });
     }
 

@@ -20,8 +20,8 @@ use self::transfer::{Dial, Leg, Transfer};
 use super::secure::Secure;
 use super::status::Gauges;
 use crate::engine::{
-    DataTls, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side,
-    TransferId, Usage,
+    Bounds, DataTls, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason,
+    Side, TransferId, Usage,
 };
 use crate::pinhole::{self, Opened, Pinholes, RelayLimits, Sockets, SourcePortFallback};
 
@@ -184,8 +184,10 @@ impl DataLegs {
         id: TransferId,
         direction: Direction,
         tls: Legs<DataTls>,
+        bounds: Bounds,
     ) {
         let transfer = self.transfer(id);
+        transfer.bounds = bounds;
         transfer.direction = Some(direction);
         transfer.tls = tls;
         match transfer.flow() {

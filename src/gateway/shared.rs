@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use super::admission::Admission;
 use super::clock::Clock;
 use super::journal::Journal;
+use super::observed::Observed;
 use super::settings::{Names, Tuning};
 use super::status::Gauges;
 use crate::helper;
@@ -22,5 +23,6 @@ pub(super) struct Shared {
     pub(super) pinholes: Arc<Pinholes>,
     pub(super) admission: Arc<Admission>,
     pub(super) gauges: Arc<Gauges>,
+    pub(super) observed: Observed,
     pub(super) tuning: ArcSwap<Tuning>,
 }

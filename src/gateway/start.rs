@@ -15,6 +15,7 @@ use super::certificates::Certificates;
 use super::clock::{self, Clock};
 use super::control::{ControlError, ControlSocket};
 use super::descriptors;
+use super::guests;
 use super::journal::keeper::{Keeper, OwnKeeper};
 use super::journal::{Addresses, Journal, JournalSettings, Target};
 use super::listener::{self, ListenError};
@@ -24,11 +25,12 @@ use super::status::{ListenerReport, ReloadReport};
 use super::steward::{self, Errand, Steward};
 use super::worker::{self, Entrance};
 use crate::config::files::{Disk, Files};
-use crate::config::{Config, JournalFile, RecordedAddresses};
+use crate::config::{Config, ConfigErrors, JournalFile, RecordedAddresses};
 use crate::engine::{Event, Legs, Record};
 use crate::helper::{Names as Resolver, OwnNames};
 use crate::nft::{Firewall, Happening};
 use crate::pinhole::{GuardKind, Intruder, OwnSockets, Pinholes, Sockets};
+use crate::rules;
 use crate::tls::{self, MaterialError};
 
 /// Reads the config again for a reload; the error is one or more lines for people.
@@ -93,6 +95,9 @@ pub struct Overrides {
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A rule file or a password file could not be read or is wrong.
+    #[error(transparent)]
+    Rules(#[from] ConfigErrors),
     /// A listener could not be made.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -133,11 +138,14 @@ impl Gateway {
     /// # Errors
     /// When an address, the journal, the control socket or a thread cannot be had; nothing is left behind then.
     pub fn start(config: Config, overrides: Overrides) -> Result<Running, StartError> {
+        let files = overrides.files.unwrap_or_else(|| Arc::new(Disk));
+        let loaded = rules::load(&config, &*files)?;
+        let (rules, rules_digest) = (Arc::new(loaded.rules), loaded.digest);
+        let guests = guests::load(&config, &*files)?;
         descriptors::prepare(&config);
         let sockets = overrides
             .sockets
             .unwrap_or_else(|| Arc::new(OwnSockets::new()));
-        let files = overrides.files.unwrap_or_else(|| Arc::new(Disk));
         let material = tls::load(&config, &*files).map_err(StartError::Tls)?;
         let bound = listener::bind_all(&config, &*sockets, overrides.inherited)?;
         let control = match overrides.control {
@@ -155,13 +163,15 @@ impl Gateway {
             resolver: overrides.names.unwrap_or_else(|| Arc::new(OwnNames)),
             admission: Admission::new(&config.limits),
             gauges: Arc::default(),
+            observed: Default::default(),
             tuning: ArcSwap::from_pointee(Tuning::of(&config)),
         });
         let upstreams = settings::upstreams(&config, &BTreeMap::new());
-        let places: Vec<Arc<Place>> = settings::policies(&config, &upstreams, &material)
-            .into_iter()
-            .map(|(name, policy)| Arc::new(Place::new(&name, policy)))
-            .collect();
+        let places: Vec<Arc<Place>> =
+            settings::policies(&config, &upstreams, &material, &rules, &guests)
+                .into_iter()
+                .map(|(name, policy)| Arc::new(Place::new(&name, policy)))
+                .collect();
         let addresses: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.at)).collect();
         // Everything that can fail for lack of descriptors comes before the first client can take one.
         let count = overrides
@@ -187,7 +197,7 @@ impl Gateway {
         }
         drop(alive);
         drop(bound);
-        say_where(&shared, &config, &addresses);
+        say_where(&shared, &config, rules_digest, &addresses);
         let (errands, received) = mpsc::unbounded_channel();
         let steward = Steward {
             shared,
@@ -198,6 +208,8 @@ impl Gateway {
             sandbox: overrides.sandbox,
             files,
             certificates: Certificates::new(material),
+            rules,
+            guests,
             workers,
             listeners: addresses
                 .iter()
@@ -455,7 +467,7 @@ fn pinholes(
     }
 }
 
-fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)]) {
+fn say_where(shared: &Shared, config: &Config, rules: String, addresses: &[(String, SocketAddr)]) {
     for (name, at) in addresses {
         let upstream = config
             .listeners
@@ -473,6 +485,8 @@ fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)
         shared,
         Event::GatewayStarted {
             version: env!("CARGO_PKG_VERSION"),
+            config: settings::digest(config),
+            rules,
         },
     );
 }

@@ -73,6 +73,9 @@ pub struct StatusReport {
     /// How the gateway's process is confined; none with `firewall: none`, where it has no privilege to begin with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<String>,
+    /// What rules and checks that only observe would have done since the start, by name.
+    #[serde(default)]
+    pub observed: Vec<ObservedReport>,
 }
 
 /// The processes of the gateway.
@@ -82,6 +85,17 @@ pub struct ProcessReport {
     pub gateway: u32,
     /// The process that may touch the firewall, where there is one.
     pub broker: Option<u32>,
+}
+
+/// How often a rule or a check that only observes would have done something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedReport {
+    /// The rule with its file, or the check's name.
+    pub what: String,
+    /// What it would have done.
+    pub would: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// One socket of a listener.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::certificates::{self, Certificates};
 use super::clock;
 use super::control::ControlSocket;
+use super::guests::{self, Guests};
 use super::settings::{self, Place, Tuning};
 use super::shared::Shared;
 use super::start::{Herald, Loader, Phase, in_lines, journal_settings};
@@ -26,6 +27,8 @@ use crate::config::Config;
 use crate::config::files::Files;
 use crate::engine::{Event, Record};
 use crate::nft::Happening;
+use crate::policy::RuleSet;
+use crate::rules;
 use crate::tls;
 
 /// What the steward is told from inside the process.
@@ -48,6 +51,8 @@ pub(super) struct Steward {
     pub(super) sandbox: Option<String>,
     pub(super) files: Arc<dyn Files>,
     pub(super) certificates: Certificates,
+    pub(super) rules: Arc<RuleSet>,
+    pub(super) guests: Guests,
     pub(super) workers: Vec<mpsc::UnboundedSender<Message>>,
     pub(super) listeners: Vec<ListenerReport>,
     pub(super) draining: bool,
@@ -262,6 +267,7 @@ impl Steward {
                 broker: self.broker,
             },
             sandbox: self.sandbox.clone(),
+            observed: shared.observed.report(),
         }
     }
 
@@ -281,7 +287,8 @@ impl Steward {
                 report.needs_restart.join(", "),
             ),
             Err(why) => {
-                tracing::error!("the config was not reloaded, the old one stays in force:\n{why}")
+                tracing::error!("the config was not reloaded, the old one stays in force:\n{why}");
+                record(&self.shared, Event::ReloadRefused { why: why.clone() });
             }
         }
         outcome
@@ -293,10 +300,18 @@ impl Steward {
             loader.ok_or("this gateway was started without a config that could be read again")?;
         let mut new = loader()?;
         let material = tls::load(&new, &*self.files).map_err(|errors| in_lines(&errors))?;
+        let rules = rules::load(&new, &*self.files).map_err(|error| error.to_string())?;
+        for warning in &rules.warnings {
+            tracing::warn!("{warning}");
+        }
+        let guests = guests::load(&new, &*self.files).map_err(|error| error.to_string())?;
+        let rules_digest = rules.digest;
+        let rules = Arc::new(rules.rules);
         let needs_restart = keep_what_needs_a_restart(&self.config, &mut new);
         let journal = self.shared.journal.replace_settings(journal_settings(&new));
         journal.map_err(|error| format!("the new journal.file cannot be opened: {error}"))?;
         self.upstreams = settings::upstreams(&new, &self.upstreams);
+        (self.rules, self.guests) = (rules, guests);
         self.put_in_force(&new, &material);
         self.certificates.replace(material);
         self.shared.tuning.store(Arc::new(Tuning::of(&new)));
@@ -308,6 +323,7 @@ impl Steward {
             &self.shared,
             Event::GatewayReloaded {
                 config: config.clone(),
+                rules: rules_digest,
             },
         );
         Ok(ReloadReport {
@@ -319,7 +335,9 @@ impl Steward {
 
 impl Steward {
     fn put_in_force(&self, config: &Config, material: &tls::Material) {
-        for (name, policy) in settings::policies(config, &self.upstreams, material) {
+        let policies =
+            settings::policies(config, &self.upstreams, material, &self.rules, &self.guests);
+        for (name, policy) in policies {
             if let Some(place) = self.places.iter().find(|place| *place.name == *name) {
                 place.replace(policy);
             }

@@ -54,7 +54,7 @@ impl InHand {
         matches!(self, InHand::Nothing)
     }
 
-    /// Fetches what the source has; 0 at its end. Nothing may be in hand.
+    /// Fetches what the source has, up to `most` bytes; 0 at its end. Nothing may be in hand.
     ///
     /// # Errors
     /// `UnexpectedEof` where TLS ended without close_notify; else the kernel's, or `InvalidData`.
@@ -63,28 +63,32 @@ impl InHand {
         source: &mut Stream,
         receiver: &Stream,
         carried: u64,
+        most: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let Stream { socket, tls } = source;
         if let Some(tls) = tls {
             let mut buffer = Buffer::take();
-            let end = ready!(tls.poll_read(cx, socket, &mut buffer))?;
+            let most = most.min(buffer.len());
+            let room = buffer.get_mut(..most).unwrap_or_default();
+            let end = ready!(tls.poll_read(cx, socket, room))?;
             self.hold(buffer, end);
             return Poll::Ready(Ok(end));
         }
         let source = &*socket;
-        let may_splice = receiver.tls.is_none() && carried >= SPLICE_AFTER;
+        // A pipe for a few bytes is not worth it.
+        let may_splice = receiver.tls.is_none() && carried >= SPLICE_AFTER && most >= BUFFER;
         loop {
             ready!(source.poll_read_ready(cx))?;
             let fetched = match may_splice.then(Pipe::take).flatten() {
                 Some(mut pipe) => {
-                    let fetched = source.try_io(Interest::READABLE, || pipe.fill(source));
+                    let fetched = source.try_io(Interest::READABLE, || pipe.fill(source, most));
                     if matches!(fetched, Ok(1..)) {
                         *self = InHand::Piped(pipe);
                     }
                     fetched
                 }
-                None => self.copy_from(source),
+                None => self.copy_from(source, most),
             };
             match fetched {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -94,12 +98,14 @@ impl InHand {
         }
     }
 
-    fn copy_from(&mut self, source: &TcpStream) -> io::Result<usize> {
+    fn copy_from(&mut self, source: &TcpStream, most: usize) -> io::Result<usize> {
         let mut buffer = Buffer::take();
+        let most = most.min(buffer.len());
         let mut partial = None;
         let fetched = source.try_io(Interest::READABLE, || {
-            let (_, end) = recv(source, &mut *buffer, RecvFlags::empty())?;
-            if (1..buffer.len()).contains(&end) {
+            let room = buffer.get_mut(..most).unwrap_or_default();
+            let (_, end) = recv(source, room, RecvFlags::empty())?;
+            if (1..most).contains(&end) {
                 // The queue is empty now, so the next byte is a new event: say so, to save the call that finds out.
                 partial = Some(end);
                 return Err(io::ErrorKind::WouldBlock.into());

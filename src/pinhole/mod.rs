@@ -19,6 +19,7 @@ mod intruder;
 mod kernel;
 mod lent;
 mod listener;
+mod meter;
 mod opened;
 mod parking;
 mod relay;

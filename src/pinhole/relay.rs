@@ -14,8 +14,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::carry::{Against, InHand};
 use super::kernel;
+use super::meter::Meter;
 use super::stream::Stream;
-use crate::engine::{Direction, Legs, Manner, Outcome, Side, Usage};
+use crate::engine::{Bounds, Direction, Legs, Manner, Outcome, Side, Usage};
 
 /// Most fetches and sends of one poll, before other tasks get their turn.
 const ROUNDS: usize = 8;
@@ -46,6 +47,7 @@ pub struct Relay {
     in_hand: InHand,
     against: Against,
     stage: Stage,
+    meter: Option<Box<Meter>>,
     carried: u64,
     /// How many bytes of records the receiver's kernel had taken when this was last looked at.
     sealed_moved: u64,
@@ -85,12 +87,19 @@ impl Relay {
             in_hand: InHand::default(),
             against: Against::default(),
             stage: Stage::Carrying,
+            meter: None,
             carried: 0,
             sealed_moved: 0,
             moved_at: Instant::now(),
             alarm: None,
             over: None,
         }
+    }
+
+    /// Holds it to these bounds; `now` is the time by their clock.
+    pub fn within(mut self, bounds: Bounds, now: Duration) -> Relay {
+        self.meter = Meter::new(bounds, now).map(Box::new);
+        self
     }
 
     /// Tells how many bytes were handed to the receiver's kernel.
@@ -160,12 +169,28 @@ impl Relay {
         for _ in 0..ROUNDS {
             let step = match (self.stage, self.in_hand.is_empty()) {
                 (Stage::Carrying, true) => {
-                    match self.in_hand.poll_fetch(from, to, self.carried, cx) {
+                    let allowance = match &mut self.meter {
+                        Some(meter) => meter.poll_allowance(cx),
+                        None => Poll::Ready(usize::MAX),
+                    };
+                    let fetched = match allowance {
+                        Poll::Ready(most) => {
+                            self.in_hand.poll_fetch(from, to, self.carried, most, cx)
+                        }
+                        Poll::Pending => Poll::Pending,
+                    };
+                    match fetched {
                         Poll::Ready(Ok(0)) => {
                             self.stage = Stage::Ending;
                             Poll::Ready(())
                         }
-                        Poll::Ready(Ok(_)) => Poll::Ready(()),
+                        Poll::Ready(Ok(bytes)) => {
+                            let meter = self.meter.as_deref_mut();
+                            if !meter.is_none_or(|meter| meter.fetched(Instant::now(), bytes)) {
+                                return Poll::Ready(Outcome::Exceeded);
+                            }
+                            Poll::Ready(())
+                        }
                         Poll::Ready(Err(error)) => {
                             tracing::debug!(%error, "the source of a transfer broke");
                             return Poll::Ready(broken_source(&error, source));

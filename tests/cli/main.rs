@@ -7,4 +7,5 @@ mod good_files;
 mod help;
 mod mutations;
 mod program;
+mod rules;
 mod schema;

@@ -31,6 +31,7 @@ fn misfit(whole: &Value, part: &Value, value: &Value, path: &str) -> Option<Stri
                 other => panic!("type {other}"),
             }),
             "const" => all(value == wanted),
+            "enum" => all(wanted.as_array().expect("choices").contains(value)),
             "anyOf" => {
                 let choices = wanted.as_array().expect("choices");
                 all(choices

@@ -5,6 +5,7 @@ mod moves;
 mod order;
 mod properties;
 mod reference;
+mod ruled;
 mod simulation;
 mod stage;
 mod theatre;

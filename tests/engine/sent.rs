@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use portcullis::engine::{Side, TlsMode};
 use portcullis::ftp::address::{parse_227, parse_229, parse_eprt, parse_port};
 use portcullis::ftp::{LineFramer, Reply, ReplyAssembler, Verb};
-use portcullis::policy::{Request, Verdict};
+use portcullis::policy::{Asked, Circumstances, Request, Verdict, Words};
 
 use super::Watch;
 
@@ -61,9 +61,12 @@ impl Watch {
             "{verb} passed"
         );
         let decision = self.settings.rules.decide(&Request {
-            verb,
-            spelled: word,
-            argument,
+            session: Circumstances::default(),
+            asked: Asked::Command(Words {
+                verb,
+                spelled: word,
+                argument,
+            }),
         });
         assert_eq!(decision.verdict, Verdict::Allow, "a denied command passed");
         match verb {

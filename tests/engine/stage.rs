@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    ClientTls, DataMode, ForeignAddress, Input, Manner, Outcome, Output, PeerMatch, PinholeId,
-    Record, RefusalReason, Session, SessionFacts, SessionId, Settings, Side, SourcePort, Time,
-    Timeouts, TransferId, UpstreamTls, Usage, Wall,
+    Checks, ClientTls, DataMode, ForeignAddress, Input, Manner, Outcome, Output, PeerMatch,
+    PinholeId, Record, RefusalReason, Session, SessionFacts, SessionId, Settings, Side, SourcePort,
+    Time, Timeouts, TransferId, UpstreamTls, Usage, Wall,
 };
-use portcullis::policy::{Default as DefaultVerdict, RuleSet};
+use portcullis::policy::Default as DefaultVerdict;
+use portcullis::rules::built_in;
 
 pub const CLIENT: &str = "198.51.100.7:40000";
 pub const TARGET: &str = "203.0.113.10:21";
@@ -34,6 +35,9 @@ pub fn settings() -> Settings {
         reply: 65536,
         pipeline: 64,
         commands_per_second: 50,
+        paths: None,
+        observe: Checks::default(),
+        guest: None,
         anonymous_email: false,
         client_tls: ClientTls::default(),
         upstream_tls: UpstreamTls::default(),
@@ -46,7 +50,10 @@ pub fn settings() -> Settings {
             linger: Duration::from_secs(10),
             ttl: Duration::from_secs(30),
         },
-        rules: Arc::new(RuleSet::new(DefaultVerdict::Allow, true)),
+        rules: Arc::new(built_in(
+            DefaultVerdict::Allow,
+            &["everything-but-dangerous"],
+        )),
     }
 }
 
@@ -171,6 +178,7 @@ impl Stage {
                     transfer,
                     direction,
                     tls,
+                    bounds,
                 } => {
                     self.relay_asked = true;
                     self.transfer = transfer;
@@ -178,6 +186,7 @@ impl Stage {
                         transfer,
                         direction,
                         tls,
+                        bounds,
                     });
                 }
                 Output::DialData {

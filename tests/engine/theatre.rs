@@ -432,6 +432,7 @@ impl Theatre {
                 transfer,
                 direction,
                 tls,
+                bounds: _,
             } => {
                 self.relay = Some((*transfer, *direction));
                 self.tls = *tls;

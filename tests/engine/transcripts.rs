@@ -3,8 +3,9 @@
 //! `C>` from the client, `>U` to the upstream, `U>` from it, `>C` to the client, `!` effects and facts, `@` time and
 //! settings. `C>>` and `U>>` send bytes without an added CR LF. Escapes: `\r \n \t \0 \\ \xNN`. Every effect must be
 //! expected, in order; records only where `!record` asks for them. `!records N ID` counts those since the last line
-//! from a peer; `!never TEXT` says that no record so far holds a text.
+//! from a peer; `!never TEXT` says that no record so far holds a text. `@set rule` adds a rule, in YAML; `!rule` reloads.
 
+use crate::ruled;
 use crate::stage;
 
 use std::net::SocketAddr;
@@ -71,6 +72,8 @@ fn transcripts_of(text: &str) -> Vec<(String, usize, Vec<String>)> {
 
 struct Player {
     settings: Settings,
+    /// The rules in force, as YAML.
+    rules: Vec<String>,
     client: SocketAddr,
     target: SocketAddr,
     advertised: Option<std::net::IpAddr>,
@@ -87,6 +90,7 @@ struct Player {
 fn run(lines: &[String], first: usize) -> Result<(), String> {
     let mut player = Player {
         settings: stage::settings(),
+        rules: Vec::new(),
         client: stage::CLIENT.parse().expect("constant"),
         target: stage::TARGET.parse().expect("constant"),
         advertised: None,
@@ -164,12 +168,8 @@ impl Player {
             ("peer", "prefix") => settings.peer = PeerMatch::Prefix,
             ("bare_lf", "accept") => settings.accept_bare_lf = true,
             ("anonymous_email", "true") => settings.anonymous_email = true,
-            ("rules", "open") => {
-                settings.rules = Arc::new(RuleSet::new(DefaultVerdict::Allow, false))
-            }
-            ("rules", "deny") => {
-                settings.rules = Arc::new(RuleSet::new(DefaultVerdict::Deny, false))
-            }
+            ("rules", "open") => settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Allow)),
+            ("rules", "deny") => settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Deny)),
             ("client_tls", "explicit") => settings.client_tls.mode = TlsMode::Explicit,
             ("client_tls", "implicit") => settings.client_tls.mode = TlsMode::Implicit,
             ("tls_require", "login") => settings.client_tls.require = TlsRequire::Login,
@@ -195,7 +195,7 @@ impl Player {
             ("upstream", "ipv6") => self.upstream_is_ipv6 = true,
             ("firewall", "nftables") => self.forwardable = true,
             ("greeted", "false") => self.greeted = false,
-            _ => return Err(format!("no such setting: {setting}")),
+            _ => return ruled::set(settings, &mut self.rules, key, value),
         }
         Ok(())
     }
@@ -301,6 +301,26 @@ impl Player {
             stage.advance(duration);
             return Ok(());
         }
+        if line == "!guest none" {
+            let guest = None;
+            let settings = Settings {
+                guest,
+                ..self.settings.clone()
+            };
+            self.stage().session.replace_settings(Arc::new(settings));
+            return Ok(());
+        }
+        if let Some(rule) = line.strip_prefix("!rule ") {
+            // A reload: this rule is in force instead of all others.
+            let rules = ruled::rules(&[rule.to_owned()])?;
+            let settings = Settings {
+                rules,
+                ..self.settings.clone()
+            };
+            self.stage().session.replace_settings(Arc::new(settings));
+            return Ok(());
+        }
+        let stage = self.stage();
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["!arrived"] => stage.feed(Input::ClientArrived),
@@ -384,6 +404,7 @@ impl Player {
                     },
                     "stalled" => Outcome::Stalled,
                     "linger-over" => Outcome::LingerOver,
+                    "exceeded" => Outcome::Exceeded,
                     _ => return Err("no such outcome".to_owned()),
                 };
                 let mut usage = stage::usage(outcome);

@@ -1,8 +1,10 @@
 //! The words of the transcripts: how effects, records and bytes are written in a line, and how they are read back.
 
+use std::time::Duration;
+
 use portcullis::engine::{
-    Carried, ClientCertificate, DataTls, Direction, ForeignAddress, Legs, Manner, Output,
-    PinholeId, Record, Side, TlsFacts, TlsFailure, TlsFault, TlsRole, TlsVersion,
+    Bounds, Carried, ClientCertificate, DataTls, Direction, ForeignAddress, Legs, Manner, Output,
+    Pace, PinholeId, Record, Side, TlsFacts, TlsFailure, TlsFault, TlsRole, TlsVersion,
 };
 
 pub fn json(record: &Record) -> String {
@@ -70,12 +72,17 @@ pub fn show(output: Output) -> Vec<String> {
             TlsRole::Client => format!("!start-tls {with} as client"),
         },
         Output::StartDataTls { side, .. } => format!("!data-tls {side}"),
-        Output::StartRelay { direction, tls, .. } => {
+        Output::StartRelay {
+            direction,
+            tls,
+            bounds,
+            ..
+        } => {
             let direction = match direction {
                 Direction::Download => "download",
                 Direction::Upload => "upload",
             };
-            format!("!relay {direction}{}", protection(tls))
+            format!("!relay {direction}{}{}", protection(tls), bound(bounds))
         }
         Output::EndData {
             manner: Manner::Abort,
@@ -92,6 +99,19 @@ pub fn show(output: Output) -> Vec<String> {
         Output::Close { side } => format!("!hangup {side}"),
     };
     vec![one]
+}
+
+/// ` at 1000/s after 50ms for 4096 bytes`, and nothing where nothing is bounded. The stage's clock begins at 1000 s.
+fn bound(bounds: Bounds) -> String {
+    let mut shown = String::new();
+    if let Some(Pace { rate, from }) = bounds.pace {
+        let after = from.saturating_sub(Duration::from_secs(1000)).as_millis();
+        shown.push_str(&format!(" at {rate}/s after {after}ms"));
+    }
+    if let Some(bytes) = bounds.bytes {
+        shown.push_str(&format!(" for {bytes} bytes"));
+    }
+    shown
 }
 
 /// ` client tls upstream tls`, and nothing where a leg is in clear.

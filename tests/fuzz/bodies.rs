@@ -8,6 +8,8 @@
 mod model;
 #[path = "session.rs"]
 pub mod played;
+#[path = "ruled.rs"]
+pub mod ruled;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -30,6 +32,7 @@ use portcullis::nft::message::{Answer, Notice, Page, Report, Request, SIZE};
 use portcullis::nft::packet::dial;
 
 pub use played::session;
+pub use ruled::rules;
 
 /// Draws small numbers from an input's hash.
 struct Dice(u64);

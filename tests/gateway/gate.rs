@@ -23,6 +23,7 @@ use crate::kernel::{Elsewhere, Kernel};
 pub struct Setup {
     pub listen: String,
     pub upstreams: Vec<SocketAddr>,
+    pub listener_more: String,
     pub upstream_more: String,
     pub journal: String,
     pub control: String,
@@ -38,6 +39,7 @@ impl Setup {
         Setup {
             listen: "127.0.0.1:0".to_owned(),
             upstreams: vec![upstream],
+            listener_more: String::new(),
             upstream_more: String::new(),
             journal: "stdout".to_owned(),
             control: "none".to_owned(),
@@ -61,9 +63,10 @@ impl Setup {
             .map(|at| format!("\"{at}\""))
             .collect();
         format!(
-            "version: 1\nlisteners:\n  main:\n    listen: [\"{}\"]\nupstreams:\n  server:\n    addresses: [{}]\n{}\n\
+            "version: 1\nlisteners:\n  main:\n    listen: [\"{}\"]\n{}\nupstreams:\n  server:\n    addresses: [{}]\n{}\n\
              pinholes: {{window: {}, upstream_window: {}}}\njournal: {{file: {:?}}}\ncontrol: {{socket: {}}}\n{}",
             self.listen,
+            self.listener_more,
             upstreams.join(", "),
             self.upstream_more,
             self.window,

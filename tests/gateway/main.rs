@@ -13,6 +13,7 @@ mod gate;
 mod kernel;
 mod process;
 mod reloading;
+mod rules;
 mod server;
 mod upstreams;
 mod window;

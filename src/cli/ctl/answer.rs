@@ -55,7 +55,7 @@ fn status_lines(status: &StatusReport) -> String {
         }
         other => other,
     };
-    let lines = [
+    let mut lines = vec![
         (
             "portcullis",
             format!("{}, up {}", status.version, span(status.uptime_seconds)),
@@ -80,6 +80,13 @@ fn status_lines(status: &StatusReport) -> String {
         .sandbox
         .iter()
         .map(|report| ("sandbox", report.clone()));
+    lines.extend(status.observed.iter().map(|one| {
+        let times = if one.count == 1 { "time" } else { "times" };
+        (
+            "observed",
+            format!("{} would {} {} {times}", one.what, one.would, one.count),
+        )
+    }));
     let mut text = String::new();
     for (name, value) in lines.into_iter().chain(sandbox) {
         // Writing to a string cannot fail.
@@ -148,7 +155,7 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::status::{JournalReport, ListenerReport, ReloadReport};
+    use crate::gateway::status::{JournalReport, ListenerReport, ObservedReport, ReloadReport};
 
     fn session(id: &str, user: Option<&str>) -> SessionReport {
         SessionReport {
@@ -211,6 +218,11 @@ mod tests {
                 broker: Some(4711),
             },
             sandbox: Some("gateway: uid 990 gid 990, no capabilities".to_owned()),
+            observed: vec![ObservedReport {
+                what: "house/no-deletes".to_owned(),
+                would: "deny".to_owned(),
+                count: 7,
+            }],
         };
         insta::assert_snapshot!(show(&Response::Status(status), Format::Text).expect("text"), @r"
         portcullis 0.1.0, up 1d01h
@@ -224,6 +236,7 @@ mod tests {
         processes  gateway 4712, broker 4711
         journal    CANNOT BE WRITTEN: nothing is opened; 10 records, 3 lost
         sandbox    gateway: uid 990 gid 990, no capabilities
+        observed   house/no-deletes would deny 7 times
         ");
     }
 

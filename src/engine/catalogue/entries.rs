@@ -7,13 +7,19 @@ catalogue! {
         meaning: "The gateway is up; a new process begins here.",
         gateway: "Counts `seq` from 1 again. No pinhole of an earlier process is open any more.",
         operator: "Nothing. Unexpected ones mean that something restarts the gateway: see the service manager's log.",
-        fields: ["version"],
+        fields: ["version", "config", "rules"],
     }
     GatewayReloaded "gateway.reloaded" Info {
-        meaning: "A new config is in force.",
-        gateway: "Judges the next command of every session by it; what runs goes on.",
-        operator: "Compare the digest with the one that you meant to load.",
-        fields: ["config"],
+        meaning: "A new config and its rules are in force.",
+        gateway: "Judges the next command of every session by them; what runs goes on.",
+        operator: "Compare the digests with those that you meant to load.",
+        fields: ["config", "rules"],
+    }
+    ReloadRefused "reload.refused" Warning {
+        meaning: "The gateway was told to reload, and the config, a rule file or a password file is wrong.",
+        gateway: "Changed nothing; what was in force stays so.",
+        operator: "Correct what `why` names, and reload again.",
+        fields: ["why"],
     }
     CertificateExpiring "certificate.expiring" Warning {
         meaning: "A certificate of the gateway ends in less than two weeks.",
@@ -32,6 +38,12 @@ catalogue! {
         gateway: "Dials the upstream.",
         operator: "Nothing.",
         fields: ["from", "target", "listener", "upstream"],
+    }
+    ConnectionDenied "connection.denied" Notice {
+        meaning: "A rule turned a client away as it arrived.",
+        gateway: "Said so and closed; no upstream was dialled.",
+        operator: "If it should come in, see the rule that is named.",
+        fields: ["from", "target", "listener", "upstream", "rule", "file?", "line?", "code"],
     }
     UpstreamConnected "upstream.connected" Info {
         meaning: "The control connection to the upstream is up.",
@@ -78,8 +90,20 @@ catalogue! {
     CommandDenied "command.denied" Notice {
         meaning: "A rule denied a command.",
         gateway: "Answered it; the server never saw it.",
-        operator: "If it should pass, see the rule that is named.",
-        fields: ["command", "rule", "code"],
+        operator: "If it should pass, see the rule that is named; `portcullis explain` says why it applies.",
+        fields: ["command", "moment", "rule", "file?", "line?", "code"],
+    }
+    RuleObserved "rule.observed" Notice {
+        meaning: "A rule that only observes matched.",
+        gateway: "Did as if the rule were not there.",
+        operator: "When nothing is named any more that should pass, take `observe: true` out of the rule.",
+        fields: ["command?", "moment", "rule", "file?", "line?", "would"],
+    }
+    CheckObserved "check.observed" Notice {
+        meaning: "A check of the gateway's own that only observes would have refused a command.",
+        gateway: "Let it pass, as the listener's `observe` says.",
+        operator: "When no client is named any more, take the check out of `observe`.",
+        fields: ["command", "check", "code"],
     }
     CommandRefused "command.refused" Notice {
         meaning: "The gateway itself refused a command that is malformed, or that would set up data behind its back.",

@@ -1,6 +1,6 @@
 //! The stable words of the journal: what each reason means to whoever reads it.
 
-use super::super::{CloseReason, Refusal, RefusalReason, SessionEnd, TlsFault, Violation};
+use super::super::{Check, CloseReason, Refusal, RefusalReason, SessionEnd, TlsFault, Violation};
 
 /// One word and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,18 @@ words! {
         Mode "mode" "A transfer mode that would hide the data."
         EpsvAll "epsv_all" "A data command after EPSV ALL (RFC 2428 section 4)."
         NothingNegotiated "nothing_negotiated" "A transfer command without a negotiated data connection."
+        SessionBytes "session_bytes" "The bytes that a rule's `session_bytes` grants are used up."
+        LimitedSince "limited_since" "A rule limits the transfer now, and did not when its data connection was set up for the kernel."
+        GuestGone "guest_gone" "The account that anonymous users had is gone from the configuration."
         Family "family" "The address family or form can't be used on this control connection."
+    }
+    Check "check.observed: check" {
+        BareLf "bare_lf" "A line ended in a bare LF."
+        UnknownVerb "unknown_verb" "A verb that nobody knows; `everything-but-dangerous` would have refused it."
+        ForeignAddress "foreign_address" "PORT or EPRT named another host; the client was dialled instead."
+        LowPort "low_port" "PORT or EPRT named a port below 1024."
+        Argument "argument" "TYPE, STRU or ALLO had an argument that RFC 959 does not know."
+        EpsvAll "epsv_all" "A data command after EPSV ALL (RFC 2428 section 4)."
     }
     Violation "protocol.violation: what" {
         LineTooLong "line_too_long" "A line longer than `limits.line`."
@@ -109,6 +120,8 @@ words! {
         Violation "violation" "A peer broke the protocol; `protocol.violation` says how."
         ForeignProtocol "foreign_protocol" "A client spoke another protocol."
         TlsFailed "tls_failed" "A control connection that was to be in TLS is not; `tls.failed` says why."
+        RuleClosed "rule_closed" "A rule closed it; `command.denied` says which."
+        StartRefused "start_refused" "The server refused the start directory of anonymous users (`anonymous.start_in`)."
         RecordRefused "record_refused" "The journal could not be written."
         Killed "killed" "An operator ended it."
         Shutdown "shutdown" "The gateway stopped."

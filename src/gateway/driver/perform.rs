@@ -50,7 +50,9 @@ impl Driver {
                     None => unsent = Some((to, bytes)),
                 },
                 Output::Write(record) => {
-                    let accepted = self.worker.shared().journal.write(&record).is_ok();
+                    let shared = self.worker.shared();
+                    shared.observed.count(&record.event);
+                    let accepted = shared.journal.write(&record).is_ok();
                     if record.gates_effect() {
                         if !accepted {
                             facts.push_back(Input::RecordRefused);
@@ -99,9 +101,10 @@ impl Driver {
                     transfer,
                     direction,
                     tls,
+                    bounds,
                 } => {
                     let (data, ground) = self.data_and_ground(now.mono);
-                    data.start(&ground, transfer, direction, tls);
+                    data.start(&ground, transfer, direction, tls, bounds);
                 }
                 Output::StartTls { with, role: _ } => {
                     if let Err(why) = self.start_tls(with) {

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::engine::{
-    Event, PinholeId, Record, RefusalReason, SessionId, Side, TransferId, Volume, Wall,
+    Event, PinholeId, Record, RefusalReason, Ruling, SessionId, Side, TransferId, Volume, Wall,
 };
 
 use super::line::Privacy;
@@ -120,13 +120,52 @@ impl<'a> Body<'a> {
                 }
             }
             Event::LoginFailed { code } => self.number("code", u64::from(*code)),
+            Event::ConnectionDenied {
+                from,
+                target,
+                listener,
+                upstream,
+                rule,
+                code,
+            } => {
+                self.socket("from", *from, Some(Side::Client));
+                self.socket("target", *target, None);
+                self.text("listener", listener);
+                self.text("upstream", upstream);
+                self.rule(rule);
+                self.number("code", u64::from(*code));
+            }
             Event::CommandDenied {
                 command,
+                moment,
                 rule,
                 code,
             } => {
                 self.command(command);
-                self.text("rule", rule);
+                self.word("moment", moment);
+                self.rule(rule);
+                self.number("code", u64::from(*code));
+            }
+            Event::RuleObserved {
+                command,
+                moment,
+                rule,
+                would,
+            } => {
+                if let Some(command) = command {
+                    self.command(command);
+                }
+                self.word("moment", moment);
+                self.rule(rule);
+                self.fixed("would", would);
+            }
+            Event::CheckObserved {
+                command,
+                check,
+                code,
+            } => {
+                self.command(command);
+                self.fixed("check", check.word());
                 self.number("code", u64::from(*code));
             }
             Event::CommandRefused { command, why, code } => {
@@ -290,8 +329,20 @@ impl<'a> Body<'a> {
                 self.ip("announced", *announced, None);
                 self.text("listener", listener);
             }
-            Event::GatewayStarted { version } => self.text("version", version),
-            Event::GatewayReloaded { config } => self.text("config", config),
+            Event::GatewayStarted {
+                version,
+                config,
+                rules,
+            } => {
+                self.text("version", version);
+                self.text("config", config);
+                self.text("rules", rules);
+            }
+            Event::GatewayReloaded { config, rules } => {
+                self.text("config", config);
+                self.text("rules", rules);
+            }
+            Event::ReloadRefused { why } => self.text("why", why),
             Event::GatewayStopping { sessions } => self.number("sessions", *sessions),
             Event::JournalGap { lost } => self.number("lost", *lost),
         }
@@ -417,6 +468,16 @@ impl Body<'_> {
         match self.privacy.addresses {
             Addresses::Prefix if negotiates => self.text("command", verb),
             Addresses::Prefix | Addresses::Full => self.text("command", command),
+        }
+    }
+
+    /// Writes which rule it was, and where that stands; the default verdict stands nowhere.
+    fn rule(&mut self, rule: &Ruling) {
+        let Ruling(origin) = rule;
+        self.text("rule", &origin.name);
+        if origin.line > 0 {
+            self.text("file", &origin.file);
+            self.number("line", origin.line as u64);
         }
     }
 

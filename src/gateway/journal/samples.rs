@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::engine::{
-    Carried, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason, SessionEnd, SessionId,
-    Side, TlsFault, TlsVersion, TransferId, Violation, Volume, Wall,
+    Carried, Check, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason, Ruling,
+    SessionEnd, SessionId, Side, TlsFault, TlsVersion, TransferId, Violation, Volume, Wall,
 };
+use crate::policy::{Moment, Origin};
 
 /// 2026-11-21T04:00:00Z.
 pub(super) const START: u64 = 1_795_233_600_000_000;
@@ -18,6 +19,7 @@ pub(super) fn records() -> Vec<Record> {
         .enumerate()
         .map(|(number, event)| {
             let session = !event.id().starts_with("gateway.")
+                && !event.id().starts_with("reload.")
                 && !matches!(
                     event,
                     Event::JournalGap { .. } | Event::PinholeIntruder { .. }
@@ -25,6 +27,7 @@ pub(super) fn records() -> Vec<Record> {
             let early = matches!(
                 event,
                 Event::SessionOpened { .. }
+                    | Event::ConnectionDenied { .. }
                     | Event::UpstreamConnected { .. }
                     | Event::UpstreamUnreachable { .. }
             );
@@ -64,15 +67,36 @@ fn packets() -> Volume {
     }
 }
 
+fn rule() -> Ruling {
+    Ruling(Arc::new(Origin {
+        name: "house/read-only".into(),
+        rule: "read-only".into(),
+        file: "/etc/portcullis/house.yaml".into(),
+        line: 3,
+    }))
+}
+
+fn by_default() -> Ruling {
+    Ruling(Arc::new(Origin::default_verdict()))
+}
+
 fn events() -> Vec<Event> {
     let pinhole = PinholeId(1);
     let transfer = TransferId(1);
     let hole = socket("203.0.113.10:21007");
     let from = "198.51.100.7/32".parse().expect("a network");
     vec![
-        Event::GatewayStarted { version: "0.1.0" },
+        Event::GatewayStarted {
+            version: "0.1.0",
+            config: "0b64c1a7d2f93e58".into(),
+            rules: "93d1f0aa27c6be14".into(),
+        },
         Event::GatewayReloaded {
             config: "5f2a9c01d47be386".into(),
+            rules: "93d1f0aa27c6be14".into(),
+        },
+        Event::ReloadRefused {
+            why: "/etc/portcullis/house.yaml:4:12: rules[0].then: nothing happens".into(),
         },
         Event::GatewayStopping { sessions: 3 },
         Event::SessionOpened {
@@ -80,6 +104,22 @@ fn events() -> Vec<Event> {
             target: socket("203.0.113.10:21"),
             listener: "main".into(),
             upstream: "legacy".into(),
+        },
+        Event::ConnectionDenied {
+            from: socket("198.51.100.7:40312"),
+            target: socket("203.0.113.10:21"),
+            listener: "main".into(),
+            upstream: "legacy".into(),
+            rule: rule(),
+            code: 421,
+        },
+        Event::ConnectionDenied {
+            from: socket("198.51.100.7:40312"),
+            target: socket("203.0.113.10:21"),
+            listener: "main".into(),
+            upstream: "legacy".into(),
+            rule: by_default(),
+            code: 421,
         },
         Event::UpstreamConnected {
             upstream: socket("10.0.0.5:21"),
@@ -133,8 +173,32 @@ fn events() -> Vec<Event> {
         Event::LoginFailed { code: 530 },
         Event::CommandDenied {
             command: "DELE /srv/contract.pdf".into(),
-            rule: "read-only".into(),
+            moment: Moment::Command,
+            rule: rule(),
             code: 550,
+        },
+        Event::CommandDenied {
+            command: "DELE /srv/contract.pdf".into(),
+            moment: Moment::Command,
+            rule: by_default(),
+            code: 550,
+        },
+        Event::RuleObserved {
+            command: Some("RETR /srv/contract.pdf".into()),
+            moment: Moment::Transfer,
+            rule: rule(),
+            would: "deny",
+        },
+        Event::RuleObserved {
+            command: None,
+            moment: Moment::Connection,
+            rule: by_default(),
+            would: "close",
+        },
+        Event::CheckObserved {
+            command: "TYPE X".into(),
+            check: Check::Argument,
+            code: 501,
         },
         Event::CommandRefused {
             command: "PORT 198,51,100,7,256,1".into(),

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::task::Waker;
 
 use super::*;
-use crate::engine::{Carried, DataTls};
+use crate::engine::{Bounds, Carried, DataTls};
 use crate::nft::{Firewall, FirewallHole, FlowState, FlowUsage, HoleKey, Settled, Settling};
 use crate::pinhole::{MARGIN, OwnSockets};
 
@@ -176,7 +176,13 @@ impl Scene {
 
     fn start(&mut self) {
         self.with(|legs, ground, _| {
-            legs.start(ground, TRANSFER, Direction::Download, Legs::default())
+            legs.start(
+                ground,
+                TRANSFER,
+                Direction::Download,
+                Legs::default(),
+                Bounds::default(),
+            )
         });
     }
 

@@ -16,8 +16,8 @@ use super::Ground;
 use super::candidates::{Candidates, Proven};
 use super::flow::Flow;
 use crate::engine::{
-    DataTls, DialError, Direction, Input, Legs, Manner, PinholeId, Side, TlsFailure, TlsFault,
-    TransferId,
+    Bounds, DataTls, DialError, Direction, Input, Legs, Manner, PinholeId, Side, TlsFailure,
+    TlsFault, TransferId,
 };
 use crate::pinhole::{OpenPinhole, Relay, Reservation, Stream};
 use crate::tls::Channel;
@@ -69,6 +69,8 @@ pub(super) struct Transfer {
     pub(super) upstream_tls_due: bool,
     /// What is to be told next.
     pub(super) news: Option<Input<'static>>,
+    /// What the relay may carry.
+    pub(super) bounds: Bounds,
     pub(super) relay: Option<(Relay, Gauge)>,
     /// The end was announced before both legs were there: when it is given up.
     pub(super) lingers_until: Option<Duration>,
@@ -84,6 +86,7 @@ impl Transfer {
             },
             pinholes: Legs::default(),
             direction: None,
+            bounds: Bounds::default(),
             tls: Legs::default(),
             upstream_tls_due: false,
             news: None,
@@ -119,7 +122,8 @@ impl Transfer {
                 client: Leg::Up(client),
                 upstream: Leg::Up(upstream),
             } => {
-                let mut relay = Relay::start(Legs { client, upstream }, direction, ground.limits);
+                let mut relay = Relay::start(Legs { client, upstream }, direction, ground.limits)
+                    .within(self.bounds, ground.now);
                 if self.lingers_until.take().is_some() {
                     relay.end(Manner::Linger);
                 }

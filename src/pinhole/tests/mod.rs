@@ -1,6 +1,7 @@
 //! Tests on real sockets: loopback addresses that this process has for itself, events instead of sleeps.
 
 mod admission;
+mod bounds;
 mod dialling;
 mod filter;
 mod forwarding;

@@ -389,6 +389,7 @@ impl World {
                 transfer,
                 direction,
                 tls,
+                bounds: _,
             } => {
                 self.data.tls = tls;
                 self.data.relay = Some((transfer, direction));
