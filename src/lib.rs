@@ -50,6 +50,8 @@
 //! - [`config`]: YAML and flags to a checked [`config::Config`]; every complaint names its place.
 //! - [`pinhole`]: pinholes made real (windows, listeners, guard), dials, and the relay that carries the bytes. Every
 //!   socket comes from one trait, [`pinhole::Sockets`], so that a privileged parent can make them one day.
+//! - [`nft`]: pinholes in the kernel: what is asked of the firewall, and with the feature `nftables` the half that asks the
+//!   kernel for it.
 //! - [`gateway`]: listeners and admission, the driver that performs a session's requests, upstreams and their fail-over,
 //!   the [journal](gateway::journal) as text, the control socket, reload and drain.
 #![cfg_attr(

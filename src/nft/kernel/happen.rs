@@ -47,11 +47,7 @@ impl Kernel {
             self.repair()?;
         }
         self.forget_the_dead(now)?;
-        while let Some((when, ..)) = self.fading.front()
-            && now.duration_since(*when) >= FADING
-        {
-            self.fading.pop_front();
-        }
+        self.forget_the_faded(now);
         out.append(&mut self.pending);
         Ok(())
     }
@@ -180,6 +176,14 @@ impl Kernel {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn forget_the_faded(&mut self, now: Instant) {
+        while let Some((when, ..)) = self.fading.front()
+            && now.duration_since(*when) >= FADING
+        {
+            self.fading.pop_front();
+        }
     }
 
     /// What was killed and has been silent since would go on when its time in the set is over: its entry goes now.

@@ -22,6 +22,7 @@ mod tests;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -85,7 +86,7 @@ pub struct Kernel {
     /// The unused holes, by the packet that will come.
     awaited: HashMap<Awaited, Vec<HoleKey>>,
     /// Unused holes that were shut a moment ago: a packet that is still on its way through the rules comes too late.
-    fading: VecDeque<(Instant, Awaited, std::net::SocketAddr)>,
+    fading: VecDeque<(Instant, Awaited, SocketAddr)>,
     /// Connections that were killed, and when they are forgotten.
     dying: VecDeque<(Instant, Flow)>,
     bans: BTreeMap<IpNet, Instant>,
@@ -111,7 +112,7 @@ impl Kernel {
         let hole_of = Hole {
             generation,
             opening,
-            until: Instant::now() + hole.ttl,
+            until: later(hole.ttl),
             elements,
             flow: None,
             last: None,
@@ -164,7 +165,7 @@ impl Kernel {
             .map_err(Error::by_kind)?;
         self.hear_used()?;
         let hole = self.holes.get_mut(&key).ok_or_else(gone)?;
-        hole.until = Instant::now() + ttl;
+        hole.until = later(ttl);
         if hole.flow.is_some() {
             return Err(gone());
         }
@@ -237,8 +238,9 @@ impl Kernel {
             |happening| !matches!(happening, Happening::Used { key: used, .. } if *used == key),
         );
         if hole.flow.is_none() {
-            let fading = (Instant::now(), hole.awaited(), hole.at());
-            self.fading.push_back(fading);
+            let now = Instant::now();
+            self.forget_the_faded(now);
+            self.fading.push_back((now, hole.awaited(), hole.at()));
         }
         Ok(Settled {
             used: hole.flow.is_some(),
@@ -260,7 +262,7 @@ impl Kernel {
             Err(Error::Gone(_)) => self.channel.batch(doing, first).map_err(Error::by_kind)?,
             done => done?,
         }
-        self.bans.insert(network.trunc(), Instant::now() + ttl);
+        self.bans.insert(network.trunc(), later(ttl));
         Ok(())
     }
 
@@ -421,6 +423,11 @@ impl Kernel {
             }
         }
     }
+}
+
+/// When a time that begins now is over; the kernel is told no more than the longest.
+fn later(time: Duration) -> Instant {
+    Instant::now() + time.min(set::LONGEST)
 }
 
 const UNCOUNTED: FlowUsage = FlowUsage {

@@ -475,10 +475,10 @@ pub(super) fn commented(bytes: &[u8]) -> Option<String> {
 }
 
 fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis())
+    u64::try_from(time.min(LONGEST).as_millis())
         .unwrap_or(u64::MAX)
-        .clamp(1, MAXIMUM)
+        .max(1)
 }
 
 /// Six days are what the kernel is told at most: within the week after which a spent limit is good for one packet again.
-const MAXIMUM: u64 = 6 * 24 * 3_600_000;
+pub(super) const LONGEST: Duration = Duration::from_secs(6 * 24 * 3600);
