@@ -59,7 +59,8 @@ fn a_use_that_was_not_told_is_found_nonetheless() {
     const MANY: u16 = 20_000;
     let lab = lab();
     // Nobody answers: a connection that is reset at once has left no entry, and its port would stay unknown.
-    let silent = "add table ip c; add chain ip c i { type filter hook input priority filter; policy drop; }";
+    let silent =
+        "add table ip c; add chain ip c i { type filter hook input priority filter; policy drop; }";
     let mut command = lab.command(Node::Server, "nft");
     assert!(command.arg(silent).status().unwrap().success());
     at_gateway(&lab, || {

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::conntrack::Flow;
+use super::element::{Element, Joined};
 use super::error::Error;
 use super::hole::may_be_awaited;
-use super::set::{Element, Family, Joined, Set};
+use super::set::{Family, Set};
 use super::{Kernel, conntrack, inspect, log, watch};
 use crate::nft::packet::Dial;
 use crate::nft::{Happening, HoleKey};
