@@ -5,9 +5,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::channel::Channel;
+use super::element::Joined;
 use super::error::Error;
 use super::message::{Attributes, DUMP, Message, Subsystem, attribute, be16, be64, nested};
-use super::set::{Family, Joined};
+use super::set::Family;
 use crate::nft::{FlowState, FlowUsage};
 
 const GET: u8 = 1;

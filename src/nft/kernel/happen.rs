@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::conntrack::Flow;
+use super::element::{Element, Joined};
 use super::error::Error;
 use super::hole::may_be_awaited;
-use super::set::{Element, Family, Joined, Set};
+use super::set::{Family, Set};
 use super::{Kernel, conntrack, inspect, log, watch};
 use crate::nft::packet::Dial;
 use crate::nft::{Happening, HoleKey};
@@ -47,11 +48,7 @@ impl Kernel {
             self.repair()?;
         }
         self.forget_the_dead(now)?;
-        while let Some((when, ..)) = self.fading.front()
-            && now.duration_since(*when) >= FADING
-        {
-            self.fading.pop_front();
-        }
+        self.forget_the_faded(now);
         out.append(&mut self.pending);
         Ok(())
     }
@@ -180,6 +177,14 @@ impl Kernel {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn forget_the_faded(&mut self, now: Instant) {
+        while let Some((when, ..)) = self.fading.front()
+            && now.duration_since(*when) >= FADING
+        {
+            self.fading.pop_front();
+        }
     }
 
     /// What was killed and has been silent since would go on when its time in the set is over: its entry goes now.

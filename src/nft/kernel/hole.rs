@@ -9,8 +9,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::Generation;
 use super::conntrack::Flow;
+use super::element::{Element, Joined};
 use super::error::Error;
-use super::set::{Breadth, Element, Family, Joined, Set};
+use super::set::{Breadth, Family, Set};
 use crate::nft::{FlowUsage, Opening};
 
 /// A hole of the books.
@@ -177,33 +178,8 @@ pub(super) fn elements(opening: &Opening) -> Result<Vec<Element>, Error> {
     }
 }
 
-/// The element that bans a network.
-pub(super) fn ban(network: IpNet) -> Result<Element, Error> {
-    let breadth = breadth(network).ok_or(Error::Unsuitable(
-        "what is banned is one address, a /24 or a /64",
-    ))?;
-    Ok(Element {
-        set: Set::Banned(Family::of(network.addr()), breadth),
-        key: Joined::default().address(network.network()),
-        value: None,
-    })
-}
-
-/// The network that a ban's element speaks of.
-pub(super) fn banned(element: &Element) -> Option<IpNet> {
-    let Set::Banned(family, breadth) = element.set else {
-        return None;
-    };
-    let address = element.key.first_address(family)?;
-    let prefix = match (breadth, family) {
-        (Breadth::One | Breadth::Any, _) => return Some(IpNet::from(address)),
-        (Breadth::Near, Family::V4) => 24,
-        (Breadth::Near, Family::V6) => 64,
-    };
-    IpNet::new(address, prefix).ok()
-}
-
-fn breadth(network: IpNet) -> Option<Breadth> {
+/// How broad a network is, if it is one address or a near network.
+pub(super) fn breadth(network: IpNet) -> Option<Breadth> {
     match network {
         IpNet::V4(network) if network.prefix_len() == 32 => Some(Breadth::One),
         IpNet::V4(network) if network.prefix_len() == 24 => Some(Breadth::Near),

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Layout;
 use super::channel::Channel;
+use super::element::commented;
 use super::error::Error;
 use super::message::{DUMP, attribute, be32, nested, string};
-use super::set::{Set, commented};
+use super::set::Set;
 use super::table::{SIGNATURE, bare, chains, contents, rules};
 
 const GET_TABLE: u8 = 1;

@@ -8,12 +8,12 @@ use rustix::io::Errno;
 
 use super::channel::Channel;
 use super::conntrack::{self, Flow};
+use super::element::standing;
 use super::error::Error;
-use super::hole::{self, Hole};
+use super::hole::Hole;
 use super::inspect::{self, Found};
 use super::knock::Knocks;
-use super::set::standing;
-use super::{Kernel, Layout, log, table, watch};
+use super::{Kernel, Layout, ban, log, table, watch};
 
 impl Kernel {
     /// Installs the table, or adopts an identical one that is left; elements that are in it stay until [`Kernel::sweep`].
@@ -102,7 +102,7 @@ impl Kernel {
             .collect();
         self.bans.retain(|_, until| left(*until).is_some());
         for (network, until) in &self.bans {
-            let element = hole::ban(*network)?;
+            let element = ban::element_of(*network)?;
             batches.push(vec![element.add(&self.layout.table, left(*until), None)]);
         }
         for messages in batches {
@@ -135,7 +135,7 @@ fn make(channel: &mut Channel, layout: &Layout, there: bool) -> Result<(), Error
 fn prolongs(channel: &mut Channel, layout: &Layout) -> Result<bool, Error> {
     let doing = "trying the firewall's table";
     let (short, long) = (Duration::from_secs(600), Duration::from_secs(6000));
-    let element = hole::ban(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED).into())?;
+    let element = ban::element_of(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED).into())?;
     let left_over = channel.batch(doing, vec![element.delete(&layout.table)]);
     if let Err(error) = left_over.map_err(Error::by_kind)
         && !matches!(error, Error::Gone(_))

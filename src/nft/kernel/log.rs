@@ -13,7 +13,7 @@ const PACKET: u8 = 0;
 const CONFIGURE: u8 = 1;
 
 /// Room for some thousand packets that nobody has read yet.
-const ROOM: usize = 8 << 20;
+const ROOM: usize = 4 << 20;
 
 /// Listens at a group, alone.
 pub(super) fn listen(group: u16) -> Result<Ear, Error> {

@@ -4,9 +4,12 @@
 //! shuts by itself when all of ours is dead; chains and rules stay, because removing them ends the connections that they
 //! carry. This module must not know FTP, sessions, the config or who asks; it waits for nothing but the kernel's answer.
 
+mod ban;
 mod channel;
 mod conntrack;
+mod element;
 mod error;
+mod expression;
 mod happen;
 mod hole;
 mod inspect;
@@ -16,12 +19,14 @@ mod log;
 mod message;
 mod rule;
 mod set;
+mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -30,10 +35,11 @@ use ipnet::IpNet;
 
 use self::channel::{Channel, Ear, refused};
 use self::conntrack::Flow;
+use self::element::{Element, Standing};
 use self::hole::{Awaited, Hole};
 use self::knock::Knocks;
 use self::message::Message;
-use self::set::{Element, Family, Set, Standing};
+use self::set::Set;
 use super::{FirewallHole, FlowState, FlowUsage, Happening, HoleKey, Settled};
 
 pub use error::{Error, Refusal};
@@ -43,9 +49,6 @@ const LAST_WORDS: Duration = Duration::from_secs(30);
 
 /// How long the kernel resets what was killed, should nobody be there to forget it.
 const DEAD: Duration = Duration::from_secs(3600);
-
-/// How many elements one batch removes at most.
-const AT_ONCE: usize = 256;
 
 /// All that the table depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +88,7 @@ pub struct Kernel {
     /// The unused holes, by the packet that will come.
     awaited: HashMap<Awaited, Vec<HoleKey>>,
     /// Unused holes that were shut a moment ago: a packet that is still on its way through the rules comes too late.
-    fading: VecDeque<(Instant, Awaited, std::net::SocketAddr)>,
+    fading: VecDeque<(Instant, Awaited, SocketAddr)>,
     /// Connections that were killed, and when they are forgotten.
     dying: VecDeque<(Instant, Flow)>,
     bans: BTreeMap<IpNet, Instant>,
@@ -111,7 +114,7 @@ impl Kernel {
         let hole_of = Hole {
             generation,
             opening,
-            until: Instant::now() + hole.ttl,
+            until: later(hole.ttl),
             elements,
             flow: None,
             last: None,
@@ -164,7 +167,7 @@ impl Kernel {
             .map_err(Error::by_kind)?;
         self.hear_used()?;
         let hole = self.holes.get_mut(&key).ok_or_else(gone)?;
-        hole.until = Instant::now() + ttl;
+        hole.until = later(ttl);
         if hole.flow.is_some() {
             return Err(gone());
         }
@@ -229,6 +232,7 @@ impl Kernel {
             let elements = hole.elements.clone();
             self.remove(doing, &elements)?;
             self.hear_used()?;
+            self.annul(key)?;
         }
         let usage = self.usage(key)?;
         let hole = self.holes.remove(&key).ok_or_else(gone)?;
@@ -237,99 +241,14 @@ impl Kernel {
             |happening| !matches!(happening, Happening::Used { key: used, .. } if *used == key),
         );
         if hole.flow.is_none() {
-            let fading = (Instant::now(), hole.awaited(), hole.at());
-            self.fading.push_back(fading);
+            let now = Instant::now();
+            self.forget_the_faded(now);
+            self.fading.push_back((now, hole.awaited(), hole.at()));
         }
         Ok(Settled {
             used: hole.flow.is_some(),
             usage,
         })
-    }
-
-    /// Bans a network (/32 or /24, /128 or /64) from the listeners' ports for a time; a second ban prolongs or shortens it.
-    ///
-    /// # Errors
-    /// `Unsuitable` for other prefixes, `Full`, or the kernel's reason.
-    pub fn ban(&mut self, network: IpNet, ttl: Duration) -> Result<(), Error> {
-        let doing = "banning an address";
-        let element = hole::ban(network.trunc())?;
-        let add = || element.add(&self.layout.table, Some(ttl), None);
-        let again = vec![element.delete(&self.layout.table), add()];
-        let first = vec![add()];
-        match self.channel.batch(doing, again).map_err(Error::by_kind) {
-            Err(Error::Gone(_)) => self.channel.batch(doing, first).map_err(Error::by_kind)?,
-            done => done?,
-        }
-        self.bans.insert(network.trunc(), Instant::now() + ttl);
-        Ok(())
-    }
-
-    /// Lifts a ban; tells whether there was one.
-    ///
-    /// # Errors
-    /// `Unsuitable` for a prefix that can't be banned, or the kernel's reason.
-    pub fn unban(&mut self, network: IpNet) -> Result<bool, Error> {
-        let element = hole::ban(network.trunc())?;
-        self.bans.remove(&network.trunc());
-        let delete = vec![element.delete(&self.layout.table)];
-        match self
-            .channel
-            .batch("lifting a ban", delete)
-            .map_err(Error::by_kind)
-        {
-            Ok(()) => Ok(true),
-            Err(Error::Gone(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Lists the bans with what is left of their time.
-    ///
-    /// # Errors
-    /// The kernel's reason.
-    pub fn bans(&mut self) -> Result<Vec<(IpNet, Duration)>, Error> {
-        let mut bans = Vec::new();
-        for set in Family::BOTH.into_iter().flat_map(Set::of_bans) {
-            for standing in self.list(set)? {
-                bans.extend(hole::banned(&standing.element).map(|net| (net, standing.remaining)));
-            }
-        }
-        Ok(bans)
-    }
-
-    /// Removes all elements of gateways that are not among `living`, and forgets their holes; chains and rules stay.
-    /// Returns how many elements it removed.
-    ///
-    /// # Errors
-    /// The kernel's reason.
-    pub fn sweep(&mut self, living: &[Generation]) -> Result<usize, Error> {
-        let mut swept = 0;
-        for set in Family::BOTH.into_iter().flat_map(Set::of_holes) {
-            let lives =
-                |owner: Option<u32>| owner.is_some_and(|owner| living.contains(&Generation(owner)));
-            let standing = self.list(set)?.into_iter();
-            let dead: Vec<Element> = standing
-                .filter(|standing| !lives(standing.owner))
-                .map(|standing| standing.element)
-                .collect();
-            for some in dead.chunks(AT_ONCE) {
-                self.remove("removing what a dead gateway left", some)?;
-            }
-            swept += dead.len();
-        }
-        self.holes
-            .retain(|_, hole| living.contains(&hole.generation));
-        let holes = &self.holes;
-        self.awaited.retain(|_, keys| {
-            keys.retain(|key| holes.contains_key(key));
-            !keys.is_empty()
-        });
-        let unknown = |happening: &Happening| match happening {
-            Happening::Used { key, .. } => !holes.contains_key(key),
-            Happening::Knocked { .. } | Happening::Restored => false,
-        };
-        self.pending.retain(|happening| !unknown(happening));
-        Ok(swept)
     }
 
     /// Returns what to poll for reading: when one is ready, [`Kernel::happenings`] has something.
@@ -344,6 +263,22 @@ impl Kernel {
     /// Returns the layout that was installed.
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Takes back the use of a forwarded hole whose packet found its token but no source any more: it was dropped (chain
+    /// postrouting, rule late), so the shutting has won. Should it have got through after all, it is ended.
+    fn annul(&mut self, key: HoleKey) -> Result<(), Error> {
+        let Some(hole) = self.holes.get_mut(&key).filter(|hole| hole.is_forwarded()) else {
+            return Ok(());
+        };
+        let Some(flow) = hole.flow else {
+            return Ok(());
+        };
+        if conntrack::usage(&mut self.channel, flow)?.is_some() {
+            return Ok(());
+        }
+        hole.flow = None;
+        self.end(flow)
     }
 
     /// Ends a connection: the rules reset it from now on, and after a while it is forgotten.
@@ -401,13 +336,13 @@ impl Kernel {
     }
 
     fn list(&mut self, set: Set) -> Result<Vec<Standing>, Error> {
-        let question = set::list(&self.layout.table, set);
+        let question = element::list(&self.layout.table, set);
         self.channel
             .dump(
                 "listing the firewall's elements",
                 &question,
                 |answer, out| {
-                    set::standing(set, answer, out);
+                    element::standing(set, answer, out);
                 },
             )
             .map_err(Error::by_kind)
@@ -421,6 +356,11 @@ impl Kernel {
             }
         }
     }
+}
+
+/// When a time that begins now is over; the kernel is told no more than the longest.
+fn later(time: Duration) -> Instant {
+    Instant::now() + time.min(element::LONGEST)
 }
 
 const UNCOUNTED: FlowUsage = FlowUsage {

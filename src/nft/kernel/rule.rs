@@ -1,13 +1,12 @@
-//! One rule as the kernel's list of expressions, named like nft's words.
+//! Rules in nft's words, each made of the kernel's expressions.
 //!
-//! nftnl's expressions always use register 1, so a key of several parts can't be loaded with them; these are composed here. The
-//! numbers are those of linux/netfilter/nf_tables.h, the registers those that nft itself would choose, so that `nft list`
-//! shows what stands in the comments of [`super::table`]. This module must not know what the rules are for.
+//! The expressions and their order are those that nft itself would choose, so that `nft list` shows what stands in the comments
+//! of [`super::table`]. This module must not know what the rules are for.
 
-use super::message::{APPEND, Attributes, CREATE, Message, Subsystem};
-use super::set::{Breadth, Family, INET, Set, comment};
+use super::expression::{Verdict, register};
+use super::set::{Breadth, Family, Set};
 
-const NEW_RULE: u8 = 6;
+pub(super) use super::expression::Rule;
 
 // enum nft_meta_keys
 const META_LENGTH: u32 = 0;
@@ -34,13 +33,6 @@ const LESS_OR_EQUAL: u32 = 3;
 const GREATER: u32 = 4;
 const GREATER_OR_EQUAL: u32 = 5;
 
-// enum nft_verdicts, linux/netfilter.h
-const DROP: i32 = 0;
-const ACCEPT: i32 = 1;
-const JUMP: i32 = -3;
-const GOTO: i32 = -4;
-const RETURN: i32 = -5;
-
 const TCP: u8 = 6; // IPPROTO_TCP
 
 /// NF_CT_STATE_BIT of linux/netfilter/nf_conntrack_common.h
@@ -57,106 +49,7 @@ pub(super) enum Change {
     Destination = 1,
 }
 
-/// A rule that is being put together.
-#[derive(Clone, Debug)]
-pub(super) struct Rule {
-    pub(super) chain: &'static str,
-    /// A word by which the rule is found again; nft shows it as its comment.
-    pub(super) name: String,
-    expressions: Attributes,
-}
-
 impl Rule {
-    pub(super) fn new(chain: &'static str, name: impl Into<String>) -> Rule {
-        Rule {
-            chain,
-            name: name.into(),
-            expressions: Attributes::default(),
-        }
-    }
-
-    /// The message that appends the rule to its chain.
-    pub(super) fn message(&self, table: &str) -> Message {
-        let kind = Subsystem::Tables.kind(NEW_RULE);
-        Message::new(kind, CREATE | APPEND, INET, 0, |rule| {
-            rule.text(1, table); // NFTA_RULE_TABLE
-            rule.text(2, self.chain); // NFTA_RULE_CHAIN
-            rule.bytes(4, self.expressions.as_bytes()); // NFTA_RULE_EXPRESSIONS
-            rule.bytes(7, &comment(&self.name)); // NFTA_RULE_USERDATA
-        })
-    }
-
-    fn expression(mut self, name: &str, data: impl FnOnce(&mut Attributes)) -> Rule {
-        self.expressions.nest(1, |expression| {
-            expression.text(1, name).nest(2, data);
-        });
-        self
-    }
-
-    fn meta(self, key: u32) -> Rule {
-        self.expression("meta", |data| {
-            data.be32(2, key).be32(1, register(0));
-        })
-    }
-
-    fn payload(self, base: u32, offset: u32, length: u32, word: u32) -> Rule {
-        self.expression("payload", |data| {
-            data.be32(1, register(word)).be32(2, base);
-            data.be32(3, offset).be32(4, length);
-        })
-    }
-
-    fn tracked(self, key: u32, word: u32) -> Rule {
-        self.expression("ct", |data| {
-            data.be32(1, register(word)).be32(2, key);
-        })
-    }
-
-    /// Loads something of the connection as its first packet was.
-    fn original(self, key: u32, word: u32) -> Rule {
-        self.expression("ct", |data| {
-            data.be32(1, register(word)).be32(2, key).bytes(3, &[0]); // IP_CT_DIR_ORIGINAL
-        })
-    }
-
-    fn compare(self, operator: u32, value: &[u8]) -> Rule {
-        self.expression("cmp", |data| {
-            data.be32(1, register(0)).be32(2, operator);
-            data.nest(3, |operand| {
-                operand.bytes(1, value);
-            });
-        })
-    }
-
-    /// Register = (register & mask) ^ bits.
-    fn bitwise(self, word: u32, mask: &[u8], bits: &[u8]) -> Rule {
-        let length = u32::try_from(mask.len()).unwrap_or_default();
-        self.expression("bitwise", |data| {
-            data.be32(1, register(word)).be32(2, register(word));
-            data.be32(3, length);
-            data.nest(4, |operand| {
-                operand.bytes(1, mask);
-            });
-            data.nest(5, |operand| {
-                operand.bytes(1, bits);
-            });
-        })
-    }
-
-    fn verdict(self, code: i32, chain: Option<&str>) -> Rule {
-        self.expression("immediate", |data| {
-            data.be32(1, 0); // NFT_REG_VERDICT
-            data.nest(2, |value| {
-                value.nest(2, |verdict| {
-                    verdict.be32(1, code.cast_unsigned());
-                    if let Some(chain) = chain {
-                        verdict.text(2, chain);
-                    }
-                });
-            });
-        })
-    }
-
     /// `meta nfproto ipv4`
     pub(super) fn family(self, family: Family) -> Rule {
         let number = match family {
@@ -381,23 +274,23 @@ impl Rule {
     }
 
     pub(super) fn accept(self) -> Rule {
-        self.verdict(ACCEPT, None)
+        self.verdict(Verdict::Accept)
     }
 
     pub(super) fn drop_it(self) -> Rule {
-        self.verdict(DROP, None)
+        self.verdict(Verdict::Drop)
     }
 
     pub(super) fn go_back(self) -> Rule {
-        self.verdict(RETURN, None)
+        self.verdict(Verdict::Return)
     }
 
     pub(super) fn jump(self, chain: &str) -> Rule {
-        self.verdict(JUMP, Some(chain))
+        self.verdict(Verdict::Jump(chain))
     }
 
     pub(super) fn go_to(self, chain: &str) -> Rule {
-        self.verdict(GOTO, Some(chain))
+        self.verdict(Verdict::Goto(chain))
     }
 }
 
@@ -422,14 +315,5 @@ fn of(keys: [u32; 2], family: Family) -> u32 {
     match family {
         Family::V4 => v4,
         Family::V6 => v6,
-    }
-}
-
-/// The register that begins at a word, as nft numbers it: NFT_REG_1 to 4 where they begin, else NFT_REG32_00 and so on.
-fn register(word: u32) -> u32 {
-    if word.is_multiple_of(4) {
-        1 + word / 4
-    } else {
-        8 + word
     }
 }

@@ -11,10 +11,11 @@ use std::ptr;
 use nftnl::{Batch, Chain, ChainType, Hook, MsgType, NlMsg, Policy, ProtoFamily, Table};
 
 use super::Layout;
+use super::element::{Element, Joined, comment};
 use super::error::Error;
 use super::message::{CREATE, EXCLUSIVE, Message, Subsystem};
 use super::rule::{Change, DESTINATION_CHANGED, ESTABLISHED, NEW, RELATED, Rule};
-use super::set::{Breadth, Element, Family, INET, Joined, Set, comment};
+use super::set::{Breadth, Family, INET, Set};
 
 const NEW_TABLE: u8 = 0;
 const DELETE_TABLE: u8 = 2;

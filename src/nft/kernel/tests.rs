@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use rustix::io::Errno;
 
 use super::channel::refused;
+use super::element::{Joined, comment, commented, standing};
 use super::error::Error;
 use super::hole::{elements, may_be_awaited, plain};
 use super::message::{
     Attributes, Message, Saying, Subsystem, answers, attribute, be32, nested, string,
 };
-use super::set::{Breadth, Family, Joined, Set, comment, commented, standing};
+use super::set::{Breadth, Family, Set};
 use crate::nft::Opening;
 
 fn at(text: &str) -> SocketAddr {
