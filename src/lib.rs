@@ -22,9 +22,9 @@
 //!   made real. It is *reserved* (bound), *open* (listening), *used* (its one connection came), *closed*.
 //! - **window**: the small range of ports in which pinholes for clients open; those for upstreams have a window of
 //!   their own.
-//! - **guard**: what keeps a port of the window shut to everyone but the awaited peers; a socket filter, where the kernel
-//!   takes it.
-//! - **relayed**: carried by this process; every data connection of this version is.
+//! - **guard**: what keeps a port of the window shut to everyone but the awaited peers: the kernel's firewall, or without
+//!   it a socket filter, where the kernel takes it.
+//! - **forwarded**, **relayed**: a data connection carried by the kernel, which joins its two legs; or by this process.
 //! - **broker**: the small privileged process of `firewall: nftables`, the parent of the gateway's; it alone may touch
 //!   the firewall, and reads no byte from the network. Its **envelope** is what it does at most, whoever asks.
 //! - **rule**, **request**, **verdict**, **decision**: what is allowed; the question; allow or deny; the verdict with the
@@ -51,10 +51,10 @@
 //!
 //! - [`config`]: YAML and flags to a checked [`config::Config`]; every complaint names its place.
 //! - [`system`]: whether a machine suits a configuration, and what mends it, for `portcullis check --system`.
-//! - [`pinhole`]: pinholes made real (windows, listeners, guard), dials, and the relay that carries the bytes. Every
-//!   socket comes from one trait, [`pinhole::Sockets`], so that the broker can lend some.
-//! - [`nft`]: pinholes in the kernel. What is asked of the firewall, the broker with its messages and its envelope, the
-//!   gateway's client, and the one table. It knows how processes end, from `sandbox`, and nothing else.
+//! - [`pinhole`]: pinholes made real (windows, listeners, guard), here or in the kernel, dials, and the relay that carries
+//!   the bytes. Every socket comes from one trait, [`pinhole::Sockets`], so that the broker can lend some.
+//! - [`nft`]: pinholes in the kernel. What is asked of the firewall ([`nft::Firewall`]), the broker with its messages and
+//!   its envelope, the gateway's client, and the one table. It knows how processes end, from `sandbox`, and nothing else.
 //! - [`gateway`]: listeners and admission, the driver that performs a session's requests, upstreams and their fail-over,
 //!   the [journal](gateway::journal) as text, the control socket, reload and drain.
 #![cfg_attr(

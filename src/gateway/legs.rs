@@ -4,6 +4,8 @@
 //! returns. This module must not know why a leg is wanted.
 
 mod flow;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::net::SocketAddr;
@@ -150,6 +152,7 @@ impl DataLegs {
         side: Side,
         (from, to): (SocketAddr, SocketAddr),
     ) {
+        ground.pinholes.note_dial(from, to);
         let sockets = Arc::clone(ground.sockets);
         let mut dial: Dial =
             Box::pin(async move { pinhole::dial(&*sockets, Some(from), to).await });
@@ -168,7 +171,7 @@ impl DataLegs {
         let transfer = self.transfer(id);
         transfer.direction = Some(direction);
         match transfer.flow() {
-            Some(flow) => flow.watch(ground),
+            Some(flow) => flow.watch(ground, direction),
             None => transfer.begin(ground),
         }
     }

@@ -22,6 +22,7 @@ use super::shared::Shared;
 use super::status::{ListenerReport, ReloadReport};
 use super::steward::{self, Errand, Steward};
 use super::worker::{self, Entrance};
+use crate::config::files::Files;
 use crate::config::{Config, JournalFile, RecordedAddresses};
 use crate::engine::{Event, Legs, Record};
 use crate::helper::{Names as Resolver, OwnNames};
@@ -69,6 +70,8 @@ pub struct Overrides {
     pub loader: Option<Loader>,
     /// Where sockets come from; made in this process without it.
     pub sockets: Option<Arc<dyn Sockets>>,
+    /// Where the files come from that the config names; read in this process without it.
+    pub files: Option<Arc<dyn Files>>,
     /// The kernel's firewall, which guards the windows and forwards; without it neither is done.
     pub firewall: Option<Arc<dyn Firewall>>,
     /// Where the control socket comes from.

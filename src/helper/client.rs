@@ -183,6 +183,15 @@ mod tests {
     use super::*;
     use std::net::IpAddr;
 
+    /// How long anything that must happen may take.
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// What becomes of a question, in time.
+    async fn answered(answer: oneshot::Receiver<Outcome>) -> Outcome {
+        let answer = tokio::time::timeout(LONG, answer).await;
+        answer.expect("in time").expect("an answer")
+    }
+
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -257,10 +266,10 @@ mod tests {
                 .map(|name| client.desk.ask(name).expect("asked"))
                 .collect();
             // Questions are taken in their order: when the third is looked up, the second has been taken.
-            while looked_up.recv().expect("a lookup") != "other.example.com" {}
+            while looked_up.recv_timeout(LONG).expect("a lookup") != "other.example.com" {}
             drop(release);
             for (_place, answer) in asked {
-                let outcome = answer.await.expect("an answer");
+                let outcome = answered(answer).await;
                 assert!(matches!(outcome, Outcome::Found(_)), "{outcome:?}");
             }
         });
@@ -301,10 +310,10 @@ mod tests {
             let (_places, mut answers): (Vec<_>, Vec<_>) =
                 asked.into_iter().map(|asked| asked.expect("asked")).unzip();
             let last = answers.pop().expect("the 65th");
-            assert_eq!(last.await.expect("an answer"), Outcome::Busy);
+            assert_eq!(answered(last).await, Outcome::Busy);
             drop(release);
             for answer in answers {
-                assert_eq!(answer.await.expect("an answer"), Outcome::Unknown);
+                assert_eq!(answered(answer).await, Outcome::Unknown);
             }
         });
     }

@@ -11,6 +11,7 @@ pub mod hole;
 #[cfg(feature = "nftables")]
 pub mod kernel;
 pub mod message;
+pub mod packet;
 pub mod sealed;
 pub mod socket;
 

@@ -13,6 +13,7 @@ use super::grant::Grant;
 use super::hole::Hold;
 use super::opened::{OpenPinhole, Reservation};
 use super::sockets::Sockets;
+use super::sources::SourceUse;
 use crate::engine::RefusalReason;
 use crate::nft::{FlowUsage, Settled, Settling};
 
@@ -25,16 +26,19 @@ pub struct ForwardedPinhole {
     peer: IpAddr,
     /// The claim on the port: until the connection came, or the pinhole is shut.
     hold: Option<Hold>,
+    /// The source port that is this connection's alone.
+    _source: Option<SourceUse>,
     used: bool,
     ended: bool,
 }
 
 impl ForwardedPinhole {
-    pub(super) fn new(grant: Grant, hold: Hold) -> ForwardedPinhole {
+    pub(super) fn new(grant: Grant, hold: Hold, source: Option<SourceUse>) -> ForwardedPinhole {
         ForwardedPinhole {
             grant,
             peer: hold.peer(),
             hold: Some(hold),
+            _source: source,
             used: false,
             ended: false,
         }

@@ -23,6 +23,7 @@ use super::listener::Listener;
 use super::opened::Reservation;
 use super::parking::Parking;
 use super::sockets::Sockets;
+use super::sources::Sources;
 use super::window::Window;
 use crate::engine::{Carried, Legs, Pinhole, RefusalReason, Side};
 use crate::nft::{Firewall, Opening};
@@ -32,6 +33,7 @@ pub struct Pinholes {
     sockets: Arc<dyn Sockets>,
     pub(super) guard: Guard,
     gatekeeper: Option<Gatekeeper>,
+    pub(super) sources: Arc<Sources>,
     pub(super) intruders: Intruders,
     taken: Mutex<Taken>,
 }
@@ -97,6 +99,7 @@ impl Pinholes {
             sockets,
             guard,
             gatekeeper,
+            sources: Arc::default(),
             intruders: Intruders::new(on_intruder),
             taken: Mutex::new(Taken {
                 windows: Legs {
@@ -126,6 +129,13 @@ impl Pinholes {
             && peers
                 .into_iter()
                 .all(|peer| forward::is_elsewhere(&*self.sockets, peer))
+    }
+
+    /// Notes a dial of ours from a fixed port: what is forwarded to that peer's port soon after comes from another.
+    pub fn note_dial(&self, from: SocketAddr, to: SocketAddr) {
+        if self.gatekeeper.is_some() && from.port() != 0 {
+            drop(self.sources.take(from, to));
+        }
     }
 
     /// Tells how long after its opening, and after each renewal, a pinhole that is still awaited has to be renewed.

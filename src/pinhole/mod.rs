@@ -23,6 +23,7 @@ mod opened;
 mod parking;
 mod relay;
 mod sockets;
+mod sources;
 mod splice;
 mod window;
 

@@ -65,6 +65,14 @@ impl Reservation {
         else {
             return self.open().map(Opened::Here);
         };
+        // A fixed source port that the kernel cannot give to this connection becomes any port.
+        let taken = source
+            .filter(|source| source.port() != 0)
+            .map(|source| self.hold.pinholes.sources.take(source, to));
+        let source = match (source, &taken) {
+            (Some(source), Some(None)) => Some(SocketAddr::new(source.ip(), 0)),
+            (source, _) => source,
+        };
         let opening = Opening::Forward {
             peer,
             at,
@@ -72,7 +80,11 @@ impl Reservation {
             source,
         };
         match self.hold.pinholes.admit(opening)? {
-            Some(grant) => Ok(Opened::InTheKernel(ForwardedPinhole::new(grant, self.hold))),
+            Some(grant) => Ok(Opened::InTheKernel(ForwardedPinhole::new(
+                grant,
+                self.hold,
+                taken.flatten(),
+            ))),
             None => {
                 tracing::error!(%at, "there is no firewall to forward a connection");
                 Err(RefusalReason::Kernel)

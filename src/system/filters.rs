@@ -28,9 +28,11 @@ pub(super) fn findings(
             for chain in table.filters(hook) {
                 let place = Place { table, chain, hook };
                 findings.extend(place.stops_clients(config));
-                if nftables {
-                    findings.extend(place.stops_marked(config));
-                }
+                findings.extend(if nftables {
+                    place.stops_marked(config)
+                } else {
+                    place.stops_window(config)
+                });
                 findings.extend(place.stops_dials(config));
             }
         }
@@ -117,6 +119,27 @@ impl Place<'_> {
         Some(finding.command(command).help(help))
     }
 
+    /// Without nftables nothing is marked, and the window has to be let in as a range.
+    fn stops_window(&self, config: &Config) -> Option<Finding> {
+        if self.hook != Hook::Input {
+            return None;
+        }
+        let window = config.pinholes.window;
+        let answer = self.answer(State::New, 0, Some(window.ports()));
+        let what = "data connections of clients";
+        let why = "with `firewall: none` the gateway itself keeps the window shut, and it has to be let in here";
+        let finding = self.finding("window_dropped", answer, what, why)?;
+        let command = match self.table.tool {
+            Tool::Nft => self.insert(&format!("tcp dport {window} accept")),
+            Tool::Iptables(_) => self.insert(&format!(
+                "-p tcp -m tcp --dport {}:{} -j ACCEPT",
+                window.first(),
+                window.last()
+            )),
+        };
+        Some(finding.command(command).help(self.for_good()))
+    }
+
     fn both_ways(&self, mark: u32) -> Answer {
         let first = self.answer(State::New, mark, None);
         let later = self.answer(State::Established, mark, None);
@@ -197,10 +220,18 @@ impl Place<'_> {
             "sessions can't be carried to upstreams, nor data connections that the gateway relays";
         let finding = self.finding("dials_dropped", Answer::Falls, &what, why)?;
         let user = &config.process.user;
-        // The gateway alone runs as this user, so that nothing else of this machine is let out.
-        let command = match self.table.tool {
-            Tool::Nft => self.insert(&format!("meta skuid {user} accept")),
-            Tool::Iptables(_) => self.insert(&format!("-m owner --uid-owner {user} -j ACCEPT")),
+        // With nftables the gateway alone runs as this user, so that nothing else of this machine is let out.
+        let by_user = config.pinholes.firewall == Firewall::Nftables;
+        let port = dropped.port;
+        let command = match (self.table.tool, by_user) {
+            (Tool::Nft, true) => self.insert(&format!("meta skuid {user} accept")),
+            (Tool::Iptables(_), true) => {
+                self.insert(&format!("-m owner --uid-owner {user} -j ACCEPT"))
+            }
+            (Tool::Nft, false) => self.insert(&format!("tcp dport {port} accept")),
+            (Tool::Iptables(_), false) => {
+                self.insert(&format!("-p tcp -m tcp --dport {port} -j ACCEPT"))
+            }
         };
         Some(finding.command(command).help(self.for_good()))
     }

@@ -1,6 +1,7 @@
 //! Whether the kernel's firewall has what pinholes need, and what else is set in it.
 
 use rustix::fs::{Access, access};
+use std::collections::BTreeMap;
 use std::fs::read_to_string;
 
 use super::finding::Finding;
@@ -51,6 +52,8 @@ pub struct Netfilter {
     pub counts: Option<bool>,
     /// Whether this process may switch that on, as the gateway does when it starts.
     pub may_count: bool,
+    /// The NFLOG groups at which programs listen that are no Portcullis, with the program where it is known.
+    pub groups: BTreeMap<u16, Option<String>>,
     /// Whether the kernel assigns helpers by itself; kernels from 6.1 on can't.
     pub helps_unasked: bool,
     /// Whether the module of the kernel's FTP helper was loaded.
@@ -80,6 +83,9 @@ impl Netfilter {
                 Access::WRITE_OK,
             )
             .is_ok(),
+            groups: groups(
+                &read_to_string("/proc/self/net/netfilter/nfnetlink_log").unwrap_or_default(),
+            ),
             helps_unasked: setting("nf_conntrack_helper") == Some(1),
             helper_loaded: modules
                 .lines()
@@ -95,6 +101,7 @@ impl Netfilter {
             findings.extend(self.unknown_rules());
             findings.extend(self.too_few_connections(config));
             findings.extend(self.does_not_count());
+            findings.extend(self.taken_groups(config));
             findings.extend(self.helper());
         }
         findings
@@ -175,6 +182,23 @@ impl Netfilter {
             .command("sysctl -w net.netfilter.nf_conntrack_acct=1")
             .help("outside of the container that hides /proc/sys; and write it into /etc/sysctl.d/ there")
         })
+    }
+
+    fn taken_groups(&self, config: &Config) -> Vec<Finding> {
+        let first = config.pinholes.nflog_group;
+        let taken = [first, first.saturating_add(1)]
+            .into_iter()
+            .filter_map(|group| Some((group, self.groups.get(&group)?)));
+        let finding = |(group, program): (u16, &Option<String>)| {
+            let program = program.as_deref().unwrap_or("another program");
+            Finding::error(
+                "nflog_taken",
+                format!("{program} listens at NFLOG group {group}"),
+                "by this group and its neighbour the kernel tells the gateway of used pinholes and of knocks, and one program alone can listen at each",
+            )
+            .help("write another `nflog_group` below `pinholes`, or stop the program")
+        };
+        taken.map(finding).collect()
     }
 
     fn helper(&self) -> Vec<Finding> {
@@ -277,6 +301,21 @@ fn is_signed() -> bool {
     text.lines().nth(1).is_some_and(comment)
 }
 
+/// Reads /proc/net/netfilter/nfnetlink_log (net/netfilter/nfnetlink_log.c, seq_show): group, and the netlink port that
+/// listens, which is as a rule the number of the process.
+fn groups(text: &str) -> BTreeMap<u16, Option<String>> {
+    let line = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let (group, port) = (fields.next()?.parse().ok()?, fields.next()?);
+        let program = read_to_string(format!("/proc/{port}/comm")).ok();
+        Some((group, program.map(|name| name.trim().to_owned())))
+    };
+    let groups = text.lines().filter_map(line);
+    groups
+        .filter(|(_, program)| program.as_deref() != Some("portcullis"))
+        .collect()
+}
+
 fn parse_kernel(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
@@ -296,6 +335,7 @@ mod tests {
             most_connections: Some(65_536),
             counts: Some(false),
             may_count: true,
+            groups: BTreeMap::from([(5, None)]),
             helps_unasked: false,
             helper_loaded: false,
         }
@@ -321,6 +361,7 @@ mod tests {
             most_connections: Some(1),
             counts: Some(false),
             may_count: false,
+            groups: BTreeMap::from([(2101, None)]),
             helps_unasked: true,
             helper_loaded: true,
         };
@@ -334,6 +375,7 @@ mod tests {
                 ("rules_unknown", warning),
                 ("conntrack_max", warning),
                 ("conntrack_acct", warning),
+                ("nflog_taken", error),
                 ("ftp_helper", warning),
                 ("ftp_helper", warning),
             ]

@@ -1,12 +1,11 @@
 //! Whether this machine forwards, and whether what it forwards finds its way back.
 
-use serde::Deserialize;
+mod read;
+
 use std::collections::BTreeSet;
-use std::fs::read_to_string;
 use std::net::IpAddr;
 
 use super::finding::Finding;
-use super::program::ask;
 use crate::config::{Config, Firewall, Host, Source};
 
 /// The smallest MTU of an Ethernet; behind anything smaller lies a tunnel.
@@ -15,6 +14,8 @@ const ETHERNET: u32 = 1500;
 /// Holds what is known about interfaces and routes; what could not be read is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Network {
+    /// Whether `ip` is not here, so that interfaces and routes are unknown.
+    pub unknown: bool,
     /// Whether IPv4 is forwarded.
     pub forwards_v4: Option<bool>,
     /// Whether IPv6 is forwarded; none without IPv6.
@@ -58,47 +59,6 @@ pub struct Way {
 }
 
 impl Network {
-    pub(super) fn read(config: &Config) -> Self {
-        let setting = |path: &str| number(&format!("/proc/sys/net/{path}"));
-        let flag = |path: &str| setting(path).map(|value| value != 0);
-        let conf = |family: &str, interface: &str, name: &str| {
-            setting(&format!("{family}/conf/{interface}/{name}"))
-        };
-        let interfaces: Vec<Link> = json(&["-j", "link", "show"]);
-        let interfaces = interfaces
-            .into_iter()
-            .filter(|link| link.has("UP") && !link.has("LOOPBACK"))
-            .map(|link| Interface {
-                mtu: link.mtu,
-                rp_filter: conf("ipv4", &link.ifname, "rp_filter"),
-                accept_ra: conf("ipv6", &link.ifname, "accept_ra"),
-                route_localnet: conf("ipv4", &link.ifname, "route_localnet")
-                    .is_some_and(|value| value != 0),
-                name: link.ifname,
-            })
-            .collect();
-        let v4: Vec<Route> = json(&["-j", "route", "show", "default"]);
-        let v6: Vec<Route> = json(&["-j", "-6", "route", "show", "default"]);
-        Self {
-            forwards_v4: flag("ipv4/ip_forward"),
-            forwards_v6: flag("ipv6/conf/all/forwarding"),
-            strict_for_all: conf("ipv4", "all", "rp_filter"),
-            interfaces,
-            uplinks: v4.iter().flat_map(Route::interfaces).collect(),
-            uplinks_v6: v6
-                .iter()
-                .flat_map(|route| {
-                    let by_router = route.protocol.as_deref() == Some("ra");
-                    route
-                        .interfaces()
-                        .into_iter()
-                        .map(move |name| (name, by_router))
-                })
-                .collect(),
-            ways: ways(config),
-        }
-    }
-
     /// Tells whether packets of this family are forwarded.
     #[must_use]
     pub fn forwards(&self, v6: bool) -> bool {
@@ -111,7 +71,11 @@ impl Network {
     }
 
     pub(super) fn findings(&self, config: &Config) -> Vec<Finding> {
-        let mut findings = self.no_way();
+        let mut findings = if self.unknown {
+            vec![unknown()]
+        } else {
+            self.no_way()
+        };
         if config.pinholes.firewall == Firewall::Nftables {
             findings.extend(self.does_not_forward(config));
             findings.extend(self.strict_reverse_path());
@@ -306,71 +270,39 @@ impl Network {
     }
 }
 
-fn ways(config: &Config) -> Vec<Way> {
-    let mut ways = Vec::new();
-    for (name, upstream) in &config.upstreams {
-        for address in &upstream.addresses {
-            let Host::Address(to) = address.host else {
-                continue;
-            };
-            let way: Vec<Route> = json(&["-j", "route", "get", &to.to_string()]);
-            ways.push(Way {
-                upstream: name.to_string(),
-                to,
-                via: way
-                    .into_iter()
-                    .next()
-                    .and_then(|way| Some((way.dev?, way.prefsrc))),
-            });
+fn unknown() -> Finding {
+    Finding::warning(
+        "routes_unknown",
+        "the program `ip` is not here",
+        "interfaces and routes can't be told then",
+    )
+    .command("apt-get install iproute2")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::tests::config;
+
+    #[test]
+    fn without_ip_nothing_is_said_of_routes() {
+        let way = Way {
+            upstream: "legacy".to_owned(),
+            to: IpAddr::from([10, 0, 0, 5]),
+            via: None,
+        };
+        let lost = Network {
+            ways: vec![way],
+            ..Network::default()
+        };
+        let blind = Network {
+            unknown: true,
+            ..lost.clone()
+        };
+        for (network, check) in [(lost, "no_route"), (blind, "routes_unknown")] {
+            let findings = network.findings(&config(""));
+            assert_eq!(findings.len(), 1);
+            assert_eq!(findings[0].check, check);
         }
     }
-    ways
-}
-
-/// A line of `ip -j link`.
-#[derive(Deserialize)]
-struct Link {
-    ifname: String,
-    #[serde(default)]
-    flags: Vec<String>,
-    #[serde(default)]
-    mtu: u32,
-}
-
-impl Link {
-    fn has(&self, flag: &str) -> bool {
-        self.flags.iter().any(|known| known == flag)
-    }
-}
-
-/// A line of `ip -j route`.
-#[derive(Deserialize)]
-struct Route {
-    dev: Option<String>,
-    protocol: Option<String>,
-    prefsrc: Option<IpAddr>,
-    #[serde(default)]
-    nexthops: Vec<Nexthop>,
-}
-
-/// One of several ways of a route.
-#[derive(Deserialize)]
-struct Nexthop {
-    dev: Option<String>,
-}
-
-impl Route {
-    fn interfaces(&self) -> Vec<String> {
-        let several = self.nexthops.iter().filter_map(|hop| hop.dev.clone());
-        self.dev.iter().cloned().chain(several).collect()
-    }
-}
-
-fn json<T: for<'d> Deserialize<'d>>(arguments: &[&str]) -> Vec<T> {
-    let text = ask("ip", arguments, "").unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
-}
-
-fn number(path: &str) -> Option<u32> {
-    read_to_string(path).ok()?.trim().parse().ok()
 }

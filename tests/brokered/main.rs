@@ -9,6 +9,7 @@ mod bounds;
 #[path = "../gateway/client.rs"]
 #[expect(dead_code, reason = "the gateway's own tests use the rest")]
 mod client;
+mod confinement;
 mod deaths;
 #[path = "../broker/fake.rs"]
 #[expect(dead_code, reason = "the broker's own tests use the rest")]
@@ -21,6 +22,7 @@ mod program;
 #[path = "../gateway/server.rs"]
 #[expect(dead_code, reason = "the gateway's own tests use the rest")]
 mod server;
+mod starts;
 
 use std::time::Duration;
 

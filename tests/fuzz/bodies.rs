@@ -27,6 +27,7 @@ use portcullis::ftp::{
 use portcullis::nft::Opening;
 use portcullis::nft::envelope::Envelope;
 use portcullis::nft::message::{Answer, Notice, Page, Report, Request, SIZE};
+use portcullis::nft::packet::dial;
 
 pub use played::session;
 
@@ -391,4 +392,15 @@ fn asked(request: Request) {
             assert!(for_client || peer.addr() == upstream);
         }
     }
+}
+
+/// A logged packet is read within its bounds, and one that was cut tells the same or nothing.
+pub fn packets(data: &[u8]) {
+    let whole = dial(data);
+    if let Some(whole) = whole {
+        assert_eq!(whole.from.is_ipv4(), whole.to.is_ipv4());
+    }
+    let cut = Dice::of(data).below(data.len());
+    let part = dial(&data[..cut]);
+    assert!(part.is_none() || part == whole, "{part:?} of {whole:?}");
 }

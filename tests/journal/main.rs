@@ -55,6 +55,7 @@ fn opened(number: u32) -> Record {
         leads_to: None,
         command: "PASV",
         ttl: 30,
+        carried: Carried::Relayed,
     };
     record("alice", event)
 }

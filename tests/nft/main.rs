@@ -5,5 +5,9 @@
 
 #![cfg(feature = "nftables")]
 
+mod ending;
 mod forwarded;
+mod race;
+mod relayed;
+mod table;
 mod yard;

@@ -25,6 +25,9 @@ use std::time::{Duration, Instant};
 /// How long anything that must happen may take, also on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long all tests together may take.
+const LONGEST: Duration = Duration::from_secs(300);
+
 /// Who the confined processes become: numbers that no user has.
 const SOMEBODY: &str = "60123:60124";
 
@@ -100,6 +103,12 @@ fn main() -> ExitCode {
         .iter()
         .filter(|argument| !argument.starts_with('-'))
         .collect();
+    // A confined process that hangs must not hang the test.
+    std::thread::spawn(|| {
+        std::thread::park_timeout(LONGEST);
+        println!("FAILED: a test hangs");
+        std::process::exit(1);
+    });
     let begin = Instant::now();
     let (mut passed, mut failed) = (0, 0);
     for (name, test) in TESTS {

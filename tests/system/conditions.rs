@@ -1,7 +1,9 @@
 //! One condition a test: made, found, mended by what was printed, and gone.
 
 use portcullis_netlab::Node;
+use serde_json::Value;
 
+use crate::flows::with_pinholes;
 use crate::site::Site;
 
 /// Spoils a healthy machine by a script, and lets the printed commands mend it.
@@ -190,6 +192,44 @@ fn ports_that_another_program_holds() {
     site.configure("pinholes: {firewall: nftables, window: 21100-21115}\n");
     assert_eq!(site.check().code, 0);
     drop(held);
+}
+
+/// The test's own process is the other program.
+#[test]
+fn nflog_groups_that_another_program_holds() {
+    let site = Site::healthy();
+    with_pinholes(&site, |_| {
+        let report = site.check();
+        let taken: Vec<&str> = report
+            .about("nflog_taken")
+            .into_iter()
+            .filter_map(|finding| finding["message"].as_str())
+            .collect();
+        assert_eq!(taken.len(), 2, "{:?}", report.findings);
+        assert!(
+            taken[0].contains("listens at NFLOG group 2100"),
+            "{taken:?}"
+        );
+        assert_eq!(report.code, 1);
+        site.configure("pinholes: {firewall: nftables, nflog_group: 2102}\n");
+        assert_eq!(site.check().about("nflog_taken"), [] as [&Value; 0]);
+    });
+}
+
+/// With `firewall: none` there is no mark: the window is let in as a range.
+#[test]
+fn a_window_that_is_dropped_without_nftables() {
+    for firewall in [
+        "nft flush chain inet filter input; nft add rule inet filter input tcp dport 21 accept",
+        "nft flush ruleset; iptables -P INPUT DROP; iptables -A INPUT -p tcp -m tcp --dport 21 -j ACCEPT",
+    ] {
+        let site = Site::healthy();
+        site.configure("pinholes: {firewall: none}\n");
+        site.run(firewall);
+        site.check().expect("window_dropped", "error");
+        site.mend("window_dropped");
+        assert_eq!(site.check().code, 0);
+    }
 }
 
 #[test]

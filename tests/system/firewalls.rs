@@ -56,15 +56,16 @@ fn mended_by_the_printed_line(firewall: &str, without: Through, families: &[Fami
             );
         }
         let report = site.check();
-        assert_eq!((report.code, unexpected(&report)), (0, Vec::new()));
+        assert_eq!(unexpected(&report), [] as [&Value; 0]);
     });
 }
 
-/// Returns all findings but the one that is right here: the test listens in the window, in the place of the gateway.
+/// Returns all findings but those that are right here: the test listens in the window and at the NFLOG groups, in the
+/// place of the gateway.
 fn unexpected(report: &Report) -> Vec<&Value> {
     let findings = report.findings.iter();
     findings
-        .filter(|finding| finding["check"] != "window_taken")
+        .filter(|finding| finding["check"] != "window_taken" && finding["check"] != "nflog_taken")
         .collect()
 }
 
@@ -220,7 +221,7 @@ fn ufw_with_the_lines_in_its_files() {
             );
         }
         let report = site.check();
-        assert_eq!((report.code, unexpected(&report)), (0, Vec::new()));
+        assert_eq!(unexpected(&report), [] as [&Value; 0]);
     });
 }
 
@@ -275,7 +276,7 @@ fn firewalld_with_the_windows_in_its_zone() {
             assert_eq!(try_all(&site, pinholes, family, with), with);
         }
         let report = site.check();
-        assert_eq!((report.code, unexpected(&report)), (0, Vec::new()));
+        assert_eq!(unexpected(&report), [] as [&Value; 0]);
     });
 }
 

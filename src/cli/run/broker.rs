@@ -17,9 +17,12 @@ use crate::gateway::{
 };
 use crate::nft::broker::{Broker, Desk, Hands, Patience, Signals};
 use crate::pinhole::OwnSockets;
-use crate::sandbox::{self, Account};
+#[cfg(feature = "nftables")]
+use crate::sandbox;
+use crate::sandbox::Account;
 
 /// The executable that runs, also when another one has taken its place on the disk.
+#[cfg(feature = "nftables")]
 const OURSELVES: &str = "/proc/self/exe";
 
 /// How long a gateway may take until clients can come.
@@ -43,9 +46,9 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// What the kernel lacks or refuses, what cannot be bound, or why the gateway does not start.
 #[cfg(feature = "nftables")]
 pub(super) fn run(args: Args, config: Config) -> Result<Exit, Failure> {
-    let account = Account::find(&config.process.user.to_string())?;
     let report = sandbox::confine_broker()?;
     tracing::info!("{report}");
+    let account = Account::find(&config.process.user.to_string())?;
     let hands = super::table::install(&config)?;
     serve(args, config, hands, PathBuf::from(OURSELVES), Some(account))
 }

@@ -276,7 +276,7 @@ impl Office for Estate {
 }
 
 impl Plan {
-    /// Reads every file that the config names.
+    /// Reads every file that the config names, by way of whoever loads them: what is not read here no gateway can read.
     fn of(config: Config) -> Result<Plan, String> {
         let recorder = Recorder::new(Disk);
         let bundle = recorder.into_bundle(&config);

@@ -61,27 +61,27 @@ impl Hands for InKernel {
         // The broker writes into the top of a hole's name which gateway it is.
         let gateway = u32::try_from(hole.key.0 >> NAME_BITS).unwrap_or_default();
         let generation = Generation(u32::from(self.broker) << 16 | gateway);
-        Ok(self.kernel.open(generation, hole).map_err(told)?)
+        self.kernel.open(generation, hole).map_err(told)
     }
 
     fn renew(&mut self, key: HoleKey, ttl: Duration) -> io::Result<()> {
-        Ok(self.kernel.renew(key, ttl).map_err(told)?)
+        self.kernel.renew(key, ttl).map_err(told)
     }
 
     fn usage(&mut self, key: HoleKey) -> io::Result<Option<FlowUsage>> {
-        Ok(self.kernel.usage(key).map_err(told)?)
+        self.kernel.usage(key).map_err(told)
     }
 
     fn kill(&mut self, key: HoleKey) -> io::Result<()> {
-        Ok(self.kernel.kill(key).map_err(told)?)
+        self.kernel.kill(key).map_err(told)
     }
 
     fn close(&mut self, key: HoleKey) -> io::Result<Settled> {
-        Ok(self.kernel.close(key).map_err(told)?)
+        self.kernel.close(key).map_err(told)
     }
 
     fn ban(&mut self, network: IpNet, ttl: Duration) -> io::Result<()> {
-        Ok(self.kernel.ban(network, ttl).map_err(told)?)
+        self.kernel.ban(network, ttl).map_err(told)
     }
 
     fn unban(&mut self, network: IpNet) -> io::Result<()> {
@@ -101,6 +101,6 @@ impl Hands for InKernel {
     }
 
     fn happenings(&mut self, out: &mut Vec<Happening>) -> io::Result<()> {
-        Ok(self.kernel.happenings(out).map_err(told)?)
+        self.kernel.happenings(out).map_err(told)
     }
 }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use mnl::{Bus, Socket};
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socket_timeout};
 
 use super::error::{Error, Refusal};
@@ -35,8 +35,6 @@ pub(super) struct Channel {
     sequence: u32,
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
-    #[cfg(test)]
-    pub(super) fault: Option<Errno>,
 }
 
 /// Where the kernel tells things by itself.
@@ -67,8 +65,6 @@ impl Channel {
             sequence: 0,
             outgoing: Vec::with_capacity(4096),
             incoming: vec![0; ROOM],
-            #[cfg(test)]
-            fault: None,
         })
     }
 
@@ -179,10 +175,6 @@ impl Channel {
     }
 
     fn send(&mut self, doing: &'static str) -> Result<(), Error> {
-        #[cfg(test)]
-        if let Some(errno) = self.fault.take() {
-            return Err(refused(doing, errno, None));
-        }
         let sent = self.socket.send(&self.outgoing);
         sent.map(drop)
             .map_err(|error| refused(doing, errno_of(&error), None))
@@ -313,9 +305,15 @@ fn open(groups: u32) -> Result<Socket, Error> {
     let doing = "opening a netlink socket to the firewall";
     let socket =
         Socket::open(Bus::Netfilter).map_err(|error| refused(doing, errno_of(&error), None))?;
+    // libmnl leaves it open over exec, and the gateway is started by exec: it must not have it.
+    fcntl_setfd(descriptor(&socket), FdFlags::CLOEXEC)
+        .map_err(|errno| refused(doing, errno, None))?;
     let bound = socket.bind(groups, 0);
     bound.map_err(|error| refused(doing, errno_of(&error), None))?;
     set_patience(&socket, PATIENCE)?;
+    // A program that this one starts must not get it: it would keep the kernel's log, and the power over the firewall.
+    fcntl_setfd(descriptor(&socket), FdFlags::CLOEXEC)
+        .map_err(|errno| refused(doing, errno, None))?;
     Ok(socket)
 }
 

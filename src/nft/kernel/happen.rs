@@ -1,14 +1,15 @@
 //! What the kernel tells by itself, and what follows from it.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::conntrack::Flow;
 use super::error::Error;
 use super::hole::may_be_awaited;
-use super::log::Dial;
-use super::set::{Element, Family, Set, Standing};
-use super::{Kernel, conntrack, hole, inspect, log, watch};
+use super::set::{Element, Family, Joined, Set};
+use super::{Kernel, conntrack, inspect, log, watch};
+use crate::nft::packet::Dial;
 use crate::nft::{Happening, HoleKey};
 
 /// How long a packet can be on its way through the rules: far longer than any is.
@@ -151,31 +152,32 @@ impl Kernel {
 
     /// The kernel had no room to tell all: each element that was used says so itself, and the connection tells the rest.
     fn look_for_the_lost(&mut self) -> Result<(), Error> {
-        let mut spent = Vec::new();
-        for set in Family::BOTH.into_iter().flat_map(Set::of_holes) {
-            if let Set::Open(..) = set {
-                spent.extend(
-                    self.list(set)?
-                        .into_iter()
-                        .filter(|standing| standing.spent),
-                );
-            }
+        let unused = self.holes.iter().filter(|(_, hole)| hole.flow.is_none());
+        let elements = unused.flat_map(|(key, hole)| hole.elements.iter().map(|one| (one, *key)));
+        let holes: HashMap<(Set, Joined), HoleKey> = elements
+            .map(|(element, key)| ((element.set, element.key.clone()), key))
+            .collect();
+        let mut flows: HashMap<SocketAddr, Vec<Flow>> = HashMap::new();
+        for flow in conntrack::marked(&mut self.channel, self.layout.mark)? {
+            flows.entry(flow.to).or_default().push(flow);
         }
-        let flows = conntrack::marked(&mut self.channel, self.layout.mark)?;
-        for Standing { element, .. } in spent {
-            let unused =
-                |hole: &hole::Hole| hole.flow.is_none() && hole.elements.contains(&element);
-            let key = self.holes.iter().find(|(_, hole)| unused(hole));
-            let Some((key, hole)) = key.map(|(key, hole)| (*key, hole)) else {
+        for set in Family::BOTH.into_iter().flat_map(Set::of_holes) {
+            let Set::Open(..) = set else {
                 continue;
             };
-            let (peers, at) = (hole.awaited().0, hole.at());
-            let flow = flows
-                .iter()
-                .find(|flow| flow.to == at && peers.contains(&flow.from.ip()));
-            // A connection that is over already has left no port; its hole was used nonetheless.
-            let peer = flow.map_or(SocketAddr::new(peers.addr(), 0), |flow| flow.from);
-            self.use_up(key, peer)?;
+            for standing in self.list(set)?.into_iter().filter(|one| one.spent) {
+                let key = holes.get(&(set, standing.element.key));
+                let Some((key, hole)) = key.and_then(|key| Some((*key, self.holes.get(key)?)))
+                else {
+                    continue;
+                };
+                let peers = hole.awaited().0;
+                let mut there = flows.get(&hole.at()).into_iter().flatten();
+                let flow = there.find(|flow| peers.contains(&flow.from.ip()));
+                // A connection that is over already has left no port; its hole was used nonetheless.
+                let peer = flow.map_or(SocketAddr::new(peers.addr(), 0), |flow| flow.from);
+                self.use_up(key, peer)?;
+            }
         }
         Ok(())
     }

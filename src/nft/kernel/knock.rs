@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::log::Dial;
 use crate::nft::Happening;
+use crate::nft::packet::Dial;
 
 /// How long a knock of the same peer at the same port is only counted.
 const QUIET: Duration = Duration::from_secs(10);

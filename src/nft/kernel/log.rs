@@ -1,30 +1,19 @@
 //! What the kernel logs (NFLOG): first packets that were let in, and knocks at shut ports.
 //!
-//! linux/netfilter/nfnetlink_log.h has the numbers. Invariant: a packet comes from the network and may hold anything; reading
-//! it stays in bounds and never panics. This module must not know what a packet means for a hole.
+//! linux/netfilter/nfnetlink_log.h has the numbers. This module must not know what a packet means for a hole.
 
-use std::net::{IpAddr, SocketAddr};
-
-use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
+use rustix::io::Errno;
 
 use super::channel::Ear;
 use super::error::Error;
 use super::message::{Attributes, Message, Subsystem, attribute};
+use crate::nft::packet::{Dial, dial};
 
 const PACKET: u8 = 0;
 const CONFIGURE: u8 = 1;
 
 /// Room for some thousand packets that nobody has read yet.
 const ROOM: usize = 8 << 20;
-
-/// Who sent a packet, and to where: as it was when it was logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Dial {
-    /// Who dialled.
-    pub from: SocketAddr,
-    /// Where the packet goes.
-    pub to: SocketAddr,
-}
 
 /// Listens at a group, alone.
 pub(super) fn listen(group: u16) -> Result<Ear, Error> {
@@ -35,18 +24,29 @@ pub(super) fn listen(group: u16) -> Result<Ear, Error> {
             command.bytes(1, &[1]); // NFULA_CFG_CMD: NFULNL_CFG_CMD_BIND
         }),
     )
-    .map_err(Error::by_kind)?;
+    .map_err(taken)?;
     ear.tell(
         "preparing an NFLOG group",
         configure(group, |settings| {
             // NFULA_CFG_MODE: whole packets, of which the rules take the first bytes.
             settings.bytes(2, &[0, 0, 0xff, 0xff, 2, 0]);
+            settings.be32(3, 1024); // NFULA_CFG_NLBUFSIZ: room for one packet's message, so that many fit into the socket
             settings.be32(4, 1); // NFULA_CFG_TIMEOUT: a hundredth of a second; the default is a whole one
             settings.be32(5, 1); // NFULA_CFG_QTHRESH: every packet at once
         }),
     )?;
     ear.never_wait()?;
     Ok(ear)
+}
+
+/// The kernel says EPERM also when somebody else listens already; who may not listen at all has failed before this.
+fn taken(error: Error) -> Error {
+    match error {
+        Error::Kernel(refusal) if matches!(refusal.errno, Errno::PERM | Errno::BUSY) => {
+            Error::Taken(refusal)
+        }
+        other => other.by_kind(),
+    }
 }
 
 fn configure(group: u16, fill: impl FnOnce(&mut Attributes)) -> Message {
@@ -63,29 +63,5 @@ pub(super) fn hear(ear: &mut Ear, mut each: impl FnMut(Dial)) -> Result<bool, Er
         {
             each(dial);
         }
-    })
-}
-
-/// Reads who dialled where from an IP packet, of which the end may be missing.
-#[must_use]
-pub fn dial(packet: &[u8]) -> Option<Dial> {
-    let sliced = LaxSlicedPacket::from_ip(packet).ok()?;
-    let (source, destination): (IpAddr, IpAddr) = match &sliced.net {
-        Some(LaxNetSlice::Ipv4(ip)) => (
-            ip.header().source_addr().into(),
-            ip.header().destination_addr().into(),
-        ),
-        Some(LaxNetSlice::Ipv6(ip)) => (
-            ip.header().source_addr().into(),
-            ip.header().destination_addr().into(),
-        ),
-        Some(LaxNetSlice::Arp(_)) | None => return None,
-    };
-    let Some(TransportSlice::Tcp(tcp)) = &sliced.transport else {
-        return None;
-    };
-    Some(Dial {
-        from: SocketAddr::new(source, tcp.source_port()),
-        to: SocketAddr::new(destination, tcp.destination_port()),
     })
 }

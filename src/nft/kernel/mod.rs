@@ -37,10 +37,9 @@ use self::set::{Element, Family, Set, Standing};
 use super::{FirewallHole, FlowState, FlowUsage, Happening, HoleKey, Settled};
 
 pub use error::{Error, Refusal};
-pub use log::{Dial, dial};
 
 /// How long what was killed is watched before its connection is forgotten for good.
-const LAST_WORDS: Duration = Duration::from_secs(60);
+const LAST_WORDS: Duration = Duration::from_secs(30);
 
 /// How long the kernel resets what was killed, should nobody be there to forget it.
 const DEAD: Duration = Duration::from_secs(3600);

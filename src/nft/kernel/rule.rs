@@ -192,12 +192,8 @@ impl Rule {
         self.tcp().payload(TRANSPORT, 2, 2, 0).contained(set)
     }
 
-    /// `ip saddr @SET`, or of its network: a set of bans.
-    pub(super) fn source_in(self, set: Set, family: Family) -> Rule {
-        let breadth = match set {
-            Set::Banned(_, breadth) => breadth,
-            _ => Breadth::One,
-        };
+    /// `ip saddr @SET`, of its network if the breadth is not one
+    pub(super) fn source_in(self, set: Set, family: Family, breadth: Breadth) -> Rule {
         self.family(family).source(family, breadth).contained(set)
     }
 
@@ -331,10 +327,14 @@ impl Rule {
             .compare(UNEQUAL, &[0; 4])
     }
 
-    /// `meta length > LENGTH`
+    /// `meta length > LENGTH`; comparing is done byte by byte, so the machine's number is turned around first.
     pub(super) fn longer_than(self, length: u32) -> Rule {
         self.meta(META_LENGTH)
-            .compare(GREATER, &length.to_ne_bytes())
+            .expression("byteorder", |data| {
+                data.be32(1, register(0)).be32(2, register(0));
+                data.be32(3, 1).be32(4, 4).be32(5, 4); // NFT_BYTEORDER_HTON, four bytes
+            })
+            .compare(GREATER, &length.to_be_bytes())
     }
 
     /// `tcp flags set rst`, as nft does it: in the two bytes around the flags, with the checksum.

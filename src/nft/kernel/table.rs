@@ -144,9 +144,10 @@ fn input(layout: &Layout) -> Vec<Rule> {
     let rule = Rule::new("input", "listeners").destination_port_in(Set::Listeners);
     rules.push(rule.state(NEW).jump("banned"));
     for family in Family::BOTH {
-        for set in Set::of_bans(family) {
+        for breadth in [Breadth::One, Breadth::Near] {
             // ip saddr @banned4 counter drop
-            let rule = Rule::new("banned", set.name()).source_in(set, family);
+            let set = Set::Banned(family, breadth);
+            let rule = Rule::new("banned", set.name()).source_in(set, family, breadth);
             rules.push(rule.counter().drop_it());
         }
     }

@@ -3,6 +3,7 @@
 mod admission;
 mod dialling;
 mod filter;
+mod forwarding;
 mod parking;
 mod relaying;
 mod relaying_ends;

@@ -1,1 +1,0 @@
-//! The kernel half without a kernel: what is composed, and what is read.
