@@ -100,3 +100,4 @@ pub mod pinhole;
 pub mod policy;
 pub mod sandbox;
 pub mod system;
+pub mod tls;

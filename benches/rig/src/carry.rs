@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use tokio::io::{AsyncWriteExt as _, Interest};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 
 use crate::pattern::{CHUNK, Pattern};
@@ -97,6 +97,53 @@ pub async fn receive(stream: TcpStream, pattern: Pattern) -> Result<(), CarryFau
             None => {}
         }
     }
+}
+
+/// Sends a file's whole content over a connection that may be inside TLS, and closes it as its kind wants.
+pub async fn send_over(
+    mut wire: impl AsyncWrite + Unpin,
+    pattern: Pattern,
+) -> Result<(), CarryFault> {
+    let mut offset = 0;
+    while offset < pattern.size {
+        let sent = wire.write(pattern.slice(offset)).await?;
+        offset += sent as u64;
+    }
+    Ok(wire.shutdown().await?)
+}
+
+/// Receives a file over a connection that may be inside TLS and compares every byte.
+///
+/// A peer that ends TLS without saying so (close_notify) is told apart from a short file by the length.
+pub async fn receive_over(
+    mut wire: impl AsyncRead + Unpin,
+    pattern: Pattern,
+) -> Result<(), CarryFault> {
+    let mut offset = 0;
+    let mut buffer = BUFFER.take();
+    buffer.resize(CHUNK, 0);
+    let received = loop {
+        let got = match wire.read(&mut buffer).await {
+            Ok(got) => got,
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => 0,
+            Err(e) => break Err(e.into()),
+        };
+        if got == 0 {
+            break match offset == pattern.size {
+                true => Ok(()),
+                false => Err(CarryFault::Short {
+                    got: offset,
+                    expected: pattern.size,
+                }),
+            };
+        }
+        if let Err(at) = pattern.verify(offset, &buffer[..got]) {
+            break Err(CarryFault::WrongByte(at));
+        }
+        offset += got as u64;
+    };
+    BUFFER.set(buffer);
+    received
 }
 
 #[cfg(test)]

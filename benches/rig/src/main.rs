@@ -10,6 +10,7 @@ mod backend;
 mod carry;
 mod claim;
 mod engine;
+mod identity;
 mod load;
 mod measure;
 mod meter;

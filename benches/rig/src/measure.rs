@@ -11,9 +11,10 @@ use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout};
 
+use crate::identity::Identity;
 use crate::load::job::{Event, Job, Mode, Outcome};
 use crate::meter::{self, Cgroup, Memory, Meter};
-use crate::network::Place;
+use crate::network::{Place, Ruleset};
 use crate::peer::{Ability, Peer};
 use crate::plan::{Extent, Kind, Metric, Test};
 use crate::process::{Running, Wires};
@@ -57,6 +58,8 @@ pub struct Circumstances<'a> {
     pub passive: Mode,
     /// Our program.
     pub portcullis: &'a Path,
+    /// What gateways with TLS show.
+    pub identity: &'a Identity,
     /// A directory for files that last as long as the run.
     pub directory: &'a Path,
     /// Such a directory that is not on a disk.
@@ -94,12 +97,15 @@ pub async fn measure(peer: Peer, test: Test, around: &Circumstances<'_>) -> Samp
         })
         .and_then(|()| std::fs::create_dir(&directory))
         .context("temporary directory")
-        .and_then(|()| peer.set_up(&directory, around.portcullis));
+        .and_then(|()| peer.set_up(&directory, around.portcullis, around.identity));
     let setup = match started {
         Ok(setup) => setup,
         Err(e) => return absent(e),
     };
     let mut job = test.kind.job(around.extent, setup.target, around.passive);
+    if test.tls {
+        job.certificate = Some(around.identity.certificate.clone());
+    }
     if !peer.must_succeed() {
         job.tries = 3;
     }
@@ -110,7 +116,15 @@ pub async fn measure(peer: Peer, test: Test, around: &Circumstances<'_>) -> Samp
         Ok(backend) => backend,
         Err(e) => return absent(e.context("the rig's own backend")),
     };
-    // Declared before the gateway, so that it is removed after the gateway has ended.
+    // Declared before the gateway, so that they are removed after the gateway has ended; ours leaves its table.
+    let wants_rules = !setup.ruleset.is_empty() || peer == Peer::PortcullisNft;
+    let _ruleset = match wants_rules
+        .then(|| Ruleset::load(&setup.ruleset))
+        .transpose()
+    {
+        Ok(ruleset) => ruleset,
+        Err(e) => return absent(e),
+    };
     let cgroup = setup.gateway.as_ref().and_then(|_| Cgroup::create());
     let gateway = setup.gateway.as_ref().map(|(program, arguments)| {
         let log = File::create(directory.join("gateway.log"))?;

@@ -19,6 +19,9 @@ use crate::claim;
 /// The gateway's address towards the clients.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 
+/// The gateway's address towards the server.
+pub const GATEWAY_INSIDE: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
+
 /// The server's address.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 2);
 
@@ -136,6 +139,44 @@ impl Drop for Network {
             remove(&place.namespace());
         }
     }
+}
+
+/// A ruleset in the gateway's namespace; dropping it takes all rules there away.
+#[derive(Debug)]
+pub struct Ruleset(());
+
+impl Ruleset {
+    /// Loads it; needs nft(8).
+    pub fn load(text: &str) -> anyhow::Result<Self> {
+        let ruleset = Self(());
+        let mut command = nft();
+        let mut child = command
+            .args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot run nft (package nftables)")?;
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(text.as_bytes())?;
+        }
+        judge("nft", &child.wait_with_output()?)?;
+        Ok(ruleset)
+    }
+}
+
+impl Drop for Ruleset {
+    fn drop(&mut self) {
+        if let Err(e) = run(nft().args(["flush", "ruleset"])) {
+            eprintln!("bench: rules stay in the gateway's namespace: {e:#}");
+        }
+    }
+}
+
+/// Runs in the gateway's namespace, whose rules are nobody else's.
+fn nft() -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &Place::Gateway.namespace(), "nft"]);
+    command
 }
 
 /// Removes namespaces of runs that were killed before they could.

@@ -1,5 +1,7 @@
 //! The gateways that are measured: how each is set up, and what it cannot do.
 
+mod config;
+
 use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
+use crate::identity::Identity;
 use crate::load::job::Mode;
 use crate::network::{GATEWAY, SERVER};
 use crate::plan::{Kind, Test};
@@ -18,7 +21,7 @@ const PORT: u16 = 21;
 
 /// Passive ports of the backend, the same behind each gateway: HAProxy forwards them port for port, and a kernel that
 /// has to find a free port among thousands at rest (TIME_WAIT) would be what is measured.
-const PASSIVE_PORTS: &str = "30000-31999";
+const PASSIVE_PORTS: (u16, u16) = (30_000, 31_999);
 
 /// A gateway, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, serde::Serialize)]
@@ -43,6 +46,26 @@ pub enum Peer {
     #[value(name = "portcullis")]
     #[serde(rename = "portcullis")]
     Portcullis,
+    /// The kernel's own FTP helper, with address translation.
+    #[value(name = "alg")]
+    #[serde(rename = "alg")]
+    KernelHelper,
+    /// The kernel's address translation by a map made by hand, port for port.
+    #[value(name = "nft-map")]
+    #[serde(rename = "nft-map")]
+    KernelMap,
+    /// Ours with `firewall: nftables`.
+    #[value(name = "portcullis-nft")]
+    #[serde(rename = "portcullis-nft")]
+    PortcullisNft,
+    /// ProFTPD with mod_proxy and mod_tls: TLS to the client.
+    #[value(name = "mod_proxy-tls")]
+    #[serde(rename = "mod_proxy-tls")]
+    ModProxyTls,
+    /// Ours with TLS to the client.
+    #[value(name = "portcullis-tls")]
+    #[serde(rename = "portcullis-tls")]
+    PortcullisTls,
 }
 
 /// What must run for a peer.
@@ -50,6 +73,8 @@ pub enum Peer {
 pub struct Setup {
     /// Program and arguments of the gateway, if there is one.
     pub gateway: Option<(PathBuf, Vec<OsString>)>,
+    /// The ruleset of the gateway's namespace, for nft(8); empty for none.
+    pub ruleset: String,
     /// Arguments of the backend.
     pub backend: Vec<OsString>,
     /// Where clients go.
@@ -76,18 +101,47 @@ impl Peer {
             Self::FtpProxy => "ftp-proxy",
             Self::ModProxy => "mod_proxy",
             Self::Portcullis => "portcullis",
+            Self::KernelHelper => "alg",
+            Self::KernelMap => "nft-map",
+            Self::PortcullisNft => "portcullis-nft",
+            Self::ModProxyTls => "mod_proxy-tls",
+            Self::PortcullisTls => "portcullis-tls",
         }
+    }
+
+    /// Says whether it is ours, in one way or another.
+    pub fn is_ours(self) -> bool {
+        matches!(
+            self,
+            Self::Portcullis | Self::PortcullisNft | Self::PortcullisTls
+        )
     }
 
     /// Says whether a failure of its is a failure of the run: the product's, or the rig's own.
     pub fn must_succeed(self) -> bool {
-        matches!(self, Self::Direct | Self::Portcullis)
+        match self {
+            Self::Direct
+            | Self::KernelMap
+            | Self::Portcullis
+            | Self::PortcullisNft
+            | Self::PortcullisTls => true,
+            Self::Haproxy
+            | Self::FtpProxy
+            | Self::ModProxy
+            | Self::KernelHelper
+            | Self::ModProxyTls => false,
+        }
     }
 
     /// Says whether its files belong in memory: mod_proxy waits for the disk three times per login, and what is measured
     /// here is gateways.
     pub fn wants_files_in_memory(self) -> bool {
-        self == Self::ModProxy
+        matches!(self, Self::ModProxy | Self::ModProxyTls)
+    }
+
+    /// Says whether its clients speak TLS.
+    pub fn speaks_tls(self) -> bool {
+        matches!(self, Self::ModProxyTls | Self::PortcullisTls)
     }
 
     /// Says how much of a test it can do.
@@ -96,6 +150,18 @@ impl Peer {
         let active = matches!(test.kind, Kind::Files { active: true, .. });
         let extended = passive == Mode::ExtendedPassive;
         match self {
+            _ if test.tls != self.speaks_tls() => Ability::Nothing(if test.tls {
+                "speaks no TLS here"
+            } else {
+                "speaks TLS alone here"
+            }),
+            Self::ModProxyTls if at_rest => Ability::Fewer(500, "a process of 2 MiB per session"),
+            Self::KernelHelper | Self::KernelMap | Self::PortcullisNft
+                if !matches!(test.kind, Kind::Bulk { .. } | Kind::Files { .. }) =>
+            {
+                Ability::Nothing("only data goes another way")
+            }
+            Self::KernelMap if active => Ability::Nothing("the server would dial past it"),
             Self::Direct if at_rest => Ability::Nothing("no gateway"),
             Self::Haproxy if active => Ability::Nothing("the server would dial past it"),
             Self::FtpProxy if extended && !active => Ability::Nothing("knows no EPSV"),
@@ -103,24 +169,36 @@ impl Peer {
                 Kind::Rest { idle: 1_000 } => Ability::Fewer(500, "512 clients are its maximum"),
                 _ => Ability::Nothing("512 clients are its maximum"),
             },
-            Self::ModProxy if test.kind.sessions() > 1_600 => {
+            Self::ModProxy | Self::ModProxyTls if test.kind.sessions() > 1_600 => {
                 Ability::Nothing("a process of 1 MiB per session")
             }
-            Self::Direct | Self::Haproxy | Self::FtpProxy | Self::ModProxy | Self::Portcullis => {
-                Ability::Whole
-            }
+            Self::Direct
+            | Self::Haproxy
+            | Self::FtpProxy
+            | Self::ModProxy
+            | Self::Portcullis
+            | Self::KernelHelper
+            | Self::KernelMap
+            | Self::PortcullisNft
+            | Self::ModProxyTls
+            | Self::PortcullisTls => Ability::Whole,
         }
     }
 
     /// Writes its configuration into a directory; the error says what is missing.
-    pub fn set_up(self, directory: &Path, portcullis: &Path) -> anyhow::Result<Setup> {
+    pub fn set_up(
+        self,
+        directory: &Path,
+        portcullis: &Path,
+        identity: &Identity,
+    ) -> anyhow::Result<Setup> {
         let at = |ip: Ipv4Addr| SocketAddr::from((ip, PORT));
         let mut backend: Vec<OsString> = [
             "backend",
             "--listen",
             &at(SERVER).to_string(),
             "--ports",
-            PASSIVE_PORTS,
+            &format!("{}-{}", PASSIVE_PORTS.0, PASSIVE_PORTS.1),
         ]
         .map(OsString::from)
         .into();
@@ -128,13 +206,31 @@ impl Peer {
             Self::Direct => {
                 return Ok(Setup {
                     gateway: None,
+                    ruleset: String::new(),
                     backend,
                     target: at(SERVER),
                 });
             }
+            Self::KernelHelper => {
+                return Ok(Setup {
+                    gateway: None,
+                    ruleset: config::kernel_helper(),
+                    backend,
+                    target: at(GATEWAY),
+                });
+            }
+            Self::KernelMap => {
+                backend.extend(["--announce".into(), GATEWAY.to_string().into()]);
+                return Ok(Setup {
+                    gateway: None,
+                    ruleset: config::kernel_map(),
+                    backend,
+                    target: at(GATEWAY),
+                });
+            }
             Self::Haproxy => {
                 backend.extend(["--announce".into(), GATEWAY.to_string().into()]);
-                let file = write(directory, "haproxy.cfg", &haproxy())?;
+                let file = write(directory, "haproxy.cfg", &config::haproxy())?;
                 (
                     installed("haproxy")?,
                     vec!["-db".into(), "-f".into(), file.into()],
@@ -143,17 +239,24 @@ impl Peer {
             Self::FtpProxy => {
                 // It drops its privilege before it opens its log.
                 fs::set_permissions(directory, fs::Permissions::from_mode(0o777))?;
-                let file = write(directory, "ftp-proxy.conf", &ftp_proxy(directory))?;
+                let file = write(directory, "ftp-proxy.conf", &config::ftp_proxy(directory))?;
                 (
                     installed("ftp-proxy")?,
                     vec!["-d".into(), "-n".into(), "-f".into(), file.into()],
                 )
             }
-            Self::ModProxy => {
+            Self::ModProxy | Self::ModProxyTls => {
                 if !Path::new("/usr/lib/proftpd/mod_proxy.so").exists() {
                     bail!("mod_proxy is not installed (package proftpd-mod-proxy)");
                 }
-                let file = write(directory, "proftpd.conf", &proftpd(directory))?;
+                let mut text = config::proftpd(directory);
+                if self == Self::ModProxyTls {
+                    if !Path::new("/usr/lib/proftpd/mod_tls.so").exists() {
+                        bail!("mod_tls is not installed (package proftpd-mod-crypto)");
+                    }
+                    text += &config::proftpd_tls(identity);
+                }
+                let file = write(directory, "proftpd.conf", &text)?;
                 // Debian's mod_proxy needs a library that it does not name, and that only mod_tls would bring.
                 let program = installed("proftpd")?.into_os_string();
                 let arguments = [
@@ -166,11 +269,17 @@ impl Peer {
                 ];
                 (PathBuf::from("/usr/bin/env"), arguments.into())
             }
-            Self::Portcullis => {
+            Self::Portcullis | Self::PortcullisNft | Self::PortcullisTls => {
                 if !portcullis.exists() {
                     bail!("{} does not exist", portcullis.display());
                 }
-                let file = write(directory, "portcullis.yaml", &ours(directory))?;
+                let pinholes = match self {
+                    Self::PortcullisNft => config::FORWARDED,
+                    _ => config::RELAYED,
+                };
+                let tls = self.speaks_tls().then_some(identity);
+                let text = config::ours(directory, pinholes, tls);
+                let file = write(directory, "portcullis.yaml", &text)?;
                 (
                     portcullis.to_owned(),
                     vec!["run".into(), "--config".into(), file.into()],
@@ -179,6 +288,7 @@ impl Peer {
         };
         Ok(Setup {
             gateway: Some(gateway),
+            ruleset: String::new(),
             backend,
             target: at(GATEWAY),
         })
@@ -197,101 +307,6 @@ fn write(directory: &Path, name: &str, text: &str) -> anyhow::Result<PathBuf> {
     let path = directory.join(name);
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
-}
-
-/// A server without a port means: the port that the client dialled.
-fn haproxy() -> String {
-    format!(
-        "global
-    nbthread 2
-    maxconn 9000
-    no strict-limits
-defaults
-    mode tcp
-    option splice-auto
-    option splice-request
-    option splice-response
-    timeout connect 10s
-    timeout client 1h
-    timeout server 1h
-listen ftp
-    bind {GATEWAY}:{PORT}
-    bind {GATEWAY}:{PASSIVE_PORTS}
-    server backend {SERVER}
-"
-    )
-}
-
-fn ftp_proxy(directory: &Path) -> String {
-    format!(
-        "[-Global-]
-ServerType standalone
-Listen {GATEWAY}
-Port {PORT}
-DestinationAddress {SERVER}
-DestinationPort {PORT}
-DestinationTransferMode client
-MaxClients 512
-ForkLimit 1000000
-User nobody
-Group nogroup
-LogDestination {log}
-PidFile {pid}
-",
-        log = directory.join("ftp-proxy.log").display(),
-        pid = directory.join("ftp-proxy.pid").display(),
-    )
-}
-
-/// Without `ProxyTLSEngine off` each login reads all the system's certificates: ten times its CPU.
-fn proftpd(directory: &Path) -> String {
-    let directory = directory.display();
-    format!(
-        "ModulePath /usr/lib/proftpd
-LoadModule mod_proxy.c
-ServerName bench
-ServerType standalone
-DefaultServer on
-DefaultAddress {GATEWAY}
-SocketBindTight on
-Port {PORT}
-User nobody
-Group nogroup
-UseIPv6 off
-UseReverseDNS off
-MaxInstances 4000
-TimeoutIdle 3600
-DelayEngine off
-RequireValidShell off
-WtmpLog off
-TransferLog none
-SystemLog {directory}/proftpd.log
-PidFile {directory}/proftpd.pid
-ScoreboardFile {directory}/proftpd.scoreboard
-ProxyEngine on
-ProxyTLSEngine off
-ProxyRole reverse
-ProxyTables {directory}/mod_proxy
-ProxyReverseServers ftp://{SERVER}:{PORT}
-"
-    )
-}
-
-/// Journal to a file, as in production; limits above what the tests need.
-fn ours(directory: &Path) -> String {
-    let directory = directory.display();
-    format!(
-        "version: 1
-listeners:
-  bench: {{listen: [\"{GATEWAY}:{PORT}\"], upstream: backend}}
-upstreams:
-  backend: {{addresses: [\"{SERVER}:{PORT}\"]}}
-pinholes: {{window: 21000-21015}}
-limits: {{sessions: 9000, sessions_per_address: 9000, connects_per_address: 100000/s, commands: 1000000/s}}
-journal: {{file: \"{directory}/journal.jsonl\"}}
-control: {{socket: \"{directory}/control.sock\"}}
-"
-    )
 }
 
 #[cfg(test)]
@@ -321,10 +336,13 @@ mod tests {
             Ability::Nothing(_)
         ));
         assert_eq!(ability(Peer::ModProxy, "burst-1500"), Ability::Whole);
-        assert!(
-            TESTS
-                .iter()
-                .all(|test| ability(Peer::Portcullis, test.name) == Ability::Whole)
-        );
+        assert!(TESTS.iter().all(|test| {
+            let ours = if test.tls {
+                Peer::PortcullisTls
+            } else {
+                Peer::Portcullis
+            };
+            ability(ours, test.name) == Ability::Whole
+        }));
     }
 }

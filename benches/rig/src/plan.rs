@@ -11,6 +11,8 @@ pub struct Test {
     pub name: &'static str,
     /// What it does.
     pub kind: Kind,
+    /// Whether clients speak TLS; the server behind never does.
+    pub tls: bool,
 }
 
 /// The kinds of tests.
@@ -93,11 +95,14 @@ pub enum Metric {
 }
 
 macro_rules! tests {
-    ($($name:literal: $kind:expr,)*) => { [$(Test { name: $name, kind: $kind }),*] };
+    ($($name:literal: $kind:expr,)*) => {
+        // Names that begin with `tls-` say that clients do.
+        [$(Test { name: $name, kind: $kind, tls: matches!($name.as_bytes(), [b't', b'l', b's', b'-', ..]) }),*]
+    };
 }
 
 /// All tests, in the order of the table.
-pub const TESTS: [Test; 17] = tests! {
+pub const TESTS: [Test; 25] = tests! {
     "retr-1": Kind::Bulk { upload: false, sessions: 1 },
     "retr-4": Kind::Bulk { upload: false, sessions: 4 },
     "stor-1": Kind::Bulk { upload: true, sessions: 1 },
@@ -115,6 +120,14 @@ pub const TESTS: [Test; 17] = tests! {
     "scale-10": Kind::Scale { idle: 10 },
     "scale-1000": Kind::Scale { idle: 1_000 },
     "scale-8000": Kind::Scale { idle: 8_000 },
+    "tls-retr-1": Kind::Bulk { upload: false, sessions: 1 },
+    "tls-retr-4": Kind::Bulk { upload: false, sessions: 4 },
+    "tls-stor-1": Kind::Bulk { upload: true, sessions: 1 },
+    "tls-stor-4": Kind::Bulk { upload: true, sessions: 4 },
+    "tls-files-1": Kind::Files { sessions: 1, active: false },
+    "tls-files-16": Kind::Files { sessions: 16, active: false },
+    "tls-logins": Kind::Logins,
+    "tls-idle-4000": Kind::Rest { idle: 4_000 },
 };
 
 /// Sessions of the tests that need more than a few but not hundreds.
@@ -213,6 +226,7 @@ impl Kind {
             addresses,
             patience,
             tries: 1,
+            certificate: None,
         }
     }
 

@@ -99,6 +99,11 @@ impl Report {
         self.note(peer, test, why);
     }
 
+    /// Leaves a test out for a peer without a word: it is meant for others.
+    pub fn leave_out(&mut self, test: Test, peer: Peer) {
+        self.excluded.push((test.name, peer, Cell::NotApplicable));
+    }
+
     /// Says whether a test is over for a peer.
     pub fn gave_up(&self, test: Test, peer: Peer) -> bool {
         self.cell(test.name, peer).is_some()
@@ -144,7 +149,17 @@ impl Report {
         )
     }
 
-    fn judged(&self, test: Test, metric: Metric) -> Vec<Judged> {
+    /// Judges every way in which ours ran.
+    fn judged(&self, test: Test, metric: Metric) -> Vec<(Peer, Judged)> {
+        let ours = self.peers.iter().filter(|peer| peer.is_ours());
+        ours.flat_map(|&peer| {
+            let judged = self.judged_one(peer, test, metric);
+            judged.into_iter().map(move |judged| (peer, judged))
+        })
+        .collect()
+    }
+
+    fn judged_one(&self, subject: Peer, test: Test, metric: Metric) -> Vec<Judged> {
         let median = |test, peer| {
             self.summary(test, peer, metric)
                 .map(|summary| summary.median)
@@ -152,20 +167,23 @@ impl Report {
         let judge = |target: crate::target::Target| {
             let other = match target.against {
                 Against::Peer(peer) => median(test.name, peer),
-                Against::Ourselves(test) => median(test, Peer::Portcullis),
+                Against::Ourselves(test) => median(test, subject),
                 Against::Nothing => None,
             };
-            target.judge(median(test.name, Peer::Portcullis), other)
+            target.judge(median(test.name, subject), other)
         };
-        targets(test, metric).into_iter().map(judge).collect()
+        targets(subject, test, metric)
+            .into_iter()
+            .map(judge)
+            .collect()
     }
 
     /// Writes the table, the notes and what went wrong.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
         let names: Vec<_> = self.peers.iter().map(|peer| peer.name()).collect();
-        let ours = self.peers.contains(&Peer::Portcullis);
-        let goal = if ours { " portcullis' goal |" } else { "" };
+        let ours = self.peers.iter().any(|peer| peer.is_ours());
+        let goal = if ours { " our goals |" } else { "" };
         let rule = "---|".repeat(2 + names.len() + usize::from(ours));
         writeln!(
             text,
@@ -192,8 +210,14 @@ impl Report {
                 )
                 .ok();
                 if ours {
-                    let goals: Vec<_> =
-                        self.judged(test, metric).iter().map(Judged::text).collect();
+                    let goals: Vec<_> = self
+                        .judged(test, metric)
+                        .iter()
+                        .map(|(peer, judged)| match peer {
+                            Peer::Portcullis => judged.text(),
+                            peer => format!("{} {}", peer.name(), judged.text()),
+                        })
+                        .collect();
                     write!(text, " {} |", goals.join("; ")).ok();
                 }
                 text.push('\n');
@@ -260,8 +284,8 @@ impl Report {
             })
         });
         let goals = rows.flat_map(|(test, metric)| {
-            self.judged(test, metric).into_iter().map(move |judged| {
-                json!({"test": test.name, "figure": metric.name(), "goal": judged.goal, "value": judged.value,
+            self.judged(test, metric).into_iter().map(move |(peer, judged)| {
+                json!({"test": test.name, "figure": metric.name(), "peer": peer, "goal": judged.goal, "value": judged.value,
                     "reached": judged.reached})
             })
         });

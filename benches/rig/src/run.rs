@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::claim;
 use crate::engine;
+use crate::identity::Identity;
 use crate::load::job::Mode;
 use crate::measure::{Circumstances, Sample, measure};
 use crate::meter;
@@ -34,12 +35,13 @@ pub struct Options {
     /// Peers to measure.
     #[arg(long, value_delimiter = ',', value_name = "NAMES", value_enum, default_values_t = [
         Peer::Direct, Peer::Haproxy, Peer::FtpProxy, Peer::ModProxy, Peer::Portcullis,
+        Peer::KernelHelper, Peer::KernelMap, Peer::PortcullisNft, Peer::ModProxyTls, Peer::PortcullisTls,
     ])]
     peers: Vec<Peer>,
     /// Tests to run, by name (`retr-4`) or by the name's beginning; all without it.
     ///
-    /// There are retr, stor, files, files-active, noop, logins, idle, burst, scale, and engine: the product's own
-    /// `cargo bench`, where it has one.
+    /// There are retr, stor, files, files-active, noop, logins, idle, burst, scale, the same with tls- before it for clients
+    /// that speak TLS, and engine: the product's own `cargo bench`, where it has one.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     tests: Vec<String>,
     /// How often each is measured; peers take turns [default: 4, with --quick 1].
@@ -115,11 +117,13 @@ async fn rounds(options: &Options, tests: &[Test]) -> anyhow::Result<Report> {
     let directory = temporary_directory(&std::env::temp_dir())?;
     let in_memory = temporary_directory(Path::new("/dev/shm"))
         .or_else(|_| temporary_directory(&std::env::temp_dir()))?;
+    let identity = Identity::make(directory.path())?;
     let _network = Network::build().context("cannot build the network")?;
     let around = Circumstances {
         extent,
         passive,
         portcullis: &options.portcullis,
+        identity: &identity,
         directory: directory.path(),
         in_memory: in_memory.path(),
     };
@@ -142,6 +146,10 @@ async fn rounds(options: &Options, tests: &[Test]) -> anyhow::Result<Report> {
                     Ability::Whole => {}
                     Ability::Fewer(sessions, why) => {
                         report.note(peer, test, format!("with {sessions} sessions: {why}"))
+                    }
+                    Ability::Nothing(_) if test.tls != peer.speaks_tls() => {
+                        report.leave_out(test, peer);
+                        continue;
                     }
                     Ability::Nothing(why) => {
                         report.exclude(test, peer, Cell::NotApplicable, why.to_owned());

@@ -19,7 +19,7 @@ pub struct Target {
 pub enum Against {
     /// A peer's figure of the same run.
     Peer(Peer),
-    /// Our own figure in another test.
+    /// The same way's figure in another test.
     Ourselves(&'static str),
     /// Nothing: the bound is the figure itself.
     Nothing,
@@ -45,8 +45,68 @@ pub struct Judged {
     pub reached: Option<bool>,
 }
 
-/// Returns the goals for a figure of ours.
-pub fn targets(test: Test, metric: Metric) -> Vec<Target> {
+/// Returns the goals for a figure of a way in which ours runs.
+pub fn targets(subject: Peer, test: Test, metric: Metric) -> Vec<Target> {
+    match subject {
+        Peer::Portcullis => relayed(test, metric),
+        Peer::PortcullisNft => forwarded(test, metric),
+        Peer::PortcullisTls => secured(test, metric),
+        Peer::Direct
+        | Peer::Haproxy
+        | Peer::FtpProxy
+        | Peer::ModProxy
+        | Peer::KernelHelper
+        | Peer::KernelMap
+        | Peer::ModProxyTls => Vec::new(),
+    }
+}
+
+/// TLS to the client, in clear to the server.
+fn secured(test: Test, metric: Metric) -> Vec<Target> {
+    let at_most = |bound| {
+        vec![Target {
+            against: Against::Peer(Peer::ModProxyTls),
+            bound,
+            sense: Sense::AtMost,
+        }]
+    };
+    match (test.name, metric) {
+        ("tls-retr-1" | "tls-retr-4", Metric::GatewayPerGib) => at_most(0.40),
+        ("tls-stor-1" | "tls-stor-4", Metric::GatewayPerGib) => at_most(0.35),
+        ("tls-files-1" | "tls-files-16", Metric::GatewayPerOperation) => at_most(0.35),
+        ("tls-logins", Metric::GatewayPerOperation) => at_most(0.10),
+        ("tls-idle-4000", Metric::PssPerSession) => vec![Target {
+            against: Against::Nothing,
+            bound: 40.0,
+            sense: Sense::AtMost,
+        }],
+        _ => Vec::new(),
+    }
+}
+
+/// Data that the kernel carries.
+fn forwarded(test: Test, metric: Metric) -> Vec<Target> {
+    let at_most = |against, bound| {
+        vec![Target {
+            against,
+            bound,
+            sense: Sense::AtMost,
+        }]
+    };
+    match (test.name, metric) {
+        ("retr-1" | "retr-4" | "stor-1" | "stor-4", Metric::RigPerGib) => {
+            at_most(Against::Peer(Peer::Direct), 1.1)
+        }
+        ("retr-1" | "retr-4" | "stor-1" | "stor-4", Metric::GatewayPerGib) => {
+            at_most(Against::Nothing, 0.01)
+        }
+        ("files-16", Metric::RigPerOperation) => at_most(Against::Peer(Peer::KernelHelper), 1.5),
+        _ => Vec::new(),
+    }
+}
+
+/// Data that passes through the process.
+fn relayed(test: Test, metric: Metric) -> Vec<Target> {
     let most = |peer, bound| Target {
         against: Against::Peer(peer),
         bound,
@@ -169,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_ratio_is_judged() {
-        let target = targets(test("retr-1"), Metric::GatewayPerGib)[0];
+        let target = targets(Peer::Portcullis, test("retr-1"), Metric::GatewayPerGib)[0];
         assert_eq!(
             target.judge(Some(0.5), Some(1.0)).text(),
             "<= 0.65 x haproxy: 0.50, reached"
@@ -186,7 +246,7 @@ mod tests {
 
     #[test]
     fn an_absolute_goal_is_judged() {
-        let target = targets(test("burst-1500"), Metric::Completed)[0];
+        let target = targets(Peer::Portcullis, test("burst-1500"), Metric::Completed)[0];
         assert_eq!(
             target.judge(Some(1_500.0), None).text(),
             ">= 1500: 1500, reached"
@@ -205,7 +265,8 @@ mod tests {
                 Metric::Completed,
             ] {
                 assert!(
-                    targets(test, metric).is_empty() || test.kind.metrics().contains(&metric),
+                    targets(Peer::Portcullis, test, metric).is_empty()
+                        || test.kind.metrics().contains(&metric),
                     "{}",
                     test.name
                 );

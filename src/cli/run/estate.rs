@@ -27,6 +27,7 @@ use crate::nft::envelope::Envelope;
 use crate::nft::message::{Handed, Keep, Notice};
 use crate::nft::{sealed, socket};
 use crate::pinhole::{OwnSockets, Sockets as _};
+use crate::tls;
 use crate::sandbox::Account;
 
 /// How long a gateway may take until it reads what it is handed.
@@ -279,6 +280,10 @@ impl Plan {
     /// Reads every file that the config names, by way of whoever loads them: what is not read here no gateway can read.
     fn of(config: Config) -> Result<Plan, String> {
         let recorder = Recorder::new(Disk);
+        tls::load(&config, &recorder).map_err(|errors| {
+            let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            lines.join("\n")
+        })?;
         let bundle = recorder.into_bundle(&config);
         Ok(Plan { config, bundle })
     }

@@ -95,6 +95,8 @@ impl Flow {
         match hole.relay_here() {
             TakenBack::Here(open) => Ok(Leg::Awaiting {
                 open,
+                // What is to be in TLS is never forwarded.
+                candidates: None,
                 renew_at: ground
                     .pinholes
                     .renewal()

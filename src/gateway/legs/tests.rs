@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::task::Waker;
 
 use super::*;
-use crate::engine::Carried;
+use crate::engine::{Carried, DataTls};
 use crate::nft::{Firewall, FirewallHole, FlowState, FlowUsage, HoleKey, Settled, Settling};
 use crate::pinhole::{MARGIN, OwnSockets};
 
@@ -129,6 +129,7 @@ impl Scene {
             leads_to: Some(SocketAddr::from(([10, 0, 0, 5], 50_000))),
             carried: Carried::Forwarded,
             source: None,
+            tls: DataTls::Clear,
         };
         scene.with(|legs, ground, _| {
             legs.reserve(ground, ID, &pinhole).unwrap();
@@ -143,6 +144,7 @@ impl Scene {
         what: impl FnOnce(&mut DataLegs, &Ground<'_>, &mut Context<'_>) -> T,
     ) -> T {
         let ground = Ground {
+            secure: None,
             pinholes: &self.pinholes,
             sockets: &self.sockets,
             gauges: &self.gauges,
@@ -173,7 +175,9 @@ impl Scene {
     }
 
     fn start(&mut self) {
-        self.with(|legs, ground, _| legs.start(ground, TRANSFER, Direction::Download));
+        self.with(|legs, ground, _| {
+            legs.start(ground, TRANSFER, Direction::Download, Legs::default())
+        });
     }
 
     fn end(&mut self, manner: Manner) -> Ended {

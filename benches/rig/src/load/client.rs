@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::job::Mode;
+use super::wire::{Security, Wire};
 use crate::address;
 use crate::carry::{self, CarryFault};
 use crate::network;
@@ -24,7 +25,8 @@ const ACTIVE_PORTS: std::ops::Range<u32> = 10_000..32_000;
 
 /// A client's control connection, logged in.
 pub struct Client {
-    control: BufReader<TcpStream>,
+    control: BufReader<Wire>,
+    security: Option<Security>,
     local: IpAddr,
     patience: Duration,
     next_port: u32,
@@ -95,6 +97,7 @@ impl Client {
         target: SocketAddr,
         from: Option<u32>,
         patience: Duration,
+        security: Option<Security>,
     ) -> Result<Self, Failure> {
         let during = || format!("connect to {target}");
         let stream = timeout(patience, dial(target, from.map(network::client_address)))
@@ -118,15 +121,42 @@ impl Client {
             .fetch_add(1, Ordering::Relaxed)
             .wrapping_add(std::process::id());
         let mut client = Self {
-            control: BufReader::with_capacity(256, stream),
+            control: BufReader::with_capacity(256, Wire::Clear(stream)),
+            security: None,
             local,
             patience,
             next_port: turn.wrapping_mul(1_361) % ACTIVE_PORTS.len() as u32,
         };
         client.expect("greeting", "220").await?;
+        if let Some(security) = security {
+            client = client.secured(security).await?;
+        }
         client.command("USER bench", "331").await?;
         client.command("PASS bench", "230").await?;
+        if client.security.is_some() {
+            client.command("PBSZ 0", "200").await?;
+            client.command("PROT P", "200").await?;
+        }
         Ok(client)
+    }
+
+    /// Puts the control connection inside TLS (RFC 4217).
+    async fn secured(mut self, security: Security) -> Result<Self, Failure> {
+        let during = "AUTH TLS";
+        self.command(during, "234").await?;
+        let Wire::Clear(stream) = self.control.into_inner() else {
+            return Err(control(during, io::ErrorKind::InvalidInput.into()));
+        };
+        let wire = timeout(self.patience, security.secure(stream))
+            .await
+            .map_err(|_| Failure::Silence {
+                during: during.to_owned(),
+                patience: self.patience,
+            })?
+            .map_err(|source| control(during, source))?;
+        self.control = BufReader::with_capacity(256, wire);
+        self.security = Some(security);
+        Ok(self)
     }
 
     /// Sends NOOP and awaits its reply.
@@ -148,7 +178,16 @@ impl Client {
     pub async fn retrieve(&mut self, pattern: Pattern, mode: Mode) -> Result<(), Failure> {
         let during = format!("RETR {pattern}");
         let stream = self.begin(&during, mode).await?;
-        let carried = timeout(self.patience, carry::receive(stream, pattern)).await;
+        let security = self.security.clone();
+        let carried = timeout(self.patience, async move {
+            match security {
+                None => carry::receive(stream, pattern).await,
+                Some(security) => {
+                    carry::receive_over(security.secure(stream).await?, pattern).await
+                }
+            }
+        })
+        .await;
         self.finish(&during, carried).await
     }
 
@@ -161,7 +200,14 @@ impl Client {
     ) -> Result<(), Failure> {
         let during = format!("STOR {pattern}");
         let stream = self.begin(&during, mode).await?;
-        let carried = timeout(self.patience, carry::send(stream, pattern, reel)).await;
+        let security = self.security.clone();
+        let carried = timeout(self.patience, async move {
+            match security {
+                None => carry::send(stream, pattern, reel).await,
+                Some(security) => carry::send_over(security.secure(stream).await?, pattern).await,
+            }
+        })
+        .await;
         self.finish(&during, carried).await
     }
 
@@ -209,6 +255,7 @@ impl Client {
         let peer = self
             .control
             .get_ref()
+            .socket()
             .peer_addr()
             .map_err(|source| control(command, source))?
             .ip();
@@ -268,6 +315,11 @@ impl Client {
             .get_mut()
             .write_all(format!("{line}\r\n").as_bytes())
             .await;
+        // Bytes that wait inside TLS were written as far as the kernel took them.
+        let written = match written {
+            Ok(()) => self.control.get_mut().flush().await,
+            Err(e) => Err(e),
+        };
         written.map_err(|source| control(line, source))?;
         self.expect(line, code).await
     }

@@ -1,6 +1,7 @@
 //! What the load is told to do, and what it tells of it: values that travel between the two processes as JSON lines.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ pub struct Job {
     pub patience: u64,
     /// How often a login may be tried while preparing: mod_proxy drops one now and then.
     pub tries: u32,
+    /// The certificate (PEM) that the gateway must show; none for clear text.
+    pub certificate: Option<PathBuf>,
 }
 
 /// How a client asks for data connections.

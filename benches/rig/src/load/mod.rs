@@ -3,6 +3,7 @@
 pub mod client;
 pub mod job;
 mod tally;
+mod wire;
 mod work;
 
 use std::io::{BufRead as _, Write as _};
@@ -15,6 +16,8 @@ use tokio::sync::oneshot;
 use self::client::{Client, Failure};
 use self::job::{Event, Job, Work};
 use self::tally::Tally;
+use self::wire::Trust;
+use self::work::Orders;
 
 /// Threads that carry clients; the machines that we measure on have two cores.
 const THREADS: usize = 2;
@@ -25,7 +28,8 @@ const START: Duration = Duration::from_secs(15);
 /// Does one job, given as JSON; the steps are told on standard output and released by lines on standard input.
 pub fn run(job: &str) -> anyhow::Result<()> {
     let job: Job = serde_json::from_str(job).context("not a job")?;
-    match prepared_and_done(&job) {
+    let trust = job.certificate.as_deref().map(Trust::load).transpose();
+    match trust.and_then(|trust| prepared_and_done(&job, trust.as_ref())) {
         Ok(tally) => tell(&Event::Done(tally.outcome())),
         Err(e) => {
             let failure = e.downcast_ref::<Failure>();
@@ -38,8 +42,8 @@ pub fn run(job: &str) -> anyhow::Result<()> {
     }
 }
 
-fn prepared_and_done(job: &Job) -> anyhow::Result<Tally> {
-    reach(job)?;
+fn prepared_and_done(job: &Job, trust: Option<&Trust>) -> anyhow::Result<Tally> {
+    reach(job, trust)?;
     tell(&Event::Reached)?;
     await_release()?;
 
@@ -49,9 +53,9 @@ fn prepared_and_done(job: &Job) -> anyhow::Result<Tally> {
     let mut workers = Vec::new();
     for number in 0..crew {
         let (release, released) = oneshot::channel();
-        let (job, report) = (job.clone(), report.clone());
+        let (orders, report) = (Orders::new(job, trust), report.clone());
         workers.push(std::thread::spawn(move || {
-            work::thread(&job, number, crew, &report, released)
+            work::thread(&orders, number, crew, &report, released)
         }));
         releases.push(release);
     }
@@ -76,7 +80,7 @@ fn prepared_and_done(job: &Job) -> anyhow::Result<Tally> {
 }
 
 /// Logs in once, as soon as the target listens.
-fn reach(job: &Job) -> anyhow::Result<()> {
+fn reach(job: &Job, trust: Option<&Trust>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -84,7 +88,7 @@ fn reach(job: &Job) -> anyhow::Result<()> {
         let deadline = Instant::now() + START;
         let mut tries = job.tries;
         loop {
-            match Client::log_in(job.target, None, START).await {
+            match Client::log_in(job.target, None, START, trust.map(Trust::fresh)).await {
                 Ok(client) => return Ok(client.quit().await?),
                 Err(failure) if failure.is_refused() && Instant::now() < deadline => {}
                 Err(_) if tries > 1 => tries -= 1,

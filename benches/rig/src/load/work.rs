@@ -10,14 +10,32 @@ use tokio::task::JoinSet;
 use super::client::{Client, Failure};
 use super::job::{Job, Work};
 use super::tally::Tally;
+use super::wire::Trust;
 use crate::pattern::{self, Pattern};
 
 /// Logins that one thread has under way at once while preparing; more, and mod_proxy drops some.
 const LOGINS: usize = 4;
 
+/// What every session of a thread is told.
+#[derive(Clone)]
+pub struct Orders {
+    job: Job,
+    trust: Option<Trust>,
+}
+
+impl Orders {
+    /// Copies them for a thread.
+    pub fn new(job: &Job, trust: Option<&Trust>) -> Self {
+        Self {
+            job: job.clone(),
+            trust: trust.cloned(),
+        }
+    }
+}
+
 /// Prepares this thread's share, reports, awaits the release (an instant: the start) and works.
 pub fn thread(
-    job: &Job,
+    orders: &Orders,
     number: usize,
     crew: usize,
     report: &mpsc::Sender<anyhow::Result<()>>,
@@ -27,10 +45,11 @@ pub fn thread(
         .enable_all()
         .build()?;
     let reel = Arc::new(pattern::reel()?);
+    let job = &orders.job;
     runtime.block_on(async {
         let prepared = async {
-            let idle = open(job, (number..job.idle).step_by(crew)).await?;
-            let mut busy = open(job, (number..job.work.sessions()).step_by(crew)).await?;
+            let idle = open(orders, (number..job.idle).step_by(crew)).await?;
+            let mut busy = open(orders, (number..job.work.sessions()).step_by(crew)).await?;
             for client in &mut busy {
                 client.binary().await?;
             }
@@ -45,7 +64,7 @@ pub fn thread(
         };
         report.send(Ok(())).ok();
         let start = released.await?;
-        let mut tally = work(job, number, crew, busy, &reel, start).await;
+        let mut tally = work(orders, number, crew, busy, &reel, start).await;
         if job.work == Work::Rest {
             tally.add(ask_all(&mut idle).await);
         }
@@ -56,14 +75,17 @@ pub fn thread(
 }
 
 /// Opens the sessions of the given numbers; the first that fails ends the attempt.
-async fn open(job: &Job, numbers: impl Iterator<Item = usize>) -> Result<Vec<Client>, Failure> {
+async fn open(
+    orders: &Orders,
+    numbers: impl Iterator<Item = usize>,
+) -> Result<Vec<Client>, Failure> {
     let turns = Arc::new(Semaphore::new(LOGINS));
     let mut opening = JoinSet::new();
     for number in numbers {
-        let (turns, job) = (Arc::clone(&turns), job.clone());
+        let (turns, orders) = (Arc::clone(&turns), orders.clone());
         opening.spawn(async move {
             let _turn = turns.acquire().await;
-            log_in_at_last(&job, number).await
+            log_in_at_last(&orders, number).await
         });
     }
     let mut open = Vec::new();
@@ -73,23 +95,31 @@ async fn open(job: &Job, numbers: impl Iterator<Item = usize>) -> Result<Vec<Cli
     Ok(open)
 }
 
-async fn log_in_at_last(job: &Job, number: usize) -> Result<Client, Failure> {
-    for _ in 1..job.tries {
-        if let Ok(client) = log_in(job, number).await {
+async fn log_in_at_last(orders: &Orders, number: usize) -> Result<Client, Failure> {
+    for _ in 1..orders.job.tries {
+        if let Ok(client) = log_in(orders, number).await {
             return Ok(client);
         }
     }
-    log_in(job, number).await
+    log_in(orders, number).await
 }
 
-async fn log_in(job: &Job, number: usize) -> Result<Client, Failure> {
+async fn log_in(orders: &Orders, number: usize) -> Result<Client, Failure> {
+    let Orders { job, trust } = orders;
     let from = number.checked_rem(job.addresses).map(|n| n as u32);
-    Client::log_in(job.target, from, Duration::from_secs(job.patience)).await
+    let security = trust.as_ref().map(Trust::fresh);
+    Client::log_in(
+        job.target,
+        from,
+        Duration::from_secs(job.patience),
+        security,
+    )
+    .await
 }
 
 /// Does the work with this thread's sessions, all at once.
 async fn work(
-    job: &Job,
+    orders: &Orders,
     number: usize,
     crew: usize,
     busy: Vec<Client>,
@@ -97,6 +127,7 @@ async fn work(
     start: Instant,
 ) -> Tally {
     let mut at_work = JoinSet::new();
+    let job = &orders.job;
     for (turn, client) in busy.into_iter().enumerate() {
         let (job, reel) = (job.clone(), Arc::clone(reel));
         at_work.spawn(async move {
@@ -105,9 +136,9 @@ async fn work(
     }
     if let Work::Logins { at_once, millis } = job.work {
         for client in (number..at_once).step_by(crew) {
-            let job = job.clone();
+            let orders = orders.clone();
             at_work.spawn(async move {
-                logins(&job, client, start + Duration::from_millis(millis)).await
+                logins(&orders, client, start + Duration::from_millis(millis)).await
             });
         }
     }
@@ -168,11 +199,11 @@ async fn session(
     tally
 }
 
-async fn logins(job: &Job, number: usize, end: Instant) -> Tally {
+async fn logins(orders: &Orders, number: usize, end: Instant) -> Tally {
     let mut tally = Tally::default();
     loop {
         let begun = Instant::now();
-        let left = match log_in(job, number).await {
+        let left = match log_in(orders, number).await {
             Ok(client) => client.quit().await,
             Err(e) => Err(e),
         };
