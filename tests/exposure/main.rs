@@ -107,6 +107,7 @@ fn nothing_else_answers(family: Family) {
 fn beside_the_kernels_helper_and_mod_proxy() {
     let mut table = vec![Figures::head()];
     for peer in Peer::ALL {
+        println!("{}", peer.name());
         if let Err(reason) = peer.is_there() {
             table.push(format!("| {} | left out: {reason} |", peer.name()));
             continue;
@@ -114,8 +115,8 @@ fn beside_the_kernels_helper_and_mod_proxy() {
         let mut site = Site::new(Family::V4);
         let running = site.start(peer);
         let begin = Instant::now();
-        let (sight, done) = site.transfers_under_attack();
         let thefts = site.thefts();
+        let (sight, done) = site.transfers_under_attack();
         let exposure = running.finish(&site, begin.elapsed());
         let figures = Figures {
             peer,

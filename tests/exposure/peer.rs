@@ -216,10 +216,11 @@ fn proftpd(directory: &Path, prefix: &str) -> String {
          PassivePorts {} {}\n\
          SystemLog {directory}/log\nPidFile {directory}/pid\nScoreboardFile {directory}/scoreboard\n\
          ProxyEngine on\nProxyTLSEngine off\nProxyRole reverse\nProxyTables {directory}/tables\n\
-         ProxyReverseServers ftp://{upstream}\n",
+         ProxyReverseServers ftp://{upstream}\nProxySourceAddress {}\n",
         control(Family::V4).ip(),
         WINDOW.start(),
         WINDOW.end(),
+        Node::Server.gateway(Family::V4),
     )
 }
 

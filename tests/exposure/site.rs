@@ -27,6 +27,12 @@ pub const TRANSFERS: usize = 50;
 /// How many files a thief tries to take who dials before the client does.
 pub const THEFTS: usize = 10;
 
+/// How long a client waits for its file under attack.
+const UNDER_ATTACK: Duration = Duration::from_secs(5);
+
+/// After how many failures on end no further file is tried.
+const HOPELESS: usize = 8;
+
 /// How long a thief tries, while the client waits.
 const HEAD_START: Duration = Duration::from_millis(200);
 
@@ -37,6 +43,7 @@ pub struct Site {
     pub lab: Lab,
     server: Server,
     family: Family,
+    peer: Peer,
 }
 
 impl Site {
@@ -50,6 +57,7 @@ impl Site {
             lab,
             server,
             family,
+            peer: Peer::Portcullis,
         };
         for number in 0..TRANSFERS {
             let path = site.server.home().join(name(number));
@@ -60,6 +68,7 @@ impl Site {
     }
 
     pub fn start(&mut self, peer: Peer) -> Running {
+        self.peer = peer;
         peer.start(&self.lab, self.family).unwrap()
     }
 
@@ -77,7 +86,13 @@ impl Site {
         let whole = output.status.success() && output.stdout == contents(number);
         if !whole {
             let said = String::from_utf8_lossy(&output.stderr);
-            println!("{}: {} {said}", name(number), output.status);
+            let peer = self.peer.name();
+            println!(
+                "{peer}: {}: {} {}",
+                name(number),
+                output.status,
+                said.trim()
+            );
         }
         whole
     }
@@ -91,11 +106,15 @@ impl Site {
                 let attack = || scan(&gateway, &WINDOW, |_| over.load(Ordering::Relaxed));
                 self.lab.inside(Node::Attacker, attack).unwrap()
             });
-            let patience = Duration::from_secs(5);
-            let numbers = 0..TRANSFERS;
-            let done = numbers
-                .filter(|number| self.transfer(*number, patience))
-                .count();
+            let (mut done, mut failed_on_end) = (0, 0);
+            for number in 0..TRANSFERS {
+                let whole = self.transfer(number, UNDER_ATTACK);
+                done += usize::from(whole);
+                failed_on_end = if whole { 0 } else { failed_on_end + 1 };
+                if failed_on_end == HOPELESS {
+                    break;
+                }
+            }
             over.store(true, Ordering::Relaxed);
             (attacker.join().unwrap(), done)
         })

@@ -52,6 +52,7 @@ impl Dialogue {
         let mut contents = Vec::new();
         data.read_to_end(&mut contents)
             .map_err(|error| format!("{name}: {error}"))?;
+        drop(data);
         self.expect("226")?;
         Ok(contents)
     }
