@@ -17,9 +17,6 @@ use portcullis_netlab::{Daemon, Failure, Family, Gateway, Lab, Node, ServerKind,
 use crate::site::{CONTROL, Site};
 use crate::{PATIENCE, control};
 
-/// Where mod_proxy may be: unpacked by `scripts/test` with its server, or installed.
-const MODULES: [&str; 2] = ["target/ftp-servers/usr", "/usr"];
-
 /// A gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
@@ -170,16 +167,7 @@ impl fmt::Display for Exposure {
 
 /// The directory below which ProFTPD and its mod_proxy are.
 fn mod_proxy() -> Result<String, Failure> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let there = MODULES
-        .into_iter()
-        .map(|prefix| root.join(prefix))
-        .find(|prefix| {
-            ["lib/proftpd/mod_proxy.so", "sbin/proftpd"]
-                .iter()
-                .all(|file| prefix.join(file).is_file())
-        });
-    there
+    server::directory_with(&["lib/proftpd/mod_proxy.so", "sbin/proftpd"])
         .map(|prefix| prefix.display().to_string())
         .ok_or_else(|| "mod_proxy is not there (package proftpd-mod-proxy)".to_owned())
 }

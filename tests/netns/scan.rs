@@ -55,9 +55,12 @@ pub fn scan(
     enough: impl Fn(&Sight) -> bool,
 ) -> Sight {
     let (mut sight, mut waiting, begin) = (Sight::default(), Vec::new(), Instant::now());
-    while !enough(&sight) && begin.elapsed() < LONGEST {
+    'scanning: while begin.elapsed() < LONGEST {
         for address in addresses {
             for port in ports.clone() {
+                if enough(&sight) {
+                    break 'scanning;
+                }
                 sight.attempts += 1;
                 match attempt(SocketAddr::new(*address, port)) {
                     Ok(socket) => waiting.push(Attempt {

@@ -119,6 +119,15 @@ pub fn programs() -> Result<(), Failure> {
     ))
 }
 
+/// Finds the directory (`/usr` or like it) that has some files, among the unpacked packages or installed.
+pub fn directory_with(files: &[&str]) -> Option<PathBuf> {
+    let unpacked = setup::unpacked().map(|directory| directory.join("usr"));
+    unpacked
+        .into_iter()
+        .chain([PathBuf::from("/usr")])
+        .find(|directory| files.iter().all(|file| directory.join(file).is_file()))
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {

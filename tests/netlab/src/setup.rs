@@ -202,13 +202,17 @@ impl Place<'_> {
     }
 }
 
+/// Where the servers' packages are unpacked, if they are.
+pub(crate) fn unpacked() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    own.ancestors()
+        .map(|directory| directory.join(UNPACKED))
+        .find(|path| path.is_dir())
+}
+
 /// Finds a server's program among the unpacked packages, or installed.
 pub(crate) fn find(name: &str) -> Result<PathBuf, Failure> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let unpacked = own
-        .ancestors()
-        .map(|directory| directory.join(UNPACKED))
-        .find(|path| path.is_dir());
+    let unpacked = unpacked();
     let candidates = unpacked.iter().flat_map(|directory| {
         ["usr/sbin", "usr/bin"].map(|place| directory.join(place).join(name))
     });
