@@ -96,7 +96,7 @@ pub fn render(cells: &[(Cell, Status)]) -> String {
     let mut text = format!(
         "# Real servers and clients through the gateway\n\n\
          Written by `PORTCULLIS_BLESS=1 cargo test --test interop`; the test fails when what ran is not what stands here.\n\
-         A row stands for every combination of the values in it. With `nftables` the gateway's machine has a firewall that drops
+         A row stands for every combination of the values in it. With `nftables` the gateway's machine has a firewall that drops\n\
          by default, with the one line of README, and the journal must say of each cell who carried its bytes. {} cells are run, {absent} are not applicable.\n\n",
         cells.len() - absent
     );
