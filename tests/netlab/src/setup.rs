@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::process::Command;
 use std::thread;
 
 use crate::server::{NOBODY, PASSWORD, PASSWORD_HASH, ServerKind, USER};
-use crate::{Failure, Family, Lab, Node, program};
+use crate::{Failure, Lab, Node, program};
 
 /// Where `scripts/test` unpacks the servers' packages, below the target directory. They are not installed: Debian's packages
 /// of FTP servers exclude each other, and none of them should be started by the machine.
@@ -18,6 +19,9 @@ const UNPACKED: &str = "ftp-servers";
 /// Where a server is being set up.
 pub(crate) struct Place<'a> {
     pub(crate) lab: &'a Lab,
+    pub(crate) host: Node,
+    pub(crate) addresses: [SocketAddr; 2],
+    pub(crate) port: u16,
     pub(crate) directory: &'a Path,
     pub(crate) home: &'a Path,
     pub(crate) log: &'a Path,
@@ -44,7 +48,7 @@ impl Place<'_> {
 
     fn vsftpd(&self) -> Result<Command, Failure> {
         let (home, log) = (self.home.display(), self.log.display());
-        let port = ServerKind::Vsftpd.port();
+        let port = self.port;
         let empty = self.directory.join("empty");
         fs::create_dir_all(&empty).map_err(|error| error.to_string())?;
         let configuration = self.write(
@@ -80,7 +84,7 @@ impl Place<'_> {
         // `ip netns exec` has given us a mount namespace of our own, so these are seen by this server alone.
         let script = "mount --bind passwd /etc/passwd; mount --bind shadow /etc/shadow; mount --bind pam.d /etc/pam.d
                       exec \"$@\"";
-        let mut command = self.lab.command(Node::Server, "sh");
+        let mut command = self.lab.command(self.host, "sh");
         command
             .current_dir(self.directory)
             .args(["-e", "-c", script, "sh"])
@@ -91,7 +95,7 @@ impl Place<'_> {
 
     fn proftpd(&self) -> Result<Command, Failure> {
         let (home, directory) = (self.home.display(), self.directory.display());
-        let port = ServerKind::Proftpd.port();
+        let port = self.port;
         let users = format!("{USER}:{PASSWORD_HASH}:{NOBODY}:{NOBODY}::{home}:/bin/sh\n");
         let users = self.write("users", &users, 0o600)?;
         let configuration = self.write(
@@ -109,13 +113,13 @@ impl Place<'_> {
             ),
             0o644,
         )?;
-        let mut command = self.lab.command(Node::Server, find("proftpd")?);
+        let mut command = self.lab.command(self.host, find("proftpd")?);
         command.arg("-n").arg("-c").arg(configuration);
         Ok(command)
     }
 
     fn pure_ftpd(&self) -> Result<Command, Failure> {
-        let port = ServerKind::PureFtpd.port();
+        let port = self.port;
         let (passwords, database) = (
             self.directory.join("passwords"),
             self.directory.join("puredb"),
@@ -146,7 +150,7 @@ impl Place<'_> {
                       mkdir dev/shm; mount --rbind /dev/shm dev/shm
                       touch dev/log; mount --bind syslog dev/log; mount --rbind dev /dev
                       exec \"$@\"";
-        let mut command = self.lab.command(Node::Server, "sh");
+        let mut command = self.lab.command(self.host, "sh");
         command
             .current_dir(self.directory)
             .args(["-e", "-c", script, "sh"])
@@ -190,24 +194,25 @@ impl Place<'_> {
 
     fn pyftpdlib(&self) -> Result<Command, Failure> {
         let script = self.write("server.py", include_str!("pyftpdlib_server.py"), 0o644)?;
-        let mut command = self.lab.command(Node::Server, program::find("python3")?);
-        command
-            .arg("-u")
-            .arg(script)
-            .arg(ServerKind::Pyftpdlib.port().to_string());
+        let mut command = self.lab.command(self.host, program::find("python3")?);
+        command.arg("-u").arg(script).arg(self.port.to_string());
         command.args([USER, PASSWORD]).arg(self.home).arg(self.log);
-        command.args(Family::BOTH.map(|family| Node::Server.address(family).to_string()));
+        command.args(self.addresses.map(|address| address.ip().to_string()));
         Ok(command)
     }
 }
 
+/// Where the servers' packages are unpacked, if they are.
+pub(crate) fn unpacked() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    own.ancestors()
+        .map(|directory| directory.join(UNPACKED))
+        .find(|path| path.is_dir())
+}
+
 /// Finds a server's program among the unpacked packages, or installed.
 pub(crate) fn find(name: &str) -> Result<PathBuf, Failure> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let unpacked = own
-        .ancestors()
-        .map(|directory| directory.join(UNPACKED))
-        .find(|path| path.is_dir());
+    let unpacked = unpacked();
     let candidates = unpacked.iter().flat_map(|directory| {
         ["usr/sbin", "usr/bin"].map(|place| directory.join(place).join(name))
     });
