@@ -18,6 +18,7 @@ use crate::gateway::{
 use crate::nft::broker::{Broker, Desk, Hands, Patience, Signals};
 use crate::pinhole::OwnSockets;
 use crate::sandbox::{self, Account};
+use crate::system::Obstacle;
 
 /// The executable that runs, also when another one has taken its place on the disk.
 const OURSELVES: &str = "/proc/self/exe";
@@ -44,8 +45,13 @@ const AGAIN: Duration = Duration::from_millis(50);
 #[cfg(feature = "nftables")]
 pub(super) fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     let account = Account::find(&config.process.user.to_string())?;
+    // Who listens in a window can be told only with rights that are given up next.
+    let obstacle = crate::system::obstacle(&config);
     let report = sandbox::confine_broker()?;
     tracing::info!("{report}");
+    if let Some(obstacle) = obstacle {
+        return Err(obstacle.into());
+    }
     let hands = super::table::install(&config)?;
     serve(args, config, hands, PathBuf::from(OURSELVES), Some(account))
 }
@@ -133,6 +139,16 @@ fn control(config: &Config) -> Result<Option<ControlSocket>, Failure> {
         |error| matches!(error, StartError::Control(ControlError::InUse(_))),
     );
     Ok(bound?)
+}
+
+impl From<Obstacle> for Failure {
+    fn from(obstacle: Obstacle) -> Self {
+        let exit = match &obstacle {
+            Obstacle::Kernel(_) => Exit::Unavailable,
+            Obstacle::Window(_) => Exit::Configuration,
+        };
+        Failure::new(exit, obstacle.to_string())
+    }
 }
 
 /// Tries again for a while where a predecessor's gateway may still be in the way: it leaves as soon as it sees that

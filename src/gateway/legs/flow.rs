@@ -167,6 +167,10 @@ impl Flow {
             }
             Ok(Some(usage)) if usage.state != FlowState::Over => {
                 self.note_movement(usage, now);
+                if !usage.is_counted() {
+                    // That it stands still can't be seen.
+                    self.moved_at = now;
+                }
                 let stands_since = now.saturating_sub(self.moved_at);
                 (stands_since >= limits.stall).then(|| self.cut(Outcome::Stalled))
             }
@@ -175,8 +179,7 @@ impl Flow {
     }
 
     fn note_movement(&mut self, usage: FlowUsage, now: Duration) {
-        let counts = |usage: FlowUsage| (usage.packets_from_peer, usage.packets_to_peer);
-        if self.last.map(counts) != Some(counts(usage)) {
+        if self.last.is_none_or(|last| usage.has_moved_since(&last)) {
             self.moved_at = now;
         }
         self.last = Some(usage);
