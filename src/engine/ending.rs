@@ -2,7 +2,7 @@
 
 use super::command::TRANSFER_REFUND;
 use super::fault::UpstreamFault;
-use super::legs::{Ended, Leg, Relay};
+use super::legs::{Ended, Leg, Relay, Transfer};
 use super::pinhole::{CloseReason, TransferId};
 use super::session::{Phase, Session, Step, burst, micros_between};
 use super::{Carried, Direction, Event, Legs, Manner, Outcome, Output, Side, Usage, Violation};
@@ -129,12 +129,7 @@ impl Session {
                 },
             )
         } else {
-            let why = transfer
-                .usage()
-                .map_or("the data connection broke", |usage| {
-                    outcome_words(usage.outcome)
-                })
-                .to_owned();
+            let why = how_data_ended(transfer).to_owned();
             let reply = UpstreamFault::Unconfirmed.reply();
             let code = reply.code().get();
             (
@@ -316,6 +311,15 @@ impl Session {
         }
         self.last_activity = step.now.mono;
     }
+}
+
+/// Says how a transfer's data ended.
+pub(super) fn how_data_ended(transfer: &Transfer) -> &'static str {
+    transfer
+        .usage()
+        .map_or("the data connection broke", |usage| {
+            outcome_words(usage.outcome)
+        })
 }
 
 /// Says how a relay ended.

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::abort::SECOND_FINAL;
+use super::ending::how_data_ended;
 use super::fault::{ClientFault, OwnFault, UpstreamFault};
 use super::forward::BOTH_WAIT;
 use super::legs::{Dial, Leg, Relay, Stage, Transfer};
@@ -257,12 +258,8 @@ impl Session {
             }
             Deadline::AfterBreak => {
                 let reply = UpstreamFault::SilentAfterData.reply();
-                self.give_up(
-                    step,
-                    reply,
-                    CloseReason::TransferFailed,
-                    "the data connection broke".to_owned(),
-                );
+                let why = self.transfer.as_deref().map_or("", how_data_ended);
+                self.give_up(step, reply, CloseReason::TransferFailed, why.to_owned());
             }
         }
     }
