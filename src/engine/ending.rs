@@ -81,10 +81,24 @@ impl Session {
                 false => (CloseReason::TransferRefused, Manner::Drop),
             };
             transfer.preliminary = None;
+            // What we ended ourselves the server only confirms.
+            let cut_off = transfer.usage().map(|usage| usage.outcome);
+            let why = match cut_off {
+                Some(outcome @ (Outcome::Stalled | Outcome::LingerOver | Outcome::Exceeded)) => {
+                    outcome_words(outcome)
+                }
+                Some(
+                    Outcome::Complete
+                    | Outcome::Broken { .. }
+                    | Outcome::Truncated { .. }
+                    | Outcome::Aborted,
+                )
+                | None => "the server said so",
+            };
             transfer.ended = Some(Ended {
                 reason,
                 code,
-                why: "the server said so".to_owned(),
+                why: why.to_owned(),
             });
             self.say(step, reply);
             self.end_data(step, manner);

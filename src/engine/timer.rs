@@ -275,13 +275,11 @@ impl Session {
                 let Some(transfer) = self.transfer.as_deref() else {
                     return;
                 };
-                let (fault, why) = match transfer.tls_failure {
-                    Some(why) => (UpstreamFault::DataTls(why), why.to_string()),
-                    None => (
-                        UpstreamFault::SilentAfterData,
-                        "the data connection broke".to_owned(),
-                    ),
+                let fault = match transfer.tls_failure {
+                    Some(why) => UpstreamFault::DataTls(why),
+                    None => UpstreamFault::SilentAfterData,
                 };
+                let why = transfer.why_incomplete();
                 self.give_up(step, fault.reply(), CloseReason::TransferFailed, why);
             }
         }

@@ -2,13 +2,14 @@
 //!
 //! The facts are read once, by reading alone; what follows from them is a pure function of facts and configuration, one
 //! file per kind. Invariant: nothing on the machine is changed, and every finding says what is wrong, why it matters and
-//! what mends it. This module must not be needed by a running gateway.
+//! what mends it. This module must not be needed by a running gateway; a start asks only for [`obstacle`].
 
 mod filters;
 mod finding;
 mod foreign;
 mod netfilter;
 mod network;
+mod obstacle;
 mod ports;
 mod process;
 mod program;
@@ -17,6 +18,7 @@ pub mod ruleset;
 pub use finding::Finding;
 pub use netfilter::Netfilter;
 pub use network::{Interface, Network, Way};
+pub use obstacle::{Obstacle, obstacle};
 pub use ports::Ports;
 pub use process::{Process, descriptors_needed};
 pub use program::Silence;

@@ -73,7 +73,7 @@ impl Netfilter {
         };
         let modules = read_to_string("/proc/modules").unwrap_or_default();
         Self {
-            kernel: parse_kernel(&rustix::system::uname().release().to_string_lossy()),
+            kernel: running_kernel(),
             lacks,
             rules,
             most_connections: setting("nf_conntrack_max"),
@@ -96,7 +96,7 @@ impl Netfilter {
     pub(super) fn findings(&self, config: &Config) -> Vec<Finding> {
         let mut findings = Vec::new();
         if config.pinholes.firewall == Firewall::Nftables {
-            findings.extend(self.old_kernel());
+            findings.extend(old_kernel(self.kernel));
             findings.extend(self.lacks_features());
             findings.extend(self.unknown_rules());
             findings.extend(self.too_few_connections(config));
@@ -105,19 +105,6 @@ impl Netfilter {
             findings.extend(self.helper());
         }
         findings
-    }
-
-    fn old_kernel(&self) -> Option<Finding> {
-        let (major, minor) = self.kernel.filter(|kernel| *kernel < OLDEST)?;
-        let (oldest_major, oldest_minor) = OLDEST;
-        Some(
-            Finding::error(
-                "kernel",
-                format!("this is Linux {major}.{minor}, and `firewall: nftables` wants {oldest_major}.{oldest_minor} or newer"),
-                "older ones lack parts of nftables, or have them with faults",
-            )
-            .help("boot a newer kernel, or write `firewall: none`"),
-        )
     }
 
     fn lacks_features(&self) -> Vec<Finding> {
@@ -223,6 +210,25 @@ impl Netfilter {
         }
         findings
     }
+}
+
+/// Tells that a kernel is older than what is supported.
+pub(super) fn old_kernel(kernel: Option<(u32, u32)>) -> Option<Finding> {
+    let (major, minor) = kernel.filter(|kernel| *kernel < OLDEST)?;
+    let (oldest_major, oldest_minor) = OLDEST;
+    let finding = Finding::error(
+        "kernel",
+        format!(
+            "this is Linux {major}.{minor}, and `firewall: nftables` wants {oldest_major}.{oldest_minor} or newer"
+        ),
+        "older ones lack parts of nftables, or have them with faults",
+    );
+    Some(finding.help("boot a newer kernel, or write `firewall: none`"))
+}
+
+/// The version of the kernel that runs, where it can be told.
+pub(super) fn running_kernel() -> Option<(u32, u32)> {
+    parse_kernel(&rustix::system::uname().release().to_string_lossy())
 }
 
 fn lacks() -> Vec<(&'static str, String)> {

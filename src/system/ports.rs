@@ -5,7 +5,7 @@ use std::fs::{read_dir, read_link, read_to_string};
 use std::ops::RangeInclusive;
 
 use super::finding::Finding;
-use crate::config::{Config, PortRange};
+use crate::config::{Config, Firewall, PortRange};
 
 /// Holds what is known about ports; what could not be read is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,9 +39,21 @@ impl Ports {
         let mut findings = Vec::new();
         for (key, window) in windows {
             findings.extend(self.inside_ephemeral(key, window));
-            findings.extend(self.others_listen(key, window));
         }
+        findings.extend(self.taken_by_others(config));
         findings
+    }
+
+    /// With nftables this keeps the gateway from starting.
+    pub(super) fn taken_by_others(&self, config: &Config) -> Vec<Finding> {
+        let pinholes = &config.pinholes;
+        let windows = [
+            ("window", pinholes.window),
+            ("upstream_window", pinholes.upstream_window),
+        ];
+        let findings =
+            windows.map(|(key, window)| self.others_listen(key, window, pinholes.firewall));
+        findings.into_iter().flatten().collect()
     }
 
     fn inside_ephemeral(&self, key: &str, window: PortRange) -> Option<Finding> {
@@ -70,7 +82,7 @@ impl Ports {
         )
     }
 
-    fn others_listen(&self, key: &str, window: PortRange) -> Option<Finding> {
+    fn others_listen(&self, key: &str, window: PortRange, firewall: Firewall) -> Option<Finding> {
         let taken: Vec<String> = self
             .taken
             .iter()
@@ -87,11 +99,20 @@ impl Ports {
             "other programs listen in `pinholes.{key}` ({window}): {}",
             taken.join(", ")
         );
-        let why = "no pinhole can open at these ports, and with nftables these programs can't be reached from outside";
-        let finding = Finding::warning("window_taken", message, why);
-        Some(finding.help(format!(
-            "move the programs, or write another range at `pinholes.{key}`"
-        )))
+        let move_it = format!("move the programs, or write another range at `pinholes.{key}`");
+        let check = "window_taken";
+        Some(match firewall {
+            Firewall::None => {
+                let why = "no pinhole can open at these ports";
+                Finding::warning(check, message, why).help(move_it)
+            }
+            Firewall::Nftables => {
+                let why = "behind our table nobody could reach these programs, so the gateway does not start";
+                let remedy =
+                    format!("{move_it}, or `firewall: none`, which passes over such ports");
+                Finding::error(check, message, why).help(remedy)
+            }
+        })
     }
 }
 

@@ -20,6 +20,7 @@ use crate::pinhole::OwnSockets;
 #[cfg(feature = "nftables")]
 use crate::sandbox;
 use crate::sandbox::Account;
+use crate::system;
 
 /// The executable that runs, also when another one has taken its place on the disk.
 #[cfg(feature = "nftables")]
@@ -46,9 +47,14 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// What the kernel lacks or refuses, what cannot be bound, or why the gateway does not start.
 #[cfg(feature = "nftables")]
 pub(super) fn run(args: Args, config: Config) -> Result<Exit, Failure> {
+    let account = Account::find(&config.process.user.to_string())?;
+    // Who listens in a window can be told only with rights that are given up next.
+    let obstacle = system::obstacle(&config);
     let report = sandbox::confine_broker()?;
     tracing::info!("{report}");
-    let account = Account::find(&config.process.user.to_string())?;
+    if let Some(obstacle) = obstacle {
+        return Err(obstacle.into());
+    }
     let hands = super::table::install(&config)?;
     serve(args, config, hands, PathBuf::from(OURSELVES), Some(account))
 }
@@ -136,6 +142,16 @@ fn control(config: &Config) -> Result<Option<ControlSocket>, Failure> {
         |error| matches!(error, StartError::Control(ControlError::InUse(_))),
     );
     Ok(bound?)
+}
+
+impl From<system::Obstacle> for Failure {
+    fn from(obstacle: system::Obstacle) -> Self {
+        let exit = match &obstacle {
+            system::Obstacle::Kernel(_) => Exit::Unavailable,
+            system::Obstacle::Window(_) => Exit::Configuration,
+        };
+        Failure::new(exit, obstacle.to_string())
+    }
 }
 
 /// Tries again for a while where a predecessor's gateway may still be in the way: it leaves as soon as it sees that

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -83,15 +84,18 @@ impl Channel {
         let resource = Subsystem::Tables as u16;
         let mut begin = Message::new(BATCH_BEGIN, 0, 0, resource, |_| {});
         let mut end = Message::new(BATCH_END, 0, 0, resource, |_| {});
-        self.outgoing.extend_from_slice(begin.numbered(0));
+        // A batch that is refused as a whole is refused in its beginning's name.
+        self.sequence = self.sequence.wrapping_add(1);
+        let first = self.sequence;
+        self.outgoing.extend_from_slice(begin.numbered(first));
         for message in &mut messages {
             self.sequence = self.sequence.wrapping_add(1);
             self.outgoing
                 .extend_from_slice(message.numbered(self.sequence));
         }
-        self.outgoing.extend_from_slice(end.numbered(0));
+        self.outgoing.extend_from_slice(end.numbered(first));
         self.send(doing)?;
-        self.wait(doing, self.sequence)
+        self.wait(doing, first..=self.sequence)
     }
 
     /// Sends bytes that are a batch already, each message of which is acknowledged, `last` being the last one's number.
@@ -104,13 +108,13 @@ impl Channel {
         self.outgoing.clear();
         self.outgoing.extend_from_slice(bytes);
         self.send(doing)?;
-        self.wait(doing, last)
+        self.wait(doing, 0..=last)
     }
 
     /// Sends one message and waits for its acknowledgement.
     pub(super) fn tell(&mut self, doing: &'static str, message: Message) -> Result<(), Error> {
         self.begin(doing, message.acknowledged())?;
-        self.wait(doing, self.sequence)
+        self.wait(doing, self.sequence..=self.sequence)
     }
 
     /// Asks for one thing; none if it is not there (ENOENT).
@@ -123,7 +127,7 @@ impl Channel {
         self.begin(doing, message.acknowledged())?;
         let mut found = None;
         let sequence = self.sequence;
-        let ended = self.collect(doing, sequence, |answer| {
+        let ended = self.collect(doing, &(sequence..=sequence), |answer| {
             if let Saying::Told(attributes) = answer.saying() {
                 found = found.take().or_else(|| read(attributes));
             }
@@ -149,7 +153,7 @@ impl Channel {
             let (mut found, mut disturbed) = (Vec::new(), false);
             self.begin(doing, message.clone())?;
             let sequence = self.sequence;
-            let ended = self.collect(doing, sequence, |answer| {
+            let ended = self.collect(doing, &(sequence..=sequence), |answer| {
                 disturbed |= answer.flags & INTERRUPTED != 0;
                 if let Saying::Told(attributes) = answer.saying() {
                     read(attributes, &mut found);
@@ -180,55 +184,71 @@ impl Channel {
             .map_err(|error| refused(doing, errno_of(&error), None))
     }
 
-    fn wait(&mut self, doing: &'static str, last: u32) -> Result<(), Error> {
-        self.collect(doing, last, |_| {})
+    fn wait(&mut self, doing: &'static str, asked: RangeInclusive<u32>) -> Result<(), Error> {
+        self.collect(doing, &asked, |_| {})
     }
 
-    /// Reads until the answer to `last` is complete. The first refusal decides, but the others are read too.
+    /// Reads until the answer to the last that was `asked` is complete. The first refusal decides, but the others are read too.
     fn collect(
         &mut self,
         doing: &'static str,
-        last: u32,
-        mut each: impl FnMut(&Answer<'_>),
+        asked: &RangeInclusive<u32>,
+        each: impl FnMut(&Answer<'_>),
     ) -> Result<(), Error> {
         let mut refusal = None;
+        let read = self.read_answers(doing, asked, &mut refusal, each);
+        if refusal.is_some() {
+            set_patience(&self.socket, PATIENCE)?;
+        }
+        refusal.map_or(read, Err)
+    }
+
+    fn read_answers(
+        &mut self,
+        doing: &'static str,
+        asked: &RangeInclusive<u32>,
+        refusal: &mut Option<Error>,
+        mut each: impl FnMut(&Answer<'_>),
+    ) -> Result<(), Error> {
         loop {
             let length = match self.socket.recv_raw(&mut self.incoming) {
                 Ok(length) => length,
                 // A refused batch need not acknowledge its last message.
-                Err(error) if errno_of(&error) == Errno::AGAIN && refusal.is_some() => break,
+                Err(error) if errno_of(&error) == Errno::AGAIN && refusal.is_some() => {
+                    return Ok(());
+                }
                 Err(error) => return Err(refused(doing, errno_of(&error), None)),
             };
             let bytes = self.incoming.get(..length).unwrap_or_default();
             let mut over = false;
-            for answer in answers(bytes) {
+            // What was asked before and could not be read then is nobody's any more.
+            for answer in answers(bytes).filter(|answer| is_within(asked, answer.sequence)) {
+                let is_last = answer.sequence == *asked.end();
                 match answer.saying() {
-                    Saying::Acknowledged | Saying::Done => over |= answer.sequence == last,
+                    Saying::Acknowledged | Saying::Done => over |= is_last,
                     Saying::Refused(code, words) => {
                         let errno = Errno::from_raw_os_error(code);
                         refusal.get_or_insert_with(|| refused(doing, errno, words));
-                        over |= answer.sequence == last;
+                        over |= is_last;
                     }
-                    Saying::Told(_) if answer.sequence == last => each(&answer),
+                    Saying::Told(_) if is_last => each(&answer),
                     Saying::Told(_) => {}
                 }
             }
             if over {
-                break;
+                return Ok(());
             }
             if refusal.is_some() {
                 // All that the kernel has to say is queued by now.
                 set_patience(&self.socket, Duration::from_millis(1))?;
             }
         }
-        match refusal {
-            None => Ok(()),
-            Some(error) => {
-                set_patience(&self.socket, PATIENCE)?;
-                Err(error)
-            }
-        }
     }
+}
+
+/// Tells whether a number is among those that were asked, which may have begun anew at 0.
+fn is_within(asked: &RangeInclusive<u32>, sequence: u32) -> bool {
+    sequence.wrapping_sub(*asked.start()) <= asked.end().wrapping_sub(*asked.start())
 }
 
 impl Ear {
@@ -342,4 +362,27 @@ pub(super) fn refused(doing: &'static str, errno: Errno, words: Option<String>) 
 fn descriptor(socket: &Socket) -> BorrowedFd<'_> {
     // SAFETY: the descriptor is open as long as the socket lives, and the result borrows the socket.
     unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_within;
+
+    #[test]
+    fn answers_to_earlier_questions_are_not_taken_for_this_ones() {
+        for (first, last, sequence, within) in [
+            (5, 8, 4, false),
+            (5, 8, 5, true),
+            (5, 8, 8, true),
+            (5, 8, 9, false),
+            (7, 7, 7, true),
+            (7, 7, 6, false),
+            (u32::MAX, 1, u32::MAX, true),
+            (u32::MAX, 1, 0, true),
+            (u32::MAX, 1, 2, false),
+            (u32::MAX, 1, u32::MAX - 1, false),
+        ] {
+            assert_eq!(is_within(&(first..=last), sequence), within, "{sequence}");
+        }
+    }
 }

@@ -130,6 +130,11 @@ impl Kernel {
                     .batch(doing, messages)
                     .map_err(Error::by_kind)?;
             }
+            Err(error @ Error::Kernel(_)) => {
+                // The answer may be what was lost: then it is open, and nobody would know.
+                self.remove("shutting what may be open", &hole_of.elements)?;
+                return Err(error);
+            }
             Err(error) => return Err(error),
         }
         let keys = self.awaited.entry(hole_of.awaited()).or_default();

@@ -264,3 +264,39 @@ fn a_pinhole_that_is_taken_back_listens_here_at_the_same_port() {
     let taken = scene.with(|legs, ground, _| legs.relay_instead(ground, ID));
     assert_eq!(taken, Some(Err(RefusalReason::Kernel)));
 }
+
+#[test]
+fn what_is_sent_again_and_again_is_no_movement() {
+    let mut scene = Scene::new(7);
+    scene.start();
+    scene.dialled();
+    scene.carries(9, FlowState::Open);
+    assert!(scene.pass(LIMITS.stall / 2).is_none());
+    for again in 1..4 {
+        let mut state = scene.script.state();
+        state.usage = state.usage.map(|usage| FlowUsage {
+            wire_bytes_to_peer: usage.wire_bytes_to_peer + 1500 * again,
+            packets_to_peer: usage.packets_to_peer + again,
+            ..usage
+        });
+        drop(state);
+        let passed = scene.pass(LIMITS.stall / 4);
+        if let Some((_, Input::DataFinished { usage, .. })) = passed {
+            assert_eq!(usage.outcome, Outcome::Stalled);
+            return;
+        }
+    }
+    panic!("it is not cut off");
+}
+
+#[test]
+fn a_connection_that_the_kernel_does_not_count_is_not_cut_off() {
+    let mut scene = Scene::new(8);
+    scene.start();
+    scene.dialled();
+    scene.carries(0, FlowState::Open);
+    assert!(scene.pass(3 * LIMITS.stall).is_none());
+    scene.carries(0, FlowState::Over);
+    let (_, usage) = usage_of(scene.pass(LIMITS.stall));
+    assert_eq!(usage.outcome, Outcome::Complete);
+}
