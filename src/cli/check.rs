@@ -11,6 +11,7 @@ use super::{Exit, Failure};
 use crate::config::files::{Disk, Files as _};
 use crate::config::machine::{Finding, Machine};
 use crate::config::{Config, ConfigErrors, Loaded, Problem, RuleFile, Severity};
+use crate::gateway::guests;
 use crate::policy::{Failed, LoadedRules};
 use crate::rules;
 
@@ -161,6 +162,7 @@ impl Checked {
     ) -> Result<(), ConfigErrors> {
         let Loaded { config, warnings } = Config::load(path)?;
         let loaded = rules::load(&config, &Disk)?;
+        guests::load(&config, &Disk)?;
         self.problems = warnings;
         self.problems.extend(loaded.warnings);
         for file in &config.rules.files {
