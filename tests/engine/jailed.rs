@@ -45,8 +45,16 @@ fn line() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Renames the directory in which the session is, and climbs from there.
+fn climb() -> Vec<String> {
+    ["CWD /home/bob/sub/deep", "RNFR /home/bob/sub/deep", "RNTO /home/bob/deep", "DELE ../../alice/x"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
+        1 => Just(Step::Client(climb())),
         4 => vec(line(), 1..4).prop_map(Step::Client),
         8 => proptest::bool::weighted(0.1).prop_map(|refuses| Step::Server { refuses }),
         1 => proptest::bool::weighted(0.8).prop_map(|jail| Step::Reload { jail }),
