@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use divan::{AllocProfiler, Bencher, black_box};
 use portcullis::engine::{
-    Checks, ClientTls, DataMode, ForeignAddress, Input, Outcome, Output, PeerMatch, Session, SessionFacts,
-    SessionId, Settings, Side, SourcePort, Time, Timeouts, TransferId, UpstreamTls, Usage, Wall,
+    Checks, ClientTls, DataMode, ForeignAddress, Input, Outcome, Output, PeerMatch, Session,
+    SessionFacts, SessionId, Settings, Side, SourcePort, Time, Timeouts, TransferId, UpstreamTls,
+    Usage, Wall,
 };
 use portcullis::policy::Default as DefaultVerdict;
 use portcullis::rules::built_in;

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
+use super::Event;
 use super::fault::ClientFault;
 use super::session::{Session, Step};
-use super::Event;
 use crate::ftp::{Command, Verb};
 
 /// The shipped rule that unknown verbs meet.
@@ -55,7 +55,11 @@ impl Checks {
 
 impl FromIterator<Check> for Checks {
     fn from_iter<I: IntoIterator<Item = Check>>(checks: I) -> Checks {
-        Checks(checks.into_iter().fold(0, |bits, check| bits | Checks::bit(check)))
+        Checks(
+            checks
+                .into_iter()
+                .fold(0, |bits, check| bits | Checks::bit(check)),
+        )
     }
 }
 
@@ -75,7 +79,9 @@ impl serde::Serialize for Check {
 /// Names the check behind an objection, if it is one that may be observed.
 pub(super) fn behind(command: &Command, fault: ClientFault) -> Option<Check> {
     match fault {
-        ClientFault::BadArgument if matches!(command.verb, Verb::Type | Verb::Stru | Verb::Allo) => {
+        ClientFault::BadArgument
+            if matches!(command.verb, Verb::Type | Verb::Stru | Verb::Allo) =>
+        {
             Some(Check::Argument)
         }
         ClientFault::EpsvAll => Some(Check::EpsvAll),

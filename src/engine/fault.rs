@@ -3,9 +3,9 @@
 //! Worded for people: what happened and what to do; never an upstream's address. Codes are those of
 //! RFC 959, 2428 and 2577.
 
-use super::{DialError, Direction};
 use super::pinhole::RefusalReason;
 use super::tls::TlsFault;
+use super::{DialError, Direction};
 use crate::ftp::Reply;
 
 /// Faults of the client: what it sent can't be done, or not like this.
@@ -206,14 +206,18 @@ impl ClientFault {
                 bytes,
             } => Reply::new(
                 552,
-                format!("Cut after {bytes} bytes: no more may be sent; what arrived is incomplete."),
+                format!(
+                    "Cut after {bytes} bytes: no more may be sent; what arrived is incomplete."
+                ),
             ),
             ClientFault::Exceeded {
                 direction: Direction::Download,
                 bytes,
             } => Reply::new(
                 426,
-                format!("Cut after {bytes} bytes: no more may be fetched; what arrived is incomplete."),
+                format!(
+                    "Cut after {bytes} bytes: no more may be fetched; what arrived is incomplete."
+                ),
             ),
             ClientFault::GuestGone => {
                 Reply::new(530, "Anonymous login is no longer possible; log in anew.")

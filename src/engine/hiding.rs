@@ -2,23 +2,28 @@
 //!
 //! Invariant: nothing of what is hidden is passed on, not even in part: where a text is hidden the gateway has its own.
 
+use super::Wall;
 use super::judgement::Permission;
 use super::session::{Session, Step};
-use super::Wall;
 use crate::ftp::feature::{feature_verb, filter_feat, with_features};
 use crate::ftp::{Command, Reply, Verb};
 use crate::policy::Grammar;
 
 impl Session {
     /// Answers a command whose answer is hidden, so that it need not go up at all.
-    pub(super) fn hidden_answer(&self, command: &Command, permission: &Permission) -> Option<Reply> {
+    pub(super) fn hidden_answer(
+        &self,
+        command: &Command,
+        permission: &Permission,
+    ) -> Option<Reply> {
         let hide = &permission.hide;
         let argument = command.argument().unwrap_or_default().trim_ascii();
         match command.verb {
             Verb::Syst if hide.syst => Some(Reply::new(215, self.system())),
-            Verb::Help if hide.help => {
-                Some(Reply::new(214, "Help is not available through this gateway."))
-            }
+            Verb::Help if hide.help => Some(Reply::new(
+                214,
+                "Help is not available through this gateway.",
+            )),
             // With a path it is a listing (RFC 959 section 4.1.3).
             Verb::Stat if hide.stat && argument.is_empty() => Some(Reply::new(
                 211,

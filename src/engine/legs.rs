@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::pinhole::{CloseReason, PinholeId, TransferId};
 use super::limit::Bound;
+use super::pinhole::{CloseReason, PinholeId, TransferId};
 use super::tls::{DataTls, TlsFault};
 use super::{Carried, DialError, Direction, Legs, Outcome, Side, Time, Usage};
 use crate::ftp::{Command, Reply, TransferDirection, Verb};

@@ -37,7 +37,10 @@ impl Session {
             transfer_bytes,
             session_bytes,
         } = permission.limits;
-        let direction = command.verb.direction().map_or(Direction::Download, Direction::from);
+        let direction = command
+            .verb
+            .direction()
+            .map_or(Direction::Download, Direction::from);
         let rate = match direction {
             Direction::Upload => upload,
             Direction::Download => download,

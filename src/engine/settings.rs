@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::SessionId;
 use super::check::Checks;
 use super::guest::Guest;
 use super::tls::{ClientTls, UpstreamTls};
-use super::SessionId;
 use crate::policy::{Grammar, RuleSet};
 
 /// What one session is born with.

@@ -81,8 +81,14 @@ fn password(path: &Path, files: &dyn Files) -> Result<Box<[u8]>, String> {
             Err(format!("a password has at most {LONGEST_PASSWORD} bytes"))
         }
         // Telnet would read 0xFF as a command (RFC 854).
-        line if line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0 | 0xFF)) => {
-            Err("the password file has more than one line, or a byte that no password can have".to_owned())
+        line if line
+            .iter()
+            .any(|byte| matches!(byte, b'\r' | b'\n' | 0 | 0xFF)) =>
+        {
+            Err(
+                "the password file has more than one line, or a byte that no password can have"
+                    .to_owned(),
+            )
         }
         line => Ok(line.into()),
     }
@@ -122,7 +128,10 @@ mod tests {
         for bytes in [b"s3cret".as_slice(), b"s3cret\n", b"s3cret\r\n"] {
             let guests = load(&config(), &One(bytes, 0o640)).expect("a password");
             let guest = &guests["old"];
-            assert_eq!((&*guest.account, &*guest.password), (b"guest".as_slice(), b"s3cret".as_slice()));
+            assert_eq!(
+                (&*guest.account, &*guest.password),
+                (b"guest".as_slice(), b"s3cret".as_slice())
+            );
             assert_eq!(guest.start_in.as_deref(), Some(b"/pub".as_slice()));
             assert!(!format!("{guest:?}").contains("s3cret"));
         }
@@ -137,7 +146,9 @@ mod tests {
             (b"s3cret\0", 0o600),
             (&[b's'; 513], 0o600),
         ] {
-            let error = load(&config(), &One(bytes, mode)).expect_err("refused").to_string();
+            let error = load(&config(), &One(bytes, mode))
+                .expect_err("refused")
+                .to_string();
             assert!(error.contains("/etc/portcullis/guest"), "{error}");
             assert!(!error.contains("s3cret"), "{error}");
         }

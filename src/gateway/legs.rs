@@ -17,8 +17,8 @@ use self::flow::{Flow, News};
 use self::transfer::{Dial, Leg, Transfer};
 use super::status::Gauges;
 use crate::engine::{
-    Bounds, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side, TransferId,
-    Usage,
+    Bounds, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side,
+    TransferId, Usage,
 };
 use crate::pinhole::{self, Opened, Pinholes, RelayLimits, Sockets, SourcePortFallback};
 

@@ -15,8 +15,8 @@ use super::guests::Guests;
 use super::upstream::Upstream;
 use crate::config::{self, Config};
 use crate::engine::{
-    Check, ClientTls, DataMode, ForeignAddress, PeerMatch, SessionFacts, SessionId, Settings, SourcePort,
-    Timeouts, UpstreamTls, Wall,
+    Check, ClientTls, DataMode, ForeignAddress, PeerMatch, SessionFacts, SessionId, Settings,
+    SourcePort, Timeouts, UpstreamTls, Wall,
 };
 use crate::pinhole::RelayLimits;
 use crate::policy::{Grammar, RuleSet};

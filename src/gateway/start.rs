@@ -382,12 +382,7 @@ fn pinholes(
     }
 }
 
-fn say_where(
-    shared: &Shared,
-    config: &Config,
-    rules: String,
-    addresses: &[(String, SocketAddr)],
-) {
+fn say_where(shared: &Shared, config: &Config, rules: String, addresses: &[(String, SocketAddr)]) {
     for (name, at) in addresses {
         let upstream = config
             .listeners

@@ -70,9 +70,7 @@ impl Meter {
     }
 
     fn poll_alarm(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
-        let alarm = self
-            .alarm
-            .get_or_insert_with(|| Box::pin(sleep_until(due)));
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
         if alarm.deadline() != due {
             alarm.as_mut().reset(due);
         }

@@ -136,7 +136,9 @@ impl Condition {
     /// Tells whether it or a part of it asks for a file's size.
     pub(super) fn asks_for_sizes(&self) -> bool {
         match self {
-            Condition::All(parts) | Condition::Any(parts) => parts.iter().any(Condition::asks_for_sizes),
+            Condition::All(parts) | Condition::Any(parts) => {
+                parts.iter().any(Condition::asks_for_sizes)
+            }
             Condition::Not(condition) => condition.asks_for_sizes(),
             Condition::Command(asks) => matches!(asks, Asks::Size { .. }),
             _ => false,

@@ -15,7 +15,8 @@ use proptest::sample::select;
 use crate::ruled;
 use crate::stage::{self, Stage};
 
-const JAIL: &str = r#"{name: jail, when: {not: {path: ["/home/bob/**"]}}, then: {deny: "550 Outside."}}"#;
+const JAIL: &str =
+    r#"{name: jail, when: {not: {path: ["/home/bob/**"]}}, then: {deny: "550 Outside."}}"#;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -29,14 +30,38 @@ enum Step {
 
 fn names() -> impl Strategy<Value = &'static str> {
     select(vec![
-        "x", "sub", "sub/x", "..", ".", "../x", "../../x", "sub/../../x", "../alice/x", "link", "link/x", "../../etc/x",
-        "/home/bob", "/home/bob/x", "/home/bob/../alice/x", "//home//bob/sub", "/home/bob/sub/", "/home/bobby/x", "/etc/x",
-        "~/x", "%2e%2e/x", "a b", "/", "sub/./x", "/home/bob/link/x",
+        "x",
+        "sub",
+        "sub/x",
+        "..",
+        ".",
+        "../x",
+        "../../x",
+        "sub/../../x",
+        "../alice/x",
+        "link",
+        "link/x",
+        "../../etc/x",
+        "/home/bob",
+        "/home/bob/x",
+        "/home/bob/../alice/x",
+        "//home//bob/sub",
+        "/home/bob/sub/",
+        "/home/bobby/x",
+        "/etc/x",
+        "~/x",
+        "%2e%2e/x",
+        "a b",
+        "/",
+        "sub/./x",
+        "/home/bob/link/x",
     ])
 }
 
 fn line() -> impl Strategy<Value = String> {
-    let verbs = vec!["CWD", "CWD", "CWD", "DELE", "DELE", "MKD", "SIZE", "RNFR", "RNTO", "MLST", "XCWD", "XMKD"];
+    let verbs = vec![
+        "CWD", "CWD", "CWD", "DELE", "DELE", "MKD", "SIZE", "RNFR", "RNTO", "MLST", "XCWD", "XMKD",
+    ];
     let bare = vec!["CDUP", "NOOP", "XCUP", "MLST", "REST 5", "PWD"];
     prop_oneof![
         6 => (select(verbs), names()).prop_map(|(verb, name)| format!("{verb} {name}")),
@@ -47,9 +72,14 @@ fn line() -> impl Strategy<Value = String> {
 
 /// Renames the directory in which the session is, and climbs from there.
 fn climb() -> Vec<String> {
-    ["CWD /home/bob/sub/deep", "RNFR /home/bob/sub/deep", "RNTO /home/bob/deep", "DELE ../../alice/x"]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "CWD /home/bob/sub/deep",
+        "RNFR /home/bob/sub/deep",
+        "RNTO /home/bob/deep",
+        "DELE ../../alice/x",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -131,14 +161,21 @@ impl Tree {
             }
             _ => "200 ok".to_owned(),
         };
-        assert!(!(touched && jailed) || inside, "`{line}` came to the server, from /{}", self.here.join("/"));
+        assert!(
+            !(touched && jailed) || inside,
+            "`{line}` came to the server, from /{}",
+            self.here.join("/")
+        );
         (reply, touched)
     }
 }
 
 /// Plays a dialogue; answers how many commands on paths the server saw in the jail, and how many were denied.
 fn play(steps: &[Step], begins_in_jail: bool) -> (usize, usize) {
-    let facts = stage::facts(stage::CLIENT.parse().expect("constant"), stage::TARGET.parse().expect("constant"));
+    let facts = stage::facts(
+        stage::CLIENT.parse().expect("constant"),
+        stage::TARGET.parse().expect("constant"),
+    );
     let jail = ruled::rules(&[JAIL.to_owned()]).expect("a rule");
     let none = Arc::clone(&stage::settings().rules);
     let settings = |jailed: bool| Settings {
@@ -148,13 +185,20 @@ fn play(steps: &[Step], begins_in_jail: bool) -> (usize, usize) {
     };
     let mut stage = Stage::new(facts, settings(begins_in_jail));
     stage.greet();
-    let mut tree = Tree { here: Vec::new(), renamed: None };
+    let mut tree = Tree {
+        here: Vec::new(),
+        renamed: None,
+    };
     let mut jailed = begins_in_jail;
     let mut sent: VecDeque<(String, bool)> = VecDeque::new();
     let mut touched = 0;
     let collect = |stage: &mut Stage, sent: &mut VecDeque<(String, bool)>, jailed: bool| {
         for effect in stage.effects.drain(..) {
-            if let Output::Send { to: Side::Upstream, bytes } = effect {
+            if let Output::Send {
+                to: Side::Upstream,
+                bytes,
+            } = effect
+            {
                 let line = String::from_utf8(bytes).expect("text");
                 sent.push_back((line.trim_end().to_owned(), jailed));
             }
@@ -184,7 +228,10 @@ fn play(steps: &[Step], begins_in_jail: bool) -> (usize, usize) {
     }
     collect(&mut stage, &mut sent, jailed);
     assert!(sent.is_empty(), "it never came to an end: {sent:?}");
-    let denied = stage.records.iter().filter(|record| record.event.id() == "command.denied");
+    let denied = stage
+        .records
+        .iter()
+        .filter(|record| record.event.id() == "command.denied");
     (touched, denied.count())
 }
 
@@ -205,10 +252,16 @@ fn the_dialogues_of_the_jail_pass_some_commands_and_deny_some() {
     let mut runner = TestRunner::deterministic();
     let (mut touched, mut denied) = (0, 0);
     for _ in 0..200 {
-        let steps = vec(step(), 1..40).new_tree(&mut runner).expect("a tree").current();
+        let steps = vec(step(), 1..40)
+            .new_tree(&mut runner)
+            .expect("a tree")
+            .current();
         let (passed, refused) = play(&steps, true);
         touched += passed;
         denied += refused;
     }
-    assert!(touched > 200 && denied > 200, "{touched} passed, {denied} denied");
+    assert!(
+        touched > 200 && denied > 200,
+        "{touched} passed, {denied} denied"
+    );
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    Checks, ClientTls, DataMode, ForeignAddress, Input, Manner, Outcome, Output, PeerMatch, PinholeId,
-    Record, RefusalReason, Session, SessionFacts, SessionId, Settings, Side, SourcePort, Time,
-    Timeouts, TransferId, UpstreamTls, Usage, Wall,
+    Checks, ClientTls, DataMode, ForeignAddress, Input, Manner, Outcome, Output, PeerMatch,
+    PinholeId, Record, RefusalReason, Session, SessionFacts, SessionId, Settings, Side, SourcePort,
+    Time, Timeouts, TransferId, UpstreamTls, Usage, Wall,
 };
 use portcullis::policy::Default as DefaultVerdict;
 use portcullis::rules::built_in;

@@ -303,14 +303,20 @@ impl Player {
         }
         if line == "!guest none" {
             let guest = None;
-            let settings = Settings { guest, ..self.settings.clone() };
+            let settings = Settings {
+                guest,
+                ..self.settings.clone()
+            };
             self.stage().session.replace_settings(Arc::new(settings));
             return Ok(());
         }
         if let Some(rule) = line.strip_prefix("!rule ") {
             // A reload: this rule is in force instead of all others.
             let rules = ruled::rules(&[rule.to_owned()])?;
-            let settings = Settings { rules, ..self.settings.clone() };
+            let settings = Settings {
+                rules,
+                ..self.settings.clone()
+            };
             self.stage().session.replace_settings(Arc::new(settings));
             return Ok(());
         }

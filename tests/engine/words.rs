@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use portcullis::engine::{
-    Bounds, Carried, ClientCertificate, DataTls, Direction, ForeignAddress, Legs, Manner, Output, Pace,
-    PinholeId, Record, Side, TlsFacts, TlsFailure, TlsFault, TlsRole, TlsVersion,
+    Bounds, Carried, ClientCertificate, DataTls, Direction, ForeignAddress, Legs, Manner, Output,
+    Pace, PinholeId, Record, Side, TlsFacts, TlsFailure, TlsFault, TlsRole, TlsVersion,
 };
 
 pub fn json(record: &Record) -> String {

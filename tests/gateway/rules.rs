@@ -83,7 +83,10 @@ fn many_small_files_share_the_rate_of_their_session() {
     }
     let least = Duration::from_secs_f64(39.0 * 10_000.0 / 204_800.0);
     let took = begun.elapsed();
-    assert!(took >= least.mul_f64(0.95), "{took:?} is less than {least:?}");
+    assert!(
+        took >= least.mul_f64(0.95),
+        "{took:?} is less than {least:?}"
+    );
 }
 
 #[test]
@@ -106,7 +109,10 @@ fn a_transfer_is_cut_at_its_bytes_and_looks_complete_to_nobody() {
     let limit = gate.journal.shows("limit.reached");
     assert_eq!(limit["limit"], "transfer_bytes");
     let failed = gate.journal.shows("transfer.failed");
-    assert_eq!((&failed["bytes_down"], &failed["code"]), (&102_400.into(), &426.into()));
+    assert_eq!(
+        (&failed["bytes_down"], &failed["code"]),
+        (&102_400.into(), &426.into())
+    );
 }
 
 #[test]
@@ -136,27 +142,40 @@ fn a_client_that_a_rule_turns_away_never_reaches_the_upstream() {
     assert_eq!(client.reply(), "421 Not today.");
     assert_eq!(client.hears_the_end(), "");
     let denied = gate.journal.shows("connection.denied");
-    assert_eq!((&denied["rule"], &denied["line"]), (&"house/nobody".into(), &3.into()));
+    assert_eq!(
+        (&denied["rule"], &denied["line"]),
+        (&"house/nobody".into(), &3.into())
+    );
 }
 
 #[test]
 fn a_rule_file_that_is_wrong_changes_nothing_and_one_that_is_right_is_told_by_its_digest() {
     let server = Server::start().with_file("file", b"some content");
     let place = directory();
-    let rule = "  - {name: no-deletes, when: {operation: [delete]}, then: {deny: \"550 Files stay.\"}}\n";
+    let rule =
+        "  - {name: no-deletes, when: {operation: [delete]}, then: {deny: \"550 Files stay.\"}}\n";
     let gate = ruled(Setup::to(server.at), place.path(), rule).start();
     let started = gate.journal.shows("gateway.started");
     let mut client = Client::login(gate.at);
     client.asks("DELE file", "550 Files stay.");
 
-    write_rules(place.path(), "  - {name: no-deletes, when: {operation: [deleet]}, then: {allow: true}}\n");
+    write_rules(
+        place.path(),
+        "  - {name: no-deletes, when: {operation: [deleet]}, then: {allow: true}}\n",
+    );
     let why = gate.running.reload().expect_err("a wrong rule file");
-    assert!(why.contains("deleet") && why.contains("house.yaml"), "{why}");
+    assert!(
+        why.contains("deleet") && why.contains("house.yaml"),
+        "{why}"
+    );
     let refused = gate.journal.shows("reload.refused");
     assert!(refused["why"].as_str().expect("text").contains("deleet"));
     client.asks("DELE file", "550 Files stay.");
 
-    write_rules(place.path(), "  - {name: no-reads, when: {operation: [read]}, then: {deny: \"550 Nothing.\"}}\n");
+    write_rules(
+        place.path(),
+        "  - {name: no-reads, when: {operation: [read]}, then: {deny: \"550 Nothing.\"}}\n",
+    );
     gate.running.reload().expect("reloaded");
     let reloaded = gate.journal.shows("gateway.reloaded");
     assert_eq!(reloaded["rules"].as_str().expect("text").len(), 16);
@@ -191,7 +210,10 @@ fn anonymous_users_log_in_with_the_configs_account_and_its_password_is_in_no_jou
     assert_eq!(client.download("file"), b"some content");
 
     std::fs::set_permissions(&password, PermissionsExt::from_mode(0o644)).expect("set");
-    let why = gate.running.reload().expect_err("a password that everybody may read");
+    let why = gate
+        .running
+        .reload()
+        .expect_err("a password that everybody may read");
     assert!(why.contains("0644") && !why.contains("s3cret"), "{why}");
 }
 
@@ -212,7 +234,9 @@ fn what_only_observes_is_counted_for_ctl_status() {
     let mut asking = UnixStream::connect(&socket).expect("the control socket");
     asking.write_all(b"{\"ask\":\"status\"}\n").expect("asked");
     let mut answer = String::new();
-    BufReader::new(asking).read_line(&mut answer).expect("an answer");
+    BufReader::new(asking)
+        .read_line(&mut answer)
+        .expect("an answer");
     for told in [
         r#"{"what":"house/try","would":"deny","count":2}"#,
         r#"{"what":"argument","would":"refuse","count":1}"#,
@@ -231,7 +255,10 @@ fn a_rule_that_closes_ends_the_session_and_no_other() {
     let mut client = Client::login(gate.at);
     client.asks("SITE EXEC id", "421 Not here.");
     assert_eq!(client.hears_the_end(), "");
-    assert_eq!(gate.journal.shows("session.closed")["reason"], "rule_closed");
+    assert_eq!(
+        gate.journal.shows("session.closed")["reason"],
+        "rule_closed"
+    );
     let at = other.passive();
     let data = other.dial(at);
     other.asks("RETR file", "150");

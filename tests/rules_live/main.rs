@@ -68,7 +68,11 @@ const FILES: [(&str, &[Action], &[Action]); 7] = [
         &[List, Get, GetHome, Put, PutHome, PutProgram, Delete],
         &[List, Get, GetHome],
     ),
-    ("download-only", &[List, Get, GetHome], &[List, Get, GetHome]),
+    (
+        "download-only",
+        &[List, Get, GetHome],
+        &[List, Get, GetHome],
+    ),
     (
         "upload-drop-box",
         &[Put, PutHome, PutProgram],
@@ -100,7 +104,12 @@ fn the_shipped_rules_hold_before_real_servers_with_real_clients() {
                 for client in ["curl", "lftp"] {
                     for action in ALL {
                         let wanted = may.contains(&action);
-                        let asked = Asked { server, who, client, action };
+                        let asked = Asked {
+                            server,
+                            who,
+                            client,
+                            action,
+                        };
                         if let Err(why) = site.try_one(file, &asked, wanted) {
                             panic!(
                                 "{file}: {client}, {who:?}, {action:?} at {}: {why}\n--- gateway\n{}\n--- journal\n{}",
@@ -173,7 +182,9 @@ impl Site {
             let (name, port) = (server.kind().name(), server.kind().port());
             let listen = SocketAddr::new(Node::Gateway.address(Family::V4), port);
             let upstream = SocketAddr::new(Node::Server.address(Family::V4), port);
-            listeners.push_str(&format!("  {name}: {{listen: [\"{listen}\"], upstream: {name}}}\n"));
+            listeners.push_str(&format!(
+                "  {name}: {{listen: [\"{listen}\"], upstream: {name}}}\n"
+            ));
             upstreams.push_str(&format!(
                 "  {name}:\n    addresses: [\"{upstream}\"]\n    anonymous: {{login_as: {USER}, password_file: {}, start_in: /}}\n",
                 directory.join("guest.password").display()
@@ -230,7 +241,10 @@ impl Site {
         let printed = String::from_utf8_lossy(&output.stderr).into_owned()
             + &String::from_utf8_lossy(&output.stdout);
         if output.status.success() != wanted {
-            return Err(format!("the client ended with {}:\n{printed}", output.status));
+            return Err(format!(
+                "the client ended with {}:\n{printed}",
+                output.status
+            ));
         }
         let (verb, path) = asked.action.parts();
         let place = server.home().join(path.trim_start_matches('/'));
@@ -244,7 +258,10 @@ impl Site {
             Chmod => mode(&place) == Some(0o600),
         };
         if done != wanted {
-            return Err(format!("it was {}done:\n{printed}", if done { "" } else { "not " }));
+            return Err(format!(
+                "it was {}done:\n{printed}",
+                if done { "" } else { "not " }
+            ));
         }
         if wanted {
             return Ok(());
@@ -277,18 +294,28 @@ impl Site {
         let arguments: Vec<String> = match asked.client {
             "curl" => {
                 // The whole path in one command, so that no directory above it is named.
-                let begin = format!("-q -sS --max-time 15 --ftp-method nocwd --user {user}:{password}");
+                let begin =
+                    format!("-q -sS --max-time 15 --ftp-method nocwd --user {user}:{password}");
                 let root = format!("ftp://{host}:{port}/");
                 let rest = match asked.action {
                     List => format!("ftp://{host}:{port}/{path}"),
                     Get | GetHome => format!("-o {got} ftp://{host}:{port}/{path}"),
                     Put | PutHome | PutProgram => format!("-T {local} ftp://{host}:{port}/{path}"),
-                    Delete => return self.client("curl", &curl_quote(&begin, &format!("DELE {path}"), &root)),
+                    Delete => {
+                        return self
+                            .client("curl", &curl_quote(&begin, &format!("DELE {path}"), &root));
+                    }
                     Chmod => {
-                        return self.client("curl", &curl_quote(&begin, &format!("SITE CHMOD 600 {path}"), &root));
+                        return self.client(
+                            "curl",
+                            &curl_quote(&begin, &format!("SITE CHMOD 600 {path}"), &root),
+                        );
                     }
                 };
-                format!("{begin} {rest}").split(' ').map(str::to_owned).collect()
+                format!("{begin} {rest}")
+                    .split(' ')
+                    .map(str::to_owned)
+                    .collect()
             }
             _ => {
                 let action = match asked.action {
@@ -311,8 +338,13 @@ impl Site {
     fn client(&self, name: &str, arguments: &[String]) -> Result<Output, Failure> {
         let program = program::find(name)?;
         let mut command = self.lab.command(Node::Client, "timeout");
-        command.args(["--kill-after=5", "30"]).arg(program).args(arguments);
-        command.env("HOME", self.lab.directory()).env("LC_ALL", "C.UTF-8");
+        command
+            .args(["--kill-after=5", "30"])
+            .arg(program)
+            .args(arguments);
+        command
+            .env("HOME", self.lab.directory())
+            .env("LC_ALL", "C.UTF-8");
         command.output().map_err(|error| error.to_string())
     }
 }

@@ -16,13 +16,17 @@ pub(super) fn read(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Anonymous
     let account = section.take("login_as");
     let anonymous = Anonymous {
         login_as: reader.or(account, None, |reader, item| {
-            reader.text(item, "the account's name, or `none`", |text| words(text, "guest"))
+            reader.text(item, "the account's name, or `none`", |text| {
+                words(text, "guest")
+            })
         }),
         password_file: reader.or(section.take("password_file"), None, |reader, item| {
             reader.text(item, "the path of a file, or `none`", password_file)
         }),
         start_in: reader.or(section.take("start_in"), None, |reader, item| {
-            reader.text(item, "a directory of the server's, or `none`", |text| words(text, "/pub"))
+            reader.text(item, "a directory of the server's, or `none`", |text| {
+                words(text, "/pub")
+            })
         }),
     };
     section.finish(reader);
@@ -32,8 +36,10 @@ pub(super) fn read(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Anonymous
         (None, None) if anonymous.start_in.is_none() => return Some(anonymous),
         (Some(_), None) => Refusal::new("an account without its password")
             .help("write `password_file:` and the path of a file that holds the password"),
-        (None, Some(_) | None) => Refusal::new("no account is named that anonymous users log in as")
-            .help("write `login_as:` and the account's name at the server"),
+        (None, Some(_) | None) => {
+            Refusal::new("no account is named that anonymous users log in as")
+                .help("write `login_as:` and the account's name at the server")
+        }
     };
     if reader.clean(&item.key) {
         reader.error(item.at, &item.key, refusal);
@@ -45,8 +51,13 @@ fn words(text: &str, example: &str) -> Result<Option<String>, Refusal> {
     match text {
         "none" => Ok(None),
         text if text.is_empty() || text.len() > LONGEST || text.chars().any(char::is_control) => {
-            Err(Refusal::new(format!("`{}` can't be said to a server", shorten(text)))
-                .help(format!("write `none` or one line of at most {LONGEST} bytes, such as `{example}`")))
+            Err(
+                Refusal::new(format!("`{}` can't be said to a server", shorten(text))).help(
+                    format!(
+                        "write `none` or one line of at most {LONGEST} bytes, such as `{example}`"
+                    ),
+                ),
+            )
         }
         text => Ok(Some(text.to_owned())),
     }

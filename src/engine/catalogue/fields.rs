@@ -208,11 +208,23 @@ pub static FIELDS: &[Field] = &[
         "When the awaited peer dialled; absent when nobody did.",
     ),
     own("check", "word", "Which check it was."),
-    own("file", "text", "The file in which the rule stands; absent for the default verdict."),
+    own(
+        "file",
+        "text",
+        "The file in which the rule stands; absent for the default verdict.",
+    ),
     own("line", "number", "The line at which it begins there."),
-    own("moment", "word", "At which moment the rules were asked: `connection`, `command`, `data` or `transfer`."),
+    own(
+        "moment",
+        "word",
+        "At which moment the rules were asked: `connection`, `command`, `data` or `transfer`.",
+    ),
     own("rules", "text", "Digest of the rules in force."),
-    own("would", "word", "What the rule would have done: `allow`, `deny`, `close`, `ask`, `modify` (limit or hide), or `nothing`."),
+    own(
+        "would",
+        "word",
+        "What the rule would have done: `allow`, `deny`, `close`, `ask`, `modify` (limit or hide), or `nothing`.",
+    ),
     own("version", "text", "The program's version."),
     own("what", "word", "Which rule of the protocol was broken."),
     own("why", "word or text", "Why it was refused or failed."),
@@ -226,5 +238,9 @@ pub static FIELDS: &[Field] = &[
         "number",
         "Bytes of these packets from the client to the upstream: data, headers and what was sent again.",
     ),
-    own("rule", "text", "The rule: its file's name without path and ending, and its own."),
+    own(
+        "rule",
+        "text",
+        "The rule: its file's name without path and ending, and its own.",
+    ),
 ];

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::engine::{
-    Carried, Check, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason, Ruling, SessionEnd, SessionId,
-    Side, TlsFault, TlsVersion, TransferId, Violation, Volume, Wall,
+    Carried, Check, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason, Ruling,
+    SessionEnd, SessionId, Side, TlsFault, TlsVersion, TransferId, Violation, Volume, Wall,
 };
 use crate::policy::{Moment, Origin};
 

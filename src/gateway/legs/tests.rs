@@ -172,7 +172,9 @@ impl Scene {
     }
 
     fn start(&mut self) {
-        self.with(|legs, ground, _| legs.start(ground, TRANSFER, Direction::Download, Bounds::default()));
+        self.with(|legs, ground, _| {
+            legs.start(ground, TRANSFER, Direction::Download, Bounds::default())
+        });
     }
 
     fn end(&mut self, manner: Manner) -> Ended {

@@ -12,7 +12,9 @@ use tokio::net::TcpStream;
 use super::super::status::Gauge;
 use super::Ground;
 use super::flow::Flow;
-use crate::engine::{Bounds, DialError, Direction, Input, Legs, Manner, PinholeId, Side, TransferId};
+use crate::engine::{
+    Bounds, DialError, Direction, Input, Legs, Manner, PinholeId, Side, TransferId,
+};
 use crate::pinhole::{OpenPinhole, Relay, Reservation};
 
 pub(super) type Dial = Pin<Box<dyn Future<Output = Result<TcpStream, DialError>>>>;

@@ -155,7 +155,8 @@ async fn nothing_is_held_while_the_schedule_is_awaited() {
     let (mut sender, client) = pair().await;
     let (upstream, mut receiver) = pair().await;
     let legs = Legs { client, upstream };
-    let mut relay = Relay::start(legs, Direction::Upload, PATIENT).within(rate(1000), Duration::ZERO);
+    let mut relay =
+        Relay::start(legs, Direction::Upload, PATIENT).within(rate(1000), Duration::ZERO);
     sender.write_all(&content(100_000)).await.unwrap();
     let mut got = [0; 50];
     let receive = receiver.read_exact(&mut got);
