@@ -3,8 +3,8 @@
 use regex::bytes::Regex;
 
 use super::facts::{Facts, PathFact, Subject};
-use super::glob::PathGlob;
 use super::operation::{Operation, first_word};
+use super::path_glob::PathGlob;
 use super::request::{Moment, moves_a_file};
 use super::text::Text;
 use super::value::Value;
@@ -42,13 +42,17 @@ pub(super) enum VerbName {
 pub(super) struct PathPattern {
     pub(super) exact: PathGlob,
     pub(super) folded: PathGlob,
+    /// With `{user}` it is this for whoever may log in, in lower case.
+    anybody: Option<PathGlob>,
 }
 
 impl PathPattern {
     pub(super) fn parse(text: &str) -> Result<PathPattern, &'static str> {
         let exact = PathGlob::parse(text)?;
+        let folded = exact.folded();
         Ok(PathPattern {
-            folded: exact.folded(),
+            anybody: exact.names_user().then(|| folded.of_anybody()),
+            folded,
             exact,
         })
     }
@@ -88,11 +92,10 @@ impl Asks {
                         .as_ref()
                         .map(|account| (account.bare(), account.folded_bare()));
                     patterns.iter().fold(Value::False, |value, pattern| {
-                        // Without a user `{user}` is nobody's name yet.
-                        let this = if names.is_none() && pattern.exact.names_user() {
-                            Value::Unknown
-                        } else {
-                            path.value(&pattern.exact, &pattern.folded, names)
+                        let this = match (&pattern.anybody, names) {
+                            // Without a user `{user}` may become any name.
+                            (Some(anybody), None) => Value::of(false, path.may_match(anybody)),
+                            _ => path.value(&pattern.exact, &pattern.folded, names),
                         };
                         value.or(this)
                     })

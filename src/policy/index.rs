@@ -173,6 +173,8 @@ pub(super) struct Index {
     by_verb: Vec<Bits>,
     /// Before there is a command: the rules that can apply then, or that put a verdict off.
     at_connection: Bits,
+    /// Whether one of them puts off every refusal behind it, then, whoever arrives.
+    is_put_off: bool,
     by_client: Dimension<Prefix>,
     /// The lengths that prefixes have, of IPv6 and of IPv4.
     lengths: [Vec<u8>; 2],
@@ -187,6 +189,7 @@ impl Index {
             rules: count,
             by_verb: Vec::new(),
             at_connection: Bits::none(count),
+            is_put_off: false,
             by_client: Dimension::new(count),
             lengths: [Vec::new(), Vec::new()],
             by_user: Dimension::new(count),
@@ -206,22 +209,16 @@ impl Index {
     }
 
     fn add(&mut self, number: usize, rule: &Rule, conditions: &[&Condition]) {
-        let waits = conditions.iter().any(|condition| match condition {
-            Condition::Command(_) | Condition::User(_) | Condition::LoggedIn(_) => true,
-            Condition::ControlTls(_) | Condition::DataTls(_) | Condition::Certificate(_) => true,
-            Condition::DataMode { .. } => true,
-            Condition::All(_) | Condition::Any(_) | Condition::Not(_) | Condition::Client(_) => {
-                false
-            }
-            Condition::Listener(_)
-            | Condition::Upstream(_)
-            | Condition::Time(_)
-            | Condition::Moment(_) => false,
-        });
+        let waiting = conditions
+            .iter()
+            .filter(|condition| waits_for_a_command(condition))
+            .count();
         let may_put_off = rule.decides().is_some_and(|effect| !effect.refuses());
-        if !waits || may_put_off {
+        // Behind a rule that puts off whatever comes, another one that only puts off changes nothing.
+        if waiting == 0 || (may_put_off && !self.is_put_off) {
             self.at_connection.set(number);
         }
+        self.is_put_off |= may_put_off && waiting == conditions.len() && waiting > 0;
         let rule = number as u32;
         match conditions.iter().find_map(|condition| match condition {
             Condition::Client(sets) => Some(sets),
@@ -334,6 +331,18 @@ impl Index {
             );
         }
         candidates
+    }
+}
+
+/// Tells whether a condition waits whenever there is no command yet.
+fn waits_for_a_command(condition: &Condition) -> bool {
+    match condition {
+        Condition::Command(_) | Condition::User(_) | Condition::LoggedIn(_) => true,
+        Condition::ControlTls(_) | Condition::DataTls(_) | Condition::Certificate(_) => true,
+        Condition::DataMode { .. } => true,
+        Condition::All(_) | Condition::Any(_) | Condition::Not(_) | Condition::Client(_) => false,
+        Condition::Listener(_) | Condition::Upstream(_) => false,
+        Condition::Time(_) | Condition::Moment(_) => false,
     }
 }
 

@@ -22,6 +22,7 @@ mod load;
 mod network;
 mod operation;
 mod path;
+mod path_glob;
 mod question;
 mod request;
 mod review;

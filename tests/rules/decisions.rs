@@ -2,8 +2,8 @@
 
 use portcullis::ftp::Verb;
 use portcullis::policy::{
-    Circumstances, Decision, Default, Explanation, Moment, Question, RuleSet, Source, Surroundings,
-    Verdict, Why, Would,
+    Circumstances, Decision, Default, Explanation, Grammar, Moment, Paths, Question, RuleSet,
+    Source, Surroundings, Verdict, Why, Would,
 };
 use portcullis::rules::built_in;
 
@@ -148,6 +148,16 @@ fn a_path_that_can_not_be_told_is_denied_and_not_allowed() {
     // `not` of what can't be told can't be told either.
     let not_denied = rules("  - {name: a, when: {not: {path: [/x]}}, then: {deny: \"550 no\"}}\n");
     assert!(!is_allowed(&not_denied, &unknown));
+    // Nobody has said who he is, and still it is no path of any home.
+    let home =
+        rules("  - {name: a, when: {path: ['/home/{user}/**']}, then: {deny: \"550 no\"}}\n");
+    let nobody = |path: &str| Question {
+        user: None,
+        paths: Some(Paths::Stated(Grammar::Unix)),
+        ..asked(path)
+    };
+    assert!(!is_allowed(&home, &nobody("DELE /home/x/y")));
+    assert!(is_allowed(&home, &nobody("DELE /pub/x")));
     // What names no path is not concerned.
     for line in ["NOOP", "USER bob", "PASV", "QUIT"] {
         assert!(
