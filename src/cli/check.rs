@@ -10,6 +10,7 @@ use super::run::DEFAULT_CONFIG;
 use super::{Exit, Failure};
 use crate::config::files::{Disk, Files as _};
 use crate::config::{Config, ConfigErrors, Loaded, Problem, RuleFile, Severity};
+use crate::gateway::guests;
 use crate::policy::{Failed, LoadedRules};
 use crate::rules;
 use crate::system::{Finding, Machine};
@@ -153,6 +154,7 @@ impl Checked {
     fn configuration(&mut self, path: &Path, system: bool) -> Result<(), ConfigErrors> {
         let Loaded { config, warnings } = Config::load(path)?;
         let loaded = rules::load(&config, &Disk)?;
+        guests::load(&config, &Disk)?;
         self.problems = warnings;
         self.problems.extend(loaded.warnings);
         for file in &config.rules.files {

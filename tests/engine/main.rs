@@ -1,6 +1,7 @@
 //! The session engine, driven with nothing: transcripts, properties, simulation.
 
 mod addresses;
+mod jailed;
 mod moves;
 mod order;
 mod properties;
