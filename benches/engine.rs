@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use divan::{AllocProfiler, Bencher, black_box};
 use portcullis::engine::{
-    DataMode, ForeignAddress, Input, Outcome, Output, PeerMatch, Session, SessionFacts, SessionId,
-    Settings, Side, SourcePort, Time, Timeouts, TransferId, Usage, Wall,
+    ClientTls, DataMode, ForeignAddress, Input, Outcome, Output, PeerMatch, Session, SessionFacts,
+    SessionId, Settings, Side, SourcePort, Time, Timeouts, TransferId, UpstreamTls, Usage, Wall,
 };
 use portcullis::policy::{Default as DefaultVerdict, RuleSet};
 
@@ -38,6 +38,8 @@ fn session() -> Session {
         pipeline: 64,
         commands_per_second: 1_000_000_000,
         anonymous_email: false,
+        client_tls: ClientTls::default(),
+        upstream_tls: UpstreamTls::default(),
         timeouts: Timeouts {
             login: long,
             idle: long,

@@ -51,10 +51,10 @@
 //!
 //! - [`config`]: YAML and flags to a checked [`config::Config`]; every complaint names its place.
 //! - [`system`]: whether a machine suits a configuration, and what mends it, for `portcullis check --system`.
-//! - [`pinhole`]: pinholes made real (windows, listeners, guard), dials, and the relay that carries the bytes. Every
-//!   socket comes from one trait, [`pinhole::Sockets`], so that the broker can lend some.
-//! - [`nft`]: pinholes in the kernel. What is asked of the firewall, the broker with its messages and its envelope, the
-//!   gateway's client, and the one table. It knows how processes end, from `sandbox`, and nothing else.
+//! - [`pinhole`]: pinholes made real (windows, listeners, guard), here or in the kernel, dials, and the relay that carries
+//!   the bytes. Every socket comes from one trait, [`pinhole::Sockets`], so that the broker can lend some.
+//! - [`nft`]: pinholes in the kernel. What is asked of the firewall ([`nft::Firewall`]), the broker with its messages and
+//!   its envelope, the gateway's client, and the one table. It knows how processes end, from `sandbox`, and nothing else.
 //! - [`gateway`]: listeners and admission, the driver that performs a session's requests, upstreams and their fail-over,
 //!   the [journal](gateway::journal) as text, the control socket, reload and drain.
 #![cfg_attr(
@@ -100,3 +100,4 @@ pub mod pinhole;
 pub mod policy;
 pub mod sandbox;
 pub mod system;
+pub mod tls;

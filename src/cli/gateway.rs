@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::run::{Handover, Signals, log_to_stderr};
 use super::{Exit, Failure};
 use crate::config::Config;
-use crate::config::bundle::Bundle;
+use crate::config::bundle::{Bundle, Latest};
 use crate::gateway::journal::keeper::{FileId, HandedKeeper, KeeperAnswer, KeeperRequest, Opened};
 use crate::gateway::{ControlEntry, ControlSocket, Gateway, Loader, Overrides, Phase, Remote};
 use crate::helper::{self, Names};
@@ -73,9 +73,11 @@ fn run(received: Received, events: OwnedFd) -> Result<Exit, Failure> {
     let signals = Signals::catch()?;
     let sockets = LentSockets::new(Arc::clone(&broker), handover.shares_ports);
     let herald = Arc::clone(&broker);
+    let files = Arc::new(Latest::new(handover.bundle));
     let overrides = Overrides {
         inherited,
-        loader: Some(loader(Arc::clone(&broker))),
+        loader: Some(loader(Arc::clone(&broker), Arc::clone(&files))),
+        files: Some(files),
         sockets: Some(Arc::new(sockets)),
         firewall: Some(Arc::clone(&broker) as Arc<dyn nft::Firewall>),
         control: ControlEntry::Handed(control.map(ControlSocket::handed)),
@@ -191,11 +193,13 @@ fn receive(events: &OwnedFd) -> Result<Received, Failure> {
 }
 
 /// Has the broker read the config again.
-fn loader(broker: Arc<nft::Client>) -> Loader {
+fn loader(broker: Arc<nft::Client>, files: Arc<Latest>) -> Loader {
     Box::new(move || {
         let bytes = broker.reread()?;
         let bundle: Bundle = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-        bundle.config().map_err(|error| error.to_string())
+        let config = bundle.config().map_err(|error| error.to_string())?;
+        files.replace(bundle);
+        Ok(config)
     })
 }
 

@@ -49,7 +49,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the gateway
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Run the gateway for a broker
     #[command(hide = true)]
     Gateway(gateway::Args),

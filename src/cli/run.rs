@@ -87,6 +87,18 @@ pub struct Args {
     #[arg(long, value_name = "KIND")]
     pub firewall: Option<String>,
 
+    /// Serve clients over TLS: explicit (AUTH TLS, port 21) or implicit (port 990)
+    #[arg(long, value_name = "MODE")]
+    pub tls: Option<String>,
+
+    /// The certificate for --tls and those that lead to its issuer, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<String>,
+
+    /// Its private key, unless it is in the same file
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<String>,
+
     /// Print the whole configuration with every default, and stop
     #[arg(long)]
     pub print_config: bool,
@@ -185,6 +197,9 @@ impl Args {
             journal: self.journal.clone(),
             data_mode: self.data_mode.clone(),
             firewall: self.firewall.clone(),
+            tls: self.tls.clone(),
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
         }
     }
 }
@@ -298,7 +313,8 @@ impl From<StartError> for Failure {
         let exit = match &error {
             StartError::Listen(ListenError::NoPermission { .. }) => Exit::NotPermitted,
             StartError::Listen(ListenError::NotOurs { .. } | ListenError::UnknownName { .. })
-            | StartError::Control(ControlError::NotASocket(_)) => Exit::Configuration,
+            | StartError::Control(ControlError::NotASocket(_))
+            | StartError::Tls(_) => Exit::Configuration,
             StartError::Journal { source, .. } if source.kind() == PermissionDenied => {
                 Exit::NotPermitted
             }

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
 use super::files::{Contents, Files};
@@ -40,6 +41,32 @@ impl Files for Bundle {
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
         let found = self.directories.get(directory).cloned();
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// The bundle that was handed over last, as the files that it holds.
+#[derive(Debug)]
+pub struct Latest(ArcSwap<Bundle>);
+
+impl Latest {
+    /// Begins with a bundle.
+    pub fn new(bundle: Bundle) -> Latest {
+        Latest(ArcSwap::from_pointee(bundle))
+    }
+
+    /// Takes another one in its place.
+    pub fn replace(&self, bundle: Bundle) {
+        self.0.store(Arc::new(bundle));
+    }
+}
+
+impl Files for Latest {
+    fn read(&self, path: &Path) -> io::Result<Contents> {
+        self.0.load().read(path)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
+        self.0.load().list(directory)
     }
 }
 
@@ -122,7 +149,14 @@ mod tests {
             bundle.read(&other).expect_err("never read").kind(),
             io::ErrorKind::NotFound
         );
-        assert_eq!(bundle.list(directory.path()).expect("held"), [named, other]);
+        assert_eq!(
+            bundle.list(directory.path()).expect("held"),
+            [named.clone(), other]
+        );
         assert_eq!(bundle.config().expect("a config"), config);
+        let latest = Latest::new(bundle);
+        assert_eq!(latest.read(&named).expect("held"), contents);
+        latest.replace(Bundle::default());
+        assert!(latest.read(&named).is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! What is right by itself and wrong together.
 
+mod tls;
+
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -30,6 +32,7 @@ pub(super) fn check(reader: &mut Reader<'_>, root: &Node, config: &Config) {
     check.source_needs_nftables();
     check.journal_path();
     check.keepalive();
+    check.tls();
 }
 
 struct Check<'c, 'r, 't> {

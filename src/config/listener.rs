@@ -8,6 +8,7 @@ use super::advertise::Advertise;
 use super::choice::choice;
 use super::endpoint::ListenAddress;
 use super::name::Name;
+use super::tls::ListenerTls;
 
 /// An address where clients arrive, and how their sessions are treated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -39,6 +40,9 @@ pub struct Listener {
     /// What happens to a client's line that ends in a bare LF instead of CRLF.
     #[schemars(default = "refuse_bare_lf")]
     pub bare_lf: BareLf,
+    /// How clients are served over TLS.
+    #[schemars(default)]
+    pub tls: ListenerTls,
 }
 
 impl Listener {
@@ -55,6 +59,7 @@ impl Listener {
             foreign_address: refuse_foreign(),
             allow_addresses: Vec::new(),
             bare_lf: refuse_bare_lf(),
+            tls: ListenerTls::default(),
         }
     }
 }

@@ -21,6 +21,7 @@ use super::wording::shorten;
 use super::{Config, consistency};
 
 mod settings;
+mod tls;
 
 /// The smallest configuration, as errors show it.
 const SMALLEST: &str = "the smallest configuration is\n  version: 1\n  listeners: {main: {listen: [\"*:21\"]}}\n  upstreams: {legacy: {addresses: [\"10.0.0.5:21\"]}}";
@@ -141,7 +142,7 @@ fn named<T>(
 
 fn listener(reader: &mut Reader<'_>, item: &Item<'_>, upstreams: &[&str]) -> Option<Listener> {
     let mut section = reader.section(item)?;
-    section.later(&["tls", "destinations", "proxy_protocol"]);
+    section.later(&["destinations", "proxy_protocol"]);
     let listen = required(
         reader,
         &mut section,
@@ -183,6 +184,7 @@ fn listener(reader: &mut Reader<'_>, item: &Item<'_>, upstreams: &[&str]) -> Opt
     listener.bare_lf = reader.or(section.take("bare_lf"), listener.bare_lf, |reader, item| {
         reader.choice(item, &[])
     });
+    listener.tls = reader.or(section.take("tls"), listener.tls, tls::listener);
     section.finish(reader);
     upstream.map(|_| listener)
 }
@@ -229,7 +231,7 @@ fn chosen_upstream(
 
 fn upstream(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Upstream> {
     let mut section = reader.section(item)?;
-    section.later(&["paths", "proxy_protocol", "tls"]);
+    section.later(&["paths", "proxy_protocol"]);
     let addresses = required(
         reader,
         &mut section,
@@ -260,6 +262,7 @@ fn upstream(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Upstream> {
         reader.choice(item, &[])
     });
     upstream.max_sessions = reader.or(section.take("max_sessions"), None, count_or_none);
+    upstream.tls = reader.or(section.take("tls"), upstream.tls, tls::upstream);
     section.finish(reader);
     Some(upstream)
 }

@@ -24,6 +24,7 @@ mod settings;
 mod source;
 mod suggest;
 mod syntax;
+mod tls;
 mod upstream;
 mod window;
 mod wording;
@@ -50,6 +51,11 @@ pub use quantity::{FileMode, Percent, Rate};
 pub use settings::{
     Control, DEFAULT_SOCKET, Firewall, Journal, JournalFile, Limits, Pinholes, RecordedAddresses,
     RuleFile, Rules, Timeouts, Verdict,
+};
+pub use tls::{
+    CertificateFiles, ClientCertificates, ListenerTls, MissingCloseNotify, OwnCertificate, Pin,
+    Resumption, TlsMode, TlsPolicy, TlsRequire, TlsVersion, TrustAnchors, UpstreamTls,
+    UpstreamTlsMode, UserFrom, VerifyClients,
 };
 pub use upstream::{DataMode, Source, Upstream};
 pub use window::PortRange;

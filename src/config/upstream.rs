@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use super::choice::choice;
 use super::endpoint::UpstreamAddress;
 use super::listener::ForeignAddress;
+use super::tls::UpstreamTls;
 
 /// An FTP server that the gateway dials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -32,6 +33,9 @@ pub struct Upstream {
     #[serde(serialize_with = "super::schema::write_count_or_none")]
     #[schemars(default, schema_with = "super::schema::count_or_none")]
     pub max_sessions: Option<NonZeroU32>,
+    /// How the upstream is spoken to over TLS.
+    #[schemars(default)]
+    pub tls: UpstreamTls,
 }
 
 impl Upstream {
@@ -45,6 +49,7 @@ impl Upstream {
             allow_addresses: Vec::new(),
             source: gateways_own(),
             max_sessions: None,
+            tls: UpstreamTls::default(),
         }
     }
 }

@@ -23,6 +23,7 @@ impl Session {
             || self.quitting
             || self.farewell.is_some()
             || self.abort.is_some()
+            || self.security.is_handshaking(Side::Client)
         {
             return true;
         }
@@ -61,7 +62,10 @@ impl Session {
             command.verb,
             Verb::Abor | Verb::Stat | Verb::Noop | Verb::Quit
         );
-        if self.in_transfer() && !overtakes || self.must_wait_for_the_last(command.verb) {
+        // Behind the answer to AUTH everything is TLS, so that all that is owed in clear is said before it.
+        let barrier = command.verb == Verb::Auth && !self.dialogue.is_empty();
+        let running = self.in_transfer() && !overtakes;
+        if barrier || running || self.must_wait_for_the_last(command.verb) {
             self.stash = Some(Box::new(command));
             return false;
         }
@@ -126,6 +130,9 @@ impl Session {
     fn client_command(&mut self, step: &mut Step, command: Command) {
         if let Some((why, fault)) = self.objection(&command) {
             self.spoil_rest(command.verb);
+            if command.verb.is_transfer() {
+                self.spend(step, CloseReason::TransferRefused);
+            }
             self.refuse(step, command.to_string(), why, fault);
             return;
         }
@@ -141,6 +148,9 @@ impl Session {
             Verb::Pasv | Verb::Epsv | Verb::Port | Verb::Eprt => {
                 self.client_negotiates(step, command)
             }
+            Verb::Auth => self.client_secures(step, &command),
+            Verb::Pbsz => self.client_sizes(step),
+            Verb::Prot => self.client_protects(step, &command),
             Verb::Abor if self.in_transfer() => self.abort_transfer(step, command),
             verb if verb.is_transfer() => self.client_transfers(step, command),
             verb => {
@@ -157,25 +167,10 @@ impl Session {
         if command.verb.is_refused_alias() {
             return Some((Refusal::HiddenVerb, ClientFault::HiddenVerb));
         }
+        if let Some(objection) = self.security_objection(command) {
+            return Some(objection);
+        }
         match command.verb {
-            Verb::Auth => {
-                let known = ["TLS", "TLS-C", "TLS-P", "SSL"]
-                    .iter()
-                    .any(|name| argument.eq_ignore_ascii_case(name.as_bytes()));
-                Some((
-                    Refusal::Security,
-                    if known {
-                        ClientFault::NoTls
-                    } else {
-                        ClientFault::UnknownMechanism
-                    },
-                ))
-            }
-            Verb::Adat | Verb::Mic | Verb::Conf | Verb::Enc => {
-                Some((Refusal::Security, ClientFault::NoSecurityLayer))
-            }
-            Verb::Pbsz | Verb::Prot => Some((Refusal::Security, ClientFault::ProtBeforePbsz)),
-            Verb::Ccc => Some((Refusal::Security, ClientFault::CccInClear)),
             Verb::Algs => Some((Refusal::HiddenVerb, ClientFault::Algs)),
             Verb::Pasv | Verb::Port | Verb::Eprt if self.epsv_all => {
                 Some((Refusal::EpsvAll, ClientFault::EpsvAll))
@@ -259,7 +254,11 @@ impl Session {
                 self.rest = number(command.argument().unwrap_or_default().trim_ascii());
                 self.rest_stale = false;
             }
-            Verb::Rein | Verb::Host => self.spend(step, CloseReason::Reset),
+            Verb::Rein => self.spend(step, CloseReason::Reset),
+            Verb::Host => {
+                self.note_host(command.argument().unwrap_or_default().trim_ascii());
+                self.spend(step, CloseReason::Reset);
+            }
             Verb::Quit => self.quitting = true,
             _ => {}
         }

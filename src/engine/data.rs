@@ -118,6 +118,11 @@ pub enum Outcome {
         /// Which.
         side: Side,
     },
+    /// A leg in TLS ended without close_notify, so that its end may not be its peer's.
+    Truncated {
+        /// Which.
+        side: Side,
+    },
     /// No byte moved for `timeouts.stall`.
     Stalled,
     /// No byte moved for `timeouts.linger` after the end was announced.

@@ -13,6 +13,14 @@ pub(super) enum Purpose {
     Pasv,
     /// To tell the upstream where we await it.
     Port,
+    /// To ask the upstream for TLS.
+    Auth,
+    /// The same by the name that it had in the drafts.
+    AuthSsl,
+    /// What has to stand before PROT.
+    Pbsz,
+    /// To have data connections to the upstream in TLS.
+    Prot,
     /// To say REST again, right before the transfer command.
     Rest,
     /// The fence after ABOR: what it answers ends the count of replies.

@@ -85,9 +85,13 @@ impl Session {
             let cut_off = transfer.usage().map(|usage| usage.outcome);
             let why = match cut_off {
                 Some(outcome @ (Outcome::Stalled | Outcome::LingerOver)) => outcome_words(outcome),
-                Some(Outcome::Complete | Outcome::Broken { .. } | Outcome::Aborted) | None => {
-                    "the server said so"
-                }
+                Some(
+                    Outcome::Complete
+                    | Outcome::Broken { side: _ }
+                    | Outcome::Truncated { side: _ }
+                    | Outcome::Aborted,
+                )
+                | None => "the server said so",
             };
             transfer.ended = Some(Ended {
                 reason,
@@ -106,6 +110,7 @@ impl Session {
             Relay::Asked | Relay::Ending | Relay::NotAsked => {
                 transfer.success = Some(reply);
                 self.linger(step);
+                self.start_upstream_data_tls(step);
                 // Some servers say 226 without a 1xx; an active client is dialled all the same.
                 self.dial_client(step);
             }
@@ -129,8 +134,8 @@ impl Session {
                 },
             )
         } else {
-            let why = how_data_ended(transfer).to_owned();
-            let reply = UpstreamFault::Unconfirmed.reply();
+            let why = transfer.why_incomplete();
+            let reply = transfer.incomplete().reply();
             let code = reply.code().get();
             (
                 reply,
@@ -313,13 +318,35 @@ impl Session {
     }
 }
 
-/// Says how a transfer's data ended.
-pub(super) fn how_data_ended(transfer: &Transfer) -> &'static str {
-    transfer
-        .usage()
-        .map_or("the data connection broke", |usage| {
-            outcome_words(usage.outcome)
-        })
+impl Transfer {
+    /// Says to the client why a transfer that the upstream confirms is not complete.
+    pub(super) fn incomplete(&self) -> UpstreamFault {
+        match (self.tls_failure, self.usage().map(|usage| usage.outcome)) {
+            (Some(why), _) => UpstreamFault::DataTls(why),
+            (None, Some(Outcome::Truncated { side: _ })) => UpstreamFault::Truncated,
+            (
+                None,
+                Some(
+                    Outcome::Complete
+                    | Outcome::Broken { side: _ }
+                    | Outcome::Stalled
+                    | Outcome::LingerOver
+                    | Outcome::Aborted,
+                )
+                | None,
+            ) => UpstreamFault::Unconfirmed,
+        }
+    }
+
+    /// Says the same to the journal.
+    pub(super) fn why_incomplete(&self) -> String {
+        match (self.tls_failure, self.usage().map(|usage| usage.outcome)) {
+            (Some(why), _) => why.to_string(),
+            (None, Some(Outcome::Complete)) => "a leg was not in TLS".to_owned(),
+            (None, Some(outcome)) => outcome_words(outcome).to_owned(),
+            (None, None) => "the data connection broke".to_owned(),
+        }
+    }
 }
 
 /// Says how a relay ended.
@@ -330,6 +357,12 @@ pub(super) fn outcome_words(outcome: Outcome) -> &'static str {
         Outcome::Broken {
             side: Side::Upstream,
         } => "the server's data connection broke",
+        Outcome::Truncated { side: Side::Client } => {
+            "the client's data ended without TLS's close_notify"
+        }
+        Outcome::Truncated {
+            side: Side::Upstream,
+        } => "the server's data ended without TLS's close_notify",
         Outcome::Stalled => "no byte moved for too long",
         Outcome::LingerOver => "the end of the data never came",
         Outcome::Aborted => "it was aborted",

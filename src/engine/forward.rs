@@ -68,6 +68,7 @@ impl Session {
     /// Tells whether this session's data connections may be forwarded at all, as things are now.
     fn may_forward(&self) -> bool {
         self.forwardable
+            && self.data_in_clear()
             && !self.settings.rules.could_limit(&Prospect {
                 user: self.user.as_deref(),
                 client: self.facts.client.ip(),
@@ -117,7 +118,11 @@ impl Session {
         let Some(transfer) = self.taken_back(id) else {
             return;
         };
+        // Its records say so also where it has ended in between: nothing went through the kernel.
         transfer.carried = Carried::Relayed;
+        if transfer.ended.is_some() {
+            return;
+        }
         let transfer_id = transfer.id;
         let Leg::Dials { to: Some(to), dial } = &mut transfer.legs.upstream else {
             return;
@@ -145,7 +150,10 @@ impl Session {
         id: PinholeId,
         why: RefusalReason,
     ) {
-        if self.taken_back(id).is_some() {
+        if self
+            .taken_back(id)
+            .is_some_and(|transfer| transfer.ended.is_none())
+        {
             let reply = OwnFault::NoPinhole(why).reply();
             let words = "the gateway could not open its data port".to_owned();
             self.give_up(step, reply, CloseReason::TransferFailed, words);
@@ -154,18 +162,24 @@ impl Session {
 
     fn taken_back(&mut self, id: PinholeId) -> Option<&mut Transfer> {
         let transfer = self.transfer.as_deref_mut()?;
-        let runs = transfer.taken_back && transfer.ended.is_none();
         let same = transfer
             .hole(Side::Client)
             .is_some_and(|hole| hole.id == id);
-        (runs && same && transfer.carried == Carried::Forwarded).then_some(transfer)
+        (transfer.taken_back && same && transfer.carried == Carried::Forwarded).then_some(transfer)
     }
 
     /// Tells whether a command has to wait for the end of a connection whose transfer was answered already.
     pub(super) fn must_wait_for_the_last(&self, verb: Verb) -> bool {
         let negotiates = matches!(
             verb,
-            Verb::Pasv | Verb::Epsv | Verb::Port | Verb::Eprt | Verb::Rein | Verb::Host
+            Verb::Pasv
+                | Verb::Epsv
+                | Verb::Port
+                | Verb::Eprt
+                | Verb::Rein
+                | Verb::Host
+                | Verb::Auth
+                | Verb::Prot
         );
         (negotiates || verb.is_transfer())
             && self

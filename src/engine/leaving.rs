@@ -73,7 +73,10 @@ impl Session {
         if !self.is_talkative() {
             return;
         }
-        if let Some(words) = words {
+        // In the middle of a handshake there is no way to say them.
+        if let Some(words) = words
+            && !self.security.is_handshaking(Side::Client)
+        {
             self.say(step, words);
         }
         self.phase = Phase::Ending(reason);

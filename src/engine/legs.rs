@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::pinhole::{CloseReason, PinholeId, TransferId};
+use super::tls::{DataTls, TlsFault};
 use super::{Carried, DialError, Direction, Legs, Outcome, Side, Time, Usage};
 use crate::ftp::{Command, Reply, TransferDirection, Verb};
 
@@ -92,6 +93,14 @@ pub(super) struct Transfer {
     pub(super) taken_back: bool,
     pub(super) command: Option<Running>,
     pub(super) relay: Relay,
+    /// How each leg is to be protected, from the transfer command on.
+    pub(super) tls: Legs<DataTls>,
+    /// The legs that are in TLS.
+    pub(super) secured: Legs<bool>,
+    /// The upstream's leg was told to begin TLS.
+    pub(super) tls_begun: bool,
+    /// Why a leg is not in TLS.
+    pub(super) tls_failure: Option<TlsFault>,
     /// The 1xx that waits for the client's data port to be dialled.
     pub(super) preliminary: Option<Reply>,
     /// The upstream's 2xx that waits for the data.
@@ -146,9 +155,15 @@ impl Transfer {
         }
     }
 
+    /// Tells whether all bytes were carried, under the protection that they were to have.
     pub(super) fn is_complete(&self) -> bool {
-        self.usage()
-            .is_some_and(|usage| usage.outcome == Outcome::Complete)
+        let clear = |side| self.tls[side] == DataTls::Clear;
+        let protected = |side| clear(side) || self.secured[side];
+        protected(Side::Client)
+            && protected(Side::Upstream)
+            && self
+                .usage()
+                .is_some_and(|usage| usage.outcome == Outcome::Complete)
     }
 }
 

@@ -26,6 +26,7 @@ impl Session {
             (Side::Client, PeerMatch::Prefix) => prefix(peer),
             (Side::Client, PeerMatch::Exact) | (Side::Upstream, _) => IpNet::from(peer),
         };
+        let tls = self.data_tls(side);
         let leads_to = self
             .transfer
             .as_deref()
@@ -57,6 +58,7 @@ impl Session {
             from,
             at,
             leads_to,
+            tls,
             carried,
             source: forwarding.and_then(|forwarding| forwarding.source),
         };

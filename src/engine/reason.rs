@@ -18,8 +18,14 @@ pub enum Carried {
 pub enum Refusal {
     /// An alias by which some servers set up data behind a firewall's back.
     HiddenVerb,
-    /// A security mechanism that is not offered here.
+    /// A security command that is not offered here, or not at this point.
     Security,
+    /// A login or a transfer in clear where TLS is required.
+    TlsRequired,
+    /// A user name that is not the client certificate's.
+    CertificateUser,
+    /// A host name that is not the one that TLS was set up for.
+    ServerName,
     /// An argument that is malformed.
     Malformed,
     /// A bare LF, a bare CR or a NUL inside the line.
@@ -52,6 +58,8 @@ pub enum Violation {
     SurplusReply,
     /// A reply that was missing after ABOR, made up for.
     MissingReply,
+    /// Bytes in clear where TLS was due: behind AUTH, or behind the 234 to it.
+    ClearBehindAuth,
     /// Payload against the direction of the transfer; dropped where this process carried it.
     WrongDirection,
 }
@@ -82,6 +90,8 @@ pub enum SessionEnd {
     Violation,
     /// A client spoke another protocol.
     ForeignProtocol,
+    /// A control connection that was to be in TLS is not.
+    TlsFailed,
     /// The journal could not be written.
     RecordRefused,
     /// An operator ended it.

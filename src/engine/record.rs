@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::pinhole::{CloseReason, PinholeId, RefusalReason, TransferId};
 use super::reason::{Carried, Refusal, SessionEnd, Violation};
+use super::tls::{TlsFault, TlsVersion};
 use super::{SessionId, Side, Volume, Wall};
 
 /// One event of a session on its way to the journal.
@@ -37,6 +38,9 @@ impl Record {
             | Event::DataDialled { .. } => true,
             Event::UpstreamConnected { .. }
             | Event::UpstreamUnreachable { .. }
+            | Event::TlsEstablished { .. }
+            | Event::TlsFailed { .. }
+            | Event::TlsDeclined { .. }
             | Event::LoginSucceeded { .. }
             | Event::LoginFailed { .. }
             | Event::CommandDenied { .. }
@@ -56,6 +60,7 @@ impl Record {
             | Event::SessionClosed { .. }
             | Event::LimitReached { .. }
             | Event::AddressMisleading { .. }
+            | Event::CertificateExpiring { .. }
             | Event::GatewayStarted { .. }
             | Event::GatewayReloaded { .. }
             | Event::GatewayStopping { .. }
@@ -93,6 +98,44 @@ pub enum Event {
     UpstreamUnreachable {
         /// Why, in words.
         why: String,
+    },
+    /// A control connection or a data leg is in TLS.
+    #[serde(rename = "tls.established")]
+    TlsEstablished {
+        /// With whom.
+        side: Side,
+        /// The data connection; none for the control connection.
+        transfer: Option<TransferId>,
+        /// The version.
+        tls: TlsVersion,
+        /// The cipher suite.
+        cipher: &'static str,
+        /// Whether an earlier session was resumed.
+        resumed: bool,
+        /// The host name that was asked for, escaped.
+        sni: Option<String>,
+        /// The subject of the client's certificate, escaped.
+        certificate: Option<String>,
+    },
+    /// There is no TLS where it was begun or is required.
+    #[serde(rename = "tls.failed")]
+    TlsFailed {
+        /// With whom.
+        side: Side,
+        /// The data connection; none for the control connection.
+        transfer: Option<TransferId>,
+        /// Why, as a stable word.
+        why: TlsFault,
+        /// The alert that ended the handshake.
+        alert: Option<&'static str>,
+    },
+    /// The upstream refused TLS, or refused it for data, by a reply, and the policy lets the session go on in clear.
+    #[serde(rename = "tls.declined")]
+    TlsDeclined {
+        /// Our command that was refused.
+        command: &'static str,
+        /// The server's reply code.
+        code: u16,
     },
     /// The server accepted the user.
     #[serde(rename = "login.succeeded")]
@@ -327,6 +370,14 @@ pub enum Event {
         announced: IpAddr,
         /// The listener's name.
         listener: Arc<str>,
+    },
+    /// A certificate of ours ends soon.
+    #[serde(rename = "certificate.expiring")]
+    CertificateExpiring {
+        /// Its file.
+        file: String,
+        /// Whole days that are left.
+        days: u64,
     },
     /// The gateway is up.
     #[serde(rename = "gateway.started")]

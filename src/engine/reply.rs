@@ -7,7 +7,7 @@ use super::fault::UpstreamFault;
 use super::legs::Stage;
 use super::session::{Phase, Session, Step};
 use super::{Event, SessionEnd, Side, Violation};
-use crate::ftp::feature::{feature_verb, filter_feat};
+use crate::ftp::feature::{feature_verb, filter_feat, with_features};
 use crate::ftp::{FrameFault, Line, Reply, ReplyFault, Verb};
 
 impl Session {
@@ -16,6 +16,7 @@ impl Session {
     pub(super) fn upstream_held(&self) -> bool {
         self.gate.is_some()
             || self.final_held()
+            || self.security.is_handshaking(Side::Upstream)
             || self.transfer.as_deref().is_some_and(|transfer| {
                 matches!(transfer.stage, Stage::Opening(_)) || transfer.preliminary.is_some()
             })
@@ -92,6 +93,9 @@ impl Session {
             Some(Pending::Ours(purpose)) => match purpose {
                 Purpose::Epsv | Purpose::Pasv => self.port_announced(step, purpose, reply),
                 Purpose::Port => self.port_accepted(step, reply),
+                Purpose::Auth | Purpose::AuthSsl => self.auth_answered(step, purpose, &reply),
+                Purpose::Pbsz => self.pbsz_answered(step, &reply),
+                Purpose::Prot => self.prot_answered(step, &reply),
                 Purpose::Rest => self.rest_answered(step, reply),
                 Purpose::Fence => self.fence_answered(),
                 Purpose::Swallow => {}
@@ -104,10 +108,7 @@ impl Session {
     fn greeting(&mut self, step: &mut Step, reply: Reply) {
         match reply.code().get() {
             120 => self.say(step, reply),
-            220 => {
-                self.phase = Phase::Talking;
-                self.say(step, reply);
-            }
+            220 => self.greeted(step, reply),
             400..=599 => self.finish(step, Some(reply), SessionEnd::UpstreamClosed),
             _ => {
                 let words = UpstreamFault::Violation.reply();
@@ -137,14 +138,16 @@ impl Session {
             Verb::Pass | Verb::Acct => self.login_answered(step, code),
             Verb::Rein if reply.is_success() => {
                 self.user = None;
+                self.login = None;
                 self.logged_in = false;
                 self.login_since = step.now.mono;
                 self.rest = None;
             }
+            Verb::Host if !reply.is_success() => self.security.forget_host(),
             Verb::Rest if code != 350 => self.rest = None,
             Verb::Feat => {
                 let filtered = filter_feat(&reply, |feature| self.offers(feature_verb(feature)));
-                return self.say(step, filtered);
+                return self.say(step, with_features(filtered, self.security_features()));
             }
             Verb::Quit if self.dialogue.owes_transfer() => {
                 let words = UpstreamFault::GoneInTransfer.reply();

@@ -9,10 +9,12 @@ use super::dialogue::Dialogue;
 use super::fault::{OwnFault, UpstreamFault};
 use super::lane::Lane;
 use super::legs::{Relay, Transfer};
+use super::security::Security;
 pub(super) use super::state::{EpsvSupport, Farewell, Gate, Login, Phase};
+use super::tls::{TlsFault, TlsMode};
 use super::{Event, Input, Output, SessionEnd, SessionFacts, Settings, Side, Time};
 use crate::ftp::command::is_tls_client_hello;
-use crate::ftp::{Command, ReplyAssembler, Verb};
+use crate::ftp::{Command, ReplyAssembler};
 
 /// Most lines of one reply.
 const MOST_REPLY_LINES: usize = 20_000;
@@ -47,6 +49,7 @@ pub struct Session {
     pub(super) draining: bool,
     /// The upstream's last words, or ours in its place, to be said when the running transfer is over.
     pub(super) farewell: Option<Box<Farewell>>,
+    pub(super) security: Security,
     pub(super) client: Lane,
     pub(super) server: Lane,
     pub(super) assembler: ReplyAssembler,
@@ -66,21 +69,6 @@ pub struct Session {
     pub(super) commands: u64,
     pub(super) transfers: u32,
     pub(super) pinholes: u32,
-}
-
-/// What `ctl sessions` shows of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The user name as the client gave it (escaped), once it did.
-    pub user: Option<Arc<str>>,
-    /// Whether the upstream accepted the user.
-    pub logged_in: bool,
-    /// The transfer command that runs.
-    pub transfer: Option<&'static str>,
-    /// Commands that the client sent.
-    pub commands: u64,
-    /// Transfers that ended well.
-    pub transfers: u32,
 }
 
 /// One call of `handle`: the time it was told, and the outputs so far.
@@ -117,6 +105,7 @@ impl Session {
             quitting: false,
             draining: false,
             farewell: None,
+            security: Security::default(),
             dialogue: Dialogue::default(),
             stash: None,
             transfer: None,
@@ -149,10 +138,13 @@ impl Session {
 
     /// Tells whether bytes from a side are wanted now; if not, stop reading from it.
     pub fn accepts(&self, from: Side) -> bool {
+        if self.security.is_handshaking(from) {
+            return false;
+        }
         match self.phase {
             Phase::New | Phase::Ending(_) | Phase::Over => false,
             Phase::Dialling => from == Side::Client && self.client.accepts(),
-            Phase::Greeting | Phase::Talking => self.lane(from).accepts(),
+            Phase::Greeting | Phase::Securing | Phase::Talking => self.lane(from).accepts(),
         }
     }
 
@@ -174,17 +166,6 @@ impl Session {
     /// Puts new settings in force from the next command on.
     pub fn replace_settings(&mut self, settings: Arc<Settings>) {
         self.settings = settings;
-    }
-
-    /// Shows what an operator wants to know.
-    pub fn summary(&self) -> Summary {
-        Summary {
-            user: self.user.clone(),
-            logged_in: self.logged_in,
-            transfer: self.running_verb().map(Verb::name),
-            commands: self.commands,
-            transfers: self.transfers,
-        }
     }
 
     fn lane(&self, side: Side) -> &Lane {
@@ -228,6 +209,8 @@ impl Session {
             Input::Received { from, bytes } => self.received(step, from, bytes),
             Input::Closed { by } => self.closed(step, by),
             Input::SendStalled { to: _ } => self.finish(step, None, SessionEnd::SendStalled),
+            Input::TlsEstablished { with, facts } => self.tls_established(step, with, *facts),
+            Input::TlsFailed { with, why } => self.tls_failed(step, with, why),
             Input::PinholeReserved { id, at } => self.pinhole_reserved(step, id, at),
             Input::PinholeOpened { id } => self.pinhole_opened(step, id),
             Input::PinholeRefused { id, why } => self.pinhole_refused(step, id, why),
@@ -238,6 +221,16 @@ impl Session {
                 side,
                 why,
             } => self.data_dial_failed(step, transfer, side, why),
+            Input::DataTlsEstablished {
+                transfer,
+                side,
+                facts,
+            } => self.data_tls_established(step, transfer, side, &facts),
+            Input::DataTlsFailed {
+                transfer,
+                side,
+                why,
+            } => self.data_tls_failed(step, transfer, side, why),
             Input::DataFinished { transfer, usage } => self.data_finished(step, transfer, usage),
             Input::RecordAccepted => self.record_accepted(step),
             Input::RecordRefused => self.record_refused(step),
@@ -263,6 +256,10 @@ impl Session {
         self.last_activity = step.now.mono;
         self.tokens_at = step.now.mono;
         self.phase = Phase::Dialling;
+        let implicit = self.settings.client_tls.mode == TlsMode::Implicit;
+        if implicit {
+            self.arrive_in_tls(step.now.mono);
+        }
         self.gate(
             step,
             Gate::Session,
@@ -273,7 +270,12 @@ impl Session {
                 upstream: Arc::clone(&self.settings.upstream),
             },
         );
-        step.out.push(Output::DialUpstream);
+        if implicit {
+            // The upstream is dialled when the client has shown that it speaks TLS.
+            self.start_tls(step, Side::Client);
+        } else {
+            step.out.push(Output::DialUpstream);
+        }
     }
 
     fn upstream_connected(&mut self, step: &mut Step, gateway: SocketAddr, upstream: SocketAddr) {
@@ -285,11 +287,17 @@ impl Session {
         self.phase = Phase::Greeting;
         self.reply_since = step.now.mono;
         self.report(step, Event::UpstreamConnected { upstream, gateway });
+        if self.settings.upstream_tls.mode == TlsMode::Implicit {
+            self.start_tls(step, Side::Upstream);
+        }
     }
 
     fn received(&mut self, step: &mut Step, from: Side, bytes: &[u8]) {
         if matches!(self.phase, Phase::Ending(_)) {
             return;
+        }
+        if self.security.is_handshaking(from) {
+            return self.said_in_clear(step, from);
         }
         // A ClientHello may hold no LF at all, so it is told by the first byte of the session.
         if from == Side::Client
@@ -304,6 +312,9 @@ impl Session {
     }
 
     fn closed(&mut self, step: &mut Step, by: Side) {
+        if self.security.is_handshaking(by) {
+            return self.tls_failed(step, by, TlsFault::HungUp.into());
+        }
         if self.lane(by).is_closed() {
             // Told a second time: even writing fails, nobody is there for the rest.
             self.finish(step, None, closed_by(by));
@@ -346,7 +357,7 @@ impl Session {
     pub(super) fn is_talkative(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Dialling | Phase::Greeting | Phase::Talking
+            Phase::Dialling | Phase::Greeting | Phase::Securing | Phase::Talking
         )
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::SessionId;
+use super::tls::{ClientTls, UpstreamTls};
 use crate::policy::RuleSet;
 
 /// What one session is born with.
@@ -51,6 +52,10 @@ pub struct Settings {
     pub commands_per_second: u32,
     /// Whether the e-mail address that anonymous users give as password is journalled.
     pub anonymous_email: bool,
+    /// What clients are offered and asked for.
+    pub client_tls: ClientTls,
+    /// What is asked of the upstream.
+    pub upstream_tls: UpstreamTls,
     /// Deadlines.
     pub timeouts: Timeouts,
     /// What is allowed.
@@ -104,7 +109,8 @@ pub struct Timeouts {
     pub login: Duration,
     /// Without a command and without a transfer.
     pub idle: Duration,
-    /// For the rest of a line that was begun; for a transfer command after a pinhole was used.
+    /// For the rest of a line that was begun; for a transfer command after a pinhole was used; for the handshake of a
+    /// control connection.
     pub command: Duration,
     /// For the upstream's dial in active mode, after the transfer command.
     pub upstream_dial: Duration,

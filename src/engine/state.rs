@@ -15,6 +15,8 @@ pub(super) enum Phase {
     Dialling,
     /// The upstream is connected and owes its greeting.
     Greeting,
+    /// The upstream has greeted and is being secured; the client does not know of it yet.
+    Securing,
     /// Commands and replies pass.
     Talking,
     /// Everything was said; a relay is still being torn down.

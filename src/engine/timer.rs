@@ -5,17 +5,19 @@
 use std::time::Duration;
 
 use super::abort::SECOND_FINAL;
-use super::ending::how_data_ended;
 use super::fault::{ClientFault, OwnFault, UpstreamFault};
 use super::forward::BOTH_WAIT;
 use super::legs::{Dial, Leg, Relay, Stage, Transfer};
 use super::pinhole::CloseReason;
 use super::session::{Phase, Session, Step};
+use super::tls::TlsFault;
 use super::{Event, Outcome, SessionEnd, Side, Wake};
 
 /// What a deadline waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deadline {
+    /// A control connection is being secured.
+    Securing(Side),
     Login,
     Idle,
     Line,
@@ -40,6 +42,7 @@ enum Deadline {
 impl Deadline {
     fn why(self) -> &'static str {
         match self {
+            Deadline::Securing(_) => "TLS",
             Deadline::Login => "login",
             Deadline::Idle => "idle",
             Deadline::Line => "line",
@@ -96,7 +99,7 @@ impl Session {
     fn deadlines(&self, mut say: impl FnMut(Duration, Deadline)) {
         if !matches!(
             self.phase,
-            Phase::Dialling | Phase::Greeting | Phase::Talking
+            Phase::Dialling | Phase::Greeting | Phase::Securing | Phase::Talking
         ) || self.gate.is_some()
         {
             return;
@@ -108,6 +111,15 @@ impl Session {
                 say(farewell.since + timeouts.linger, Deadline::Farewell);
             }
             return;
+        }
+        for side in [Side::Client, Side::Upstream] {
+            let answers = side == Side::Upstream && self.phase == Phase::Securing;
+            if answers || self.security.is_handshaking(side) {
+                say(
+                    self.security.since() + timeouts.command,
+                    Deadline::Securing(side),
+                );
+            }
         }
         if !self.logged_in {
             say(self.login_since + timeouts.login, Deadline::Login);
@@ -212,6 +224,9 @@ impl Session {
 
     fn expire(&mut self, step: &mut Step, deadline: Deadline) {
         match deadline {
+            Deadline::Securing(side) if self.security.is_handshaking(side) => {
+                self.tls_failed(step, side, TlsFault::TimedOut.into());
+            }
             Deadline::Login => self.finish(
                 step,
                 Some(OwnFault::LoginTimeout.reply()),
@@ -227,7 +242,7 @@ impl Session {
                 Some(OwnFault::CommandTimeout.reply()),
                 SessionEnd::CommandTimeout,
             ),
-            Deadline::Reply => {
+            Deadline::Reply | Deadline::Securing(_) => {
                 self.leave(
                     step,
                     UpstreamFault::Silent.reply(),
@@ -257,9 +272,14 @@ impl Session {
                 self.give_up(step, reply, CloseReason::TransferFailed, why.to_string());
             }
             Deadline::AfterBreak => {
-                let reply = UpstreamFault::SilentAfterData.reply();
-                let why = self.transfer.as_deref().map_or("", how_data_ended);
-                self.give_up(step, reply, CloseReason::TransferFailed, why.to_owned());
+                let Some(transfer) = self.transfer.as_deref() else {
+                    return;
+                };
+                let (fault, why) = match transfer.tls_failure {
+                    Some(why) => (UpstreamFault::DataTls(why), why.to_string()),
+                    None => (UpstreamFault::SilentAfterData, transfer.why_incomplete()),
+                };
+                self.give_up(step, fault.reply(), CloseReason::TransferFailed, why);
             }
         }
     }

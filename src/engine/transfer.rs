@@ -7,7 +7,7 @@ use super::fault::{ClientFault, OwnFault, UpstreamFault};
 use super::legs::{Dial, Leg, Relay, Running, Stage};
 use super::pinhole::{CloseReason, PinholeId, TransferId};
 use super::session::{Gate, Session, Step};
-use super::{Carried, DialError, Direction, Event, Output, Refusal, Side};
+use super::{Carried, DialError, Direction, Event, Legs, Output, Refusal, Side};
 use crate::ftp::{Command, Reply, Verb, escaped_to};
 
 impl Session {
@@ -83,6 +83,10 @@ impl Session {
     /// dialled by the kernel when the other peer dials.
     fn launch(&mut self, step: &mut Step, command: Command) {
         let gateway = self.gateway;
+        let tls = Legs {
+            client: self.data_tls(Side::Client),
+            upstream: self.data_tls(Side::Upstream),
+        };
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };
@@ -106,6 +110,7 @@ impl Session {
             Leg::Dials { .. } | Leg::Awaits(_) => None,
         };
         transfer.relay = Relay::Asked;
+        transfer.tls = tls;
         let direction = transfer.direction().unwrap_or(Direction::Download);
         self.renaming = false;
         if let Some(to) = dial {
@@ -133,6 +138,7 @@ impl Session {
         step.out.push(Output::StartRelay {
             transfer: id,
             direction,
+            tls,
         });
     }
 
@@ -182,7 +188,12 @@ impl Session {
                 CloseReason::TransferFailed,
                 why.to_string(),
             );
-        } else if first && self.dial_client(step) {
+            return;
+        }
+        if first {
+            self.start_upstream_data_tls(step);
+        }
+        if first && self.dial_client(step) {
             if let Some(transfer) = self.transfer.as_deref_mut() {
                 transfer.preliminary = Some(reply);
             }

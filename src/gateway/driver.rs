@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 
 use super::admission::Permit;
 use super::legs::DataLegs;
+use super::secure::Secure;
 use super::settings::{Place, Policy};
 use super::status::SessionReport;
 use super::stream::Control;
@@ -54,6 +55,8 @@ pub(super) struct Driver {
     /// Its presence counts the session towards the upstream's `max_sessions`.
     upstream_seat: Option<Seat>,
     data: DataLegs,
+    /// TLS, once there is any.
+    secure: Option<Box<Secure>>,
     timer: Option<Pin<Box<Sleep>>>,
     /// When the timer will fire.
     armed: Option<Duration>,
@@ -86,6 +89,7 @@ impl Driver {
             dial: None,
             upstream_seat: None,
             data: DataLegs::default(),
+            secure: None,
             timer: None,
             armed: None,
             order: None,
@@ -146,6 +150,9 @@ impl Driver {
                 let (gateway, upstream) = (connected.gateway, connected.upstream);
                 self.controls.upstream = Some(Control::new(connected.wire));
                 self.upstream_seat = Some(connected.seat);
+                if let Some(host) = connected.dialled {
+                    self.secure.get_or_insert_default().dialled = Some(host);
+                }
                 let client = self.session.facts().client.ip();
                 let pinholes = &self.worker.shared().pinholes;
                 let forwardable = pinholes.can_forward(client, upstream.ip());

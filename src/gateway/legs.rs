@@ -3,6 +3,7 @@
 //! Invariant: every leg belongs to one transfer and one side; what was told to be closed is gone when the call
 //! returns. This module must not know why a leg is wanted.
 
+mod candidates;
 mod flow;
 #[cfg(test)]
 mod tests;
@@ -13,12 +14,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use self::candidates::Candidates;
 use self::flow::{Flow, News};
 use self::transfer::{Dial, Leg, Transfer};
+use super::secure::Secure;
 use super::status::Gauges;
 use crate::engine::{
-    Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side, TransferId,
-    Usage,
+    DataTls, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side,
+    TransferId, Usage,
 };
 use crate::pinhole::{self, Opened, Pinholes, RelayLimits, Sockets, SourcePortFallback};
 
@@ -30,6 +33,7 @@ pub(super) struct Ground<'a> {
     pub(super) now: Duration,
     pub(super) connect: Duration,
     pub(super) limits: RelayLimits,
+    pub(super) secure: Option<&'a Secure>,
 }
 
 /// All data legs of a session. Sessions without a transfer have none of these.
@@ -63,7 +67,10 @@ impl DataLegs {
         let at = reservation.at();
         let transfer = self.transfer(pinhole.transfer);
         transfer.pinholes[pinhole.side] = Some(id);
-        transfer.legs[pinhole.side] = Leg::Reserved(reservation);
+        transfer.legs[pinhole.side] = Leg::Reserved {
+            reservation,
+            tls: pinhole.tls,
+        };
         Ok(at)
     }
 
@@ -74,18 +81,22 @@ impl DataLegs {
         };
         let leg = std::mem::replace(&mut transfer.legs[side], Leg::Absent);
         let opened = match leg {
-            Leg::Reserved(reservation) => reservation.open_as_asked(),
+            Leg::Reserved { reservation, tls } => {
+                reservation.open_as_asked().map(|opened| (opened, tls))
+            }
             Leg::Absent
             | Leg::Awaiting { .. }
             | Leg::Dialling { .. }
+            | Leg::Securing(_)
             | Leg::Up(_)
             | Leg::Relayed
             | Leg::Forwarded(_) => Err(RefusalReason::Resources),
         };
         match opened {
-            Ok(Opened::Here(open)) => {
+            Ok((Opened::Here(open), tls)) => {
                 transfer.legs[side] = Leg::Awaiting {
                     open,
+                    candidates: Candidates::wanted(tls),
                     renew_at: ground
                         .pinholes
                         .renewal()
@@ -94,7 +105,7 @@ impl DataLegs {
                 };
                 Ok(())
             }
-            Ok(Opened::InTheKernel(hole)) => {
+            Ok((Opened::InTheKernel(hole), _)) => {
                 let flow = Flow::new(ground, hole, id, side);
                 transfer.legs[side] = Leg::Forwarded(Box::new(flow));
                 Ok(())
@@ -167,13 +178,34 @@ impl DataLegs {
     }
 
     /// Carries bytes as soon as both legs are there, or watches the kernel do it.
-    pub(super) fn start(&mut self, ground: &Ground<'_>, id: TransferId, direction: Direction) {
+    pub(super) fn start(
+        &mut self,
+        ground: &Ground<'_>,
+        id: TransferId,
+        direction: Direction,
+        tls: Legs<DataTls>,
+    ) {
         let transfer = self.transfer(id);
         transfer.direction = Some(direction);
+        transfer.tls = tls;
         match transfer.flow() {
-            Some(flow) => flow.watch(ground),
-            None => transfer.begin(ground),
+            Some(flow) => flow.watch(ground, direction),
+            None => {
+                transfer.secure(ground);
+                transfer.begin(ground);
+            }
         }
+    }
+
+    /// Lets the handshake of a leg begin as soon as it is connected.
+    pub(super) fn start_tls(&mut self, ground: &Ground<'_>, id: TransferId, side: Side) {
+        let transfer = self.transfer(id);
+        match side {
+            Side::Upstream => transfer.upstream_tls_due = true,
+            // The client's is due with the relay.
+            Side::Client => {}
+        }
+        transfer.secure(ground);
     }
 
     /// Ends a transfer's legs; answers with what the engine is to be told at once.
@@ -232,8 +264,10 @@ impl DataLegs {
                 break;
             };
             for side in [Side::Client, Side::Upstream] {
-                if let Some(fact) = transfer.poll_leg(cx, side, ground) {
+                let news = transfer.news.take();
+                if let Some(fact) = news.or_else(|| transfer.poll_leg(cx, side, ground)) {
                     warn_of_other_source_port(ground.sockets.source_port_fallback());
+                    transfer.secure(ground);
                     transfer.begin(ground);
                     return Some(fact);
                 }
@@ -292,17 +326,7 @@ impl DataLegs {
             None => {
                 // One is the rule; room for more would be paid for by every transfer.
                 self.transfers.reserve_exact(1);
-                self.transfers.push(Transfer {
-                    id,
-                    legs: Legs {
-                        client: Leg::Absent,
-                        upstream: Leg::Absent,
-                    },
-                    pinholes: Legs::default(),
-                    direction: None,
-                    relay: None,
-                    lingers_until: None,
-                });
+                self.transfers.push(Transfer::new(id));
                 self.transfers.len() - 1
             }
         };

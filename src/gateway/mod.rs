@@ -5,6 +5,7 @@
 //! never looks into FTP text, and decides nothing that the engine could decide.
 
 mod admission;
+mod certificates;
 mod clock;
 mod control;
 mod descriptors;
@@ -12,6 +13,7 @@ mod driver;
 pub mod journal;
 mod legs;
 mod listener;
+mod secure;
 mod settings;
 mod shared;
 mod start;

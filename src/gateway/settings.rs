@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::secure;
 use super::upstream::Upstream;
 use crate::config::{self, Config, Verdict};
 use crate::engine::{
-    DataMode, ForeignAddress, PeerMatch, SessionFacts, SessionId, Settings, SourcePort, Timeouts,
-    Wall,
+    ClientTls, DataMode, ForeignAddress, PeerMatch, SessionFacts, SessionId, Settings, SourcePort,
+    Timeouts, TlsMode, TlsPolicy, TlsRequire, UpstreamTls, Wall,
 };
 use crate::pinhole::RelayLimits;
 use crate::policy::{self, RuleSet};
+use crate::tls;
 
 /// The deadlines that the shell keeps, for all sessions alike.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,7 @@ impl Tuning {
 pub(super) struct Policy {
     pub(super) settings: Arc<Settings>,
     pub(super) upstream: Arc<Upstream>,
+    pub(super) material: secure::Material,
     advertise: Vec<config::Advertise>,
 }
 
@@ -123,6 +126,7 @@ pub(super) fn upstreams(
 pub(super) fn policies(
     config: &Config,
     upstreams: &BTreeMap<String, Arc<Upstream>>,
+    material: &tls::Material,
 ) -> Vec<(String, Policy)> {
     let rules = Arc::new(rules(&config.rules));
     let made = config.listeners.iter().filter_map(|(name, listener)| {
@@ -132,6 +136,14 @@ pub(super) fn policies(
         let policy = Policy {
             settings: Arc::new(settings),
             upstream: Arc::clone(upstream),
+            material: secure::Material {
+                acceptor: material.acceptors.get(name.as_str()).cloned(),
+                connector: material.connectors.get(listener.upstream.as_str()).cloned(),
+                ends_silently: match listener.tls.missing_close_notify {
+                    config::MissingCloseNotify::Refuse => false,
+                    config::MissingCloseNotify::Accept => true,
+                },
+            },
             advertise: listener.advertise.clone(),
         };
         Some((name.to_string(), policy))
@@ -174,9 +186,45 @@ fn settings(
         pipeline: usize::try_from(limits.pipeline).unwrap_or(usize::MAX),
         commands_per_second: per_second(limits.commands),
         anonymous_email: config.journal.anonymous_email,
+        client_tls: client_tls(&listener.tls),
+        upstream_tls: upstream_tls(&upstream.tls),
         timeouts: timeouts(config),
         rules: Arc::clone(rules),
     })
+}
+
+fn client_tls(tls: &config::ListenerTls) -> ClientTls {
+    ClientTls {
+        mode: match tls.mode {
+            config::TlsMode::None => TlsMode::None,
+            config::TlsMode::Explicit => TlsMode::Explicit,
+            config::TlsMode::Implicit => TlsMode::Implicit,
+        },
+        require: match tls.require {
+            config::TlsRequire::Nothing => TlsRequire::Nothing,
+            config::TlsRequire::Login => TlsRequire::Login,
+            config::TlsRequire::All => TlsRequire::All,
+        },
+        resumed_only: match tls.resumption {
+            config::Resumption::Ignore | config::Resumption::Prefer => false,
+            config::Resumption::Require => true,
+        },
+        names_users: tls.client_certificates.user_from.is_some(),
+    }
+}
+
+fn upstream_tls(tls: &config::UpstreamTls) -> UpstreamTls {
+    UpstreamTls {
+        mode: match tls.mode {
+            config::UpstreamTlsMode::None => TlsMode::None,
+            config::UpstreamTlsMode::Explicit => TlsMode::Explicit,
+            config::UpstreamTlsMode::Implicit => TlsMode::Implicit,
+        },
+        policy: match tls.policy {
+            config::TlsPolicy::Require => TlsPolicy::Require,
+            config::TlsPolicy::Prefer => TlsPolicy::Prefer,
+        },
+    }
 }
 
 fn timeouts(config: &Config) -> Timeouts {
@@ -309,7 +357,7 @@ mod tests {
             "limits: {line: 8KiB, commands: 120/min}\ntimeouts: {idle: 1m}\nrules: {default: deny}\n",
         );
         let upstreams = upstreams(&config, &BTreeMap::new());
-        let made = policies(&config, &upstreams);
+        let made = policies(&config, &upstreams, &tls::Material::default());
         let settings = &made[0].1.settings;
         assert_eq!(made[0].0, "main");
         assert_eq!(&*settings.upstream, "old");
@@ -322,7 +370,7 @@ mod tests {
     fn the_first_public_client_that_is_told_a_private_address_is_told_of_once() {
         let config = config("");
         let upstreams = upstreams(&config, &BTreeMap::new());
-        let (name, policy) = policies(&config, &upstreams).remove(0);
+        let (name, policy) = policies(&config, &upstreams, &tls::Material::default()).remove(0);
         let place = Place::new(&name, policy);
         let facts = |client: &str| {
             let client = SocketAddr::new(client.parse().expect("an address"), 4000);

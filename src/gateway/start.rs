@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::admission::Admission;
+use super::certificates::Certificates;
 use super::clock::{self, Clock};
 use super::control::{ControlError, ControlSocket};
 use super::descriptors;
@@ -22,11 +23,13 @@ use super::shared::Shared;
 use super::status::{ListenerReport, ReloadReport};
 use super::steward::{self, Errand, Steward};
 use super::worker::{self, Entrance};
+use crate::config::files::{Disk, Files};
 use crate::config::{Config, JournalFile, RecordedAddresses};
 use crate::engine::{Event, Legs, Record};
 use crate::helper::{Names as Resolver, OwnNames};
 use crate::nft::{Firewall, Happening};
 use crate::pinhole::{GuardKind, Intruder, OwnSockets, Pinholes, Sockets};
+use crate::tls::{self, MaterialError};
 
 /// Reads the config again for a reload; the error is one or more lines for people.
 pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send>;
@@ -69,6 +72,8 @@ pub struct Overrides {
     pub loader: Option<Loader>,
     /// Where sockets come from; made in this process without it.
     pub sockets: Option<Arc<dyn Sockets>>,
+    /// Where the files come from that the config names; read in this process without it.
+    pub files: Option<Arc<dyn Files>>,
     /// The kernel's firewall, which guards the windows and forwards; without it neither is done.
     pub firewall: Option<Arc<dyn Firewall>>,
     /// Where the control socket comes from.
@@ -91,6 +96,9 @@ pub enum StartError {
     /// A listener could not be made.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Certificates, keys or issuers can't be used.
+    #[error("{}", in_lines(.0))]
+    Tls(Vec<MaterialError>),
     /// The control socket could not be made.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -129,6 +137,8 @@ impl Gateway {
         let sockets = overrides
             .sockets
             .unwrap_or_else(|| Arc::new(OwnSockets::new()));
+        let files = overrides.files.unwrap_or_else(|| Arc::new(Disk));
+        let material = tls::load(&config, &*files).map_err(StartError::Tls)?;
         let bound = listener::bind_all(&config, &*sockets, overrides.inherited)?;
         let control = match overrides.control {
             ControlEntry::Bound => bind_control(&config)?,
@@ -148,7 +158,7 @@ impl Gateway {
             tuning: ArcSwap::from_pointee(Tuning::of(&config)),
         });
         let upstreams = settings::upstreams(&config, &BTreeMap::new());
-        let places: Vec<Arc<Place>> = settings::policies(&config, &upstreams)
+        let places: Vec<Arc<Place>> = settings::policies(&config, &upstreams, &material)
             .into_iter()
             .map(|(name, policy)| Arc::new(Place::new(&name, policy)))
             .collect();
@@ -186,6 +196,8 @@ impl Gateway {
             config,
             loader: overrides.loader,
             sandbox: overrides.sandbox,
+            files,
+            certificates: Certificates::new(material),
             workers,
             listeners: addresses
                 .iter()
@@ -312,6 +324,12 @@ impl Remote {
         let (answer, _) = oneshot::channel();
         let _ = self.errands.send(Errand::Reload(answer));
     }
+}
+
+/// Writes what is wrong with files, one line each.
+pub(super) fn in_lines(errors: &[MaterialError]) -> String {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, StartError> {

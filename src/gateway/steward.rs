@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::certificates::{self, Certificates};
 use super::clock;
 use super::control::ControlSocket;
 use super::settings::{self, Place, Tuning};
 use super::shared::Shared;
-use super::start::{Herald, Loader, Phase, journal_settings};
+use super::start::{Herald, Loader, Phase, in_lines, journal_settings};
 use super::status::{
     JournalReport, ListenerReport, ProcessReport, ReloadReport, Request, Response, SessionReport,
     StatusReport,
@@ -21,8 +23,10 @@ use super::status::{
 use super::upstream::Upstream;
 use super::worker::Message;
 use crate::config::Config;
+use crate::config::files::Files;
 use crate::engine::{Event, Record};
 use crate::nft::Happening;
+use crate::tls;
 
 /// What the steward is told from inside the process.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub(super) struct Steward {
     pub(super) config: Config,
     pub(super) loader: Option<Loader>,
     pub(super) sandbox: Option<String>,
+    pub(super) files: Arc<dyn Files>,
+    pub(super) certificates: Certificates,
     pub(super) workers: Vec<mpsc::UnboundedSender<Message>>,
     pub(super) listeners: Vec<ListenerReport>,
     pub(super) draining: bool,
@@ -63,6 +69,8 @@ pub(super) async fn run(
         tokio::spawn(async move { upstream.probe(&shared).await });
     }
     let mut end_at = None;
+    let mut look = tokio::time::interval(certificates::LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let deadline = async {
             match end_at {
@@ -99,6 +107,7 @@ pub(super) async fn run(
                     let _ = answer.send(steward.reload());
                 }
             },
+            _ = look.tick() => steward.look_at_certificates(),
             Some((request, answer)) = asked.recv() => {
                 if request == Request::Drain {
                     end_at = end_at.or(steward.drain());
@@ -283,15 +292,13 @@ impl Steward {
         let loader =
             loader.ok_or("this gateway was started without a config that could be read again")?;
         let mut new = loader()?;
+        let material = tls::load(&new, &*self.files).map_err(|errors| in_lines(&errors))?;
         let needs_restart = keep_what_needs_a_restart(&self.config, &mut new);
         let journal = self.shared.journal.replace_settings(journal_settings(&new));
         journal.map_err(|error| format!("the new journal.file cannot be opened: {error}"))?;
         self.upstreams = settings::upstreams(&new, &self.upstreams);
-        for (name, policy) in settings::policies(&new, &self.upstreams) {
-            if let Some(place) = self.places.iter().find(|place| *place.name == *name) {
-                place.replace(policy);
-            }
-        }
+        self.put_in_force(&new, &material);
+        self.certificates.replace(material);
         self.shared.tuning.store(Arc::new(Tuning::of(&new)));
         self.shared.admission.replace(&new.limits);
         self.config = new;
@@ -307,6 +314,37 @@ impl Steward {
             config,
             needs_restart,
         })
+    }
+}
+
+impl Steward {
+    fn put_in_force(&self, config: &Config, material: &tls::Material) {
+        for (name, policy) in settings::policies(config, &self.upstreams, material) {
+            if let Some(place) = self.places.iter().find(|place| *place.name == *name) {
+                place.replace(policy);
+            }
+        }
+    }
+
+    /// Reads certificates and keys again, puts new ones in force, and warns of those that end soon.
+    fn look_at_certificates(&mut self) {
+        if !self.certificates.are_any() {
+            return;
+        }
+        if let Some(material) = self.certificates.changed(&self.config, &*self.files) {
+            self.put_in_force(&self.config, &material);
+            self.certificates.replace(material);
+            self.tell_all(|| Message::Reload);
+            tracing::info!("certificates have changed on disk; new sessions get the new ones");
+        }
+        for (file, days) in self.certificates.expiring(SystemTime::now()) {
+            tracing::warn!(
+                "the certificate in {} expires in {days} days; renew it",
+                file.display()
+            );
+            let file = file.display().to_string();
+            record(&self.shared, Event::CertificateExpiring { file, days });
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use super::parking::Parking;
 use super::sockets::Sockets;
 use super::sources::Sources;
 use super::window::Window;
-use crate::engine::{Carried, Legs, Pinhole, RefusalReason, Side};
+use crate::engine::{Carried, DataTls, Legs, Pinhole, RefusalReason, Side};
 use crate::nft::{Firewall, Opening};
 
 /// All pinholes of the program: its windows, its listeners, its guard.
@@ -169,7 +169,8 @@ impl Pinholes {
         loop {
             let listener = self.claim(pinhole, &passed_over)?;
             let at = listener.at();
-            match listener.reserve(pinhole.from, &*self.sockets) {
+            let several = pinhole.tls == DataTls::Resumed;
+            match listener.reserve(pinhole.from, several, &*self.sockets) {
                 Ok(number) => {
                     return Ok(Reservation {
                         hold: Hold {

@@ -25,6 +25,7 @@ mod relay;
 mod sockets;
 mod sources;
 mod splice;
+mod stream;
 mod window;
 
 pub use dial::{dial, dial_within};
@@ -39,6 +40,7 @@ pub use parking::PARKED;
 pub use relay::{Relay, RelayLimits};
 pub use sockets::{OwnSockets, Sockets, SourcePortFallback};
 pub use splice::PIPES;
+pub use stream::Stream;
 
 #[cfg(test)]
 mod tests;

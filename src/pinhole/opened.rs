@@ -7,8 +7,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::io::Errno;
+use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 
@@ -160,6 +162,31 @@ impl OpenPinhole {
     pub fn renew(&self) {
         if let Some(grant) = &self.grant {
             grant.renew();
+        }
+    }
+
+    /// Waits for the next connection of the awaited peer to a hole with [`DataTls::Resumed`]; the hole stays open until it is
+    /// dropped.
+    ///
+    /// # Errors
+    /// As [`OpenPinhole::poll_accept`].
+    ///
+    /// [`DataTls::Resumed`]: crate::engine::DataTls::Resumed
+    pub fn poll_candidate(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let (socket, peer) = ready!(self.poll_admitted(cx))?;
+        Poll::Ready(TcpStream::from_std(socket.into()).map(|stream| (stream, peer)))
+    }
+
+    /// Resets a candidate that has not proved to be the right one, and tells of it as of an intruder.
+    pub fn turn_away(&self, candidate: &TcpStream, peer: SocketAddr) {
+        if let Err(error) = SockRef::from(candidate).set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "no reset");
+        }
+        if let Some(hold) = &self.hold {
+            hold.pinholes.intruders.report(&[peer], hold.listener.at());
         }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -170,6 +170,7 @@ pub struct Desktop {
 /// An office whose gateways are processes that do nothing: the test speaks for them.
 #[derive(Debug)]
 pub struct FakeOffice {
+    inputs: Sender<ChildStdin>,
     started: Sender<(u32, Desktop)>,
     news: Sender<News>,
     /// What the config says when it is read again.
@@ -179,6 +180,8 @@ pub struct FakeOffice {
 
 /// What a test has in hand of an office.
 pub struct Outside {
+    /// The gateways' standard inputs: each lives as long as its own.
+    pub inputs: Receiver<ChildStdin>,
     pub started: Receiver<(u32, Desktop)>,
     pub news: Receiver<News>,
     pub next: Arc<Mutex<Result<Envelope, String>>>,
@@ -189,13 +192,16 @@ impl FakeOffice {
     pub fn new() -> (FakeOffice, Outside) {
         let (started, starts) = channel();
         let (news, told) = channel();
+        let (inputs, given) = channel();
         let outside = Outside {
+            inputs: given,
             started: starts,
             news: told,
             next: Arc::new(Mutex::new(Err("no config".to_owned()))),
             settled: Arc::default(),
         };
         let office = FakeOffice {
+            inputs,
             started,
             news,
             next: Arc::clone(&outside.next),
@@ -249,7 +255,10 @@ impl Office for FakeOffice {
 
     fn start(&mut self) -> io::Result<Staff> {
         // It lives until it is killed, or its input ends with the test.
-        let child = Command::new("cat").stdin(Stdio::piped()).spawn()?;
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn()?;
+        if let Some(input) = child.stdin.take() {
+            let _ = self.inputs.send(input);
+        }
         let (events, theirs) = socket::pair()?;
         let pairs: Vec<_> = (0..2).map(|_| socket::pair()).collect::<Result<_, _>>()?;
         let (requests, desks) = pairs.into_iter().unzip();

@@ -103,6 +103,29 @@ fn deaths_in_a_row_are_answered_ever_more_slowly() {
     assert!(died.elapsed() >= Duration::from_millis(200));
 }
 
+/// Only one that announced it may end its broker by its own end.
+#[test]
+fn an_end_that_was_not_announced_is_a_death() {
+    let rig = Rig::start();
+    let (_, desktop) = ready(&rig);
+    // `cat` ends with 0 when its input does.
+    rig.outside
+        .inputs
+        .recv_timeout(PATIENCE)
+        .map(drop)
+        .expect("its input");
+    let (_, next) = ready_after_restart(&rig);
+    drop(desktop);
+    socket::send(&next.events, &Report::Stopping.emit(), None).expect("told");
+    assert_eq!(rig.hears(), News::Stopping);
+    rig.outside
+        .inputs
+        .recv_timeout(PATIENCE)
+        .map(drop)
+        .expect("its input");
+    assert_eq!(rig.ends(), 0);
+}
+
 #[test]
 fn a_gateway_that_was_never_ready_ends_the_broker() {
     let rig = Rig::start();
@@ -159,7 +182,10 @@ fn a_gateway_that_asks_and_takes_no_answers_is_ended() {
         socket::set_patience(&desktop.requests[0], PATIENCE).expect("set");
         let page = Request::Usage(HoleKey(1)).emit(1);
         // Until it is cut off, which a broken pipe tells.
-        while socket::send(&desktop.requests[0], &page, None).is_ok() {}
+        let until = Instant::now() + PATIENCE;
+        while socket::send(&desktop.requests[0], &page, None).is_ok() {
+            assert!(Instant::now() < until, "it may ask for ever");
+        }
     });
 }
 
@@ -238,6 +264,12 @@ fn a_hundred_restarts_leave_no_descriptor_behind() {
         }
         kill(pid);
         drop(desktop);
+        drop(
+            rig.outside
+                .inputs
+                .recv_timeout(PATIENCE)
+                .expect("its input"),
+        );
         (pid, desktop) = ready_after_restart(&rig);
     }
     // The old one's sockets are gone before the next one starts.

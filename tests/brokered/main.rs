@@ -22,6 +22,7 @@ mod program;
 #[path = "../gateway/server.rs"]
 #[expect(dead_code, reason = "the gateway's own tests use the rest")]
 mod server;
+mod starts;
 
 use std::time::Duration;
 

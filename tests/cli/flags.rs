@@ -61,6 +61,9 @@ fn flags_win_over_the_file() {
         journal: Some("ftp.jsonl".into()),
         data_mode: Some("active".into()),
         firewall: Some("nftables".into()),
+        tls: Some("implicit".into()),
+        certificate: Some("/tls/chain.pem".into()),
+        key: Some("/tls/key.pem".into()),
     };
     let loaded = Config::load_with(&file, &flags).expect("good flags");
     assert_eq!(loaded.warnings, []);

@@ -8,6 +8,7 @@ mod reference;
 mod simulation;
 mod stage;
 mod theatre;
+mod tls_moves;
 mod transcripts;
 mod watch;
 mod words;

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use portcullis::engine::{DataMode, ForeignAddress, Outcome, SessionFacts, Settings, Side};
+use portcullis::engine::{
+    ClientTls, DataMode, ForeignAddress, Outcome, SessionFacts, Settings, Side, UpstreamTls,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::stage::{self, GATEWAY, UPSTREAM};
 use crate::theatre::{Answer, Move, Theatre};
+use crate::tls_moves::{fate, fates, injected, security, tls};
 
 /// Where a dialogue takes place.
 #[derive(Clone, Debug)]
@@ -19,6 +22,8 @@ pub struct Place {
     pub foreign: ForeignAddress,
     pub bare_lf: bool,
     pub pipeline: usize,
+    pub client_tls: ClientTls,
+    pub upstream_tls: UpstreamTls,
     /// The kernel can carry data connections.
     pub forwardable: bool,
 }
@@ -32,6 +37,8 @@ impl Place {
             foreign: ForeignAddress::Ignore,
             bare_lf: false,
             pipeline: 64,
+            client_tls: ClientTls::default(),
+            upstream_tls: UpstreamTls::default(),
             forwardable: false,
         }
     }
@@ -42,6 +49,8 @@ impl Place {
         settings.upstream_foreign_address = self.foreign.clone();
         settings.accept_bare_lf = self.bare_lf;
         settings.pipeline = self.pipeline;
+        settings.client_tls = self.client_tls;
+        settings.upstream_tls = self.upstream_tls;
         settings.line = 300;
         settings.reply = 2000;
         settings
@@ -90,28 +99,38 @@ pub fn place() -> impl Strategy<Value = Place> {
         select(foreign.to_vec()),
         proptest::bool::weighted(0.2),
         select(vec![2_usize, 64]),
+        tls(),
         any::<bool>(),
     )
         .prop_map(
-            |(client_ipv6, upstream_ipv6, data_mode, foreign, bare_lf, pipeline, forwardable)| {
-                Place {
-                    client_ipv6,
-                    upstream_ipv6,
-                    data_mode,
-                    foreign,
-                    bare_lf,
-                    pipeline,
-                    forwardable,
-                }
+            |(
+                client_ipv6,
+                upstream_ipv6,
+                data_mode,
+                foreign,
+                bare_lf,
+                pipeline,
+                (client_tls, upstream_tls),
+                forwardable,
+            )| Place {
+                client_ipv6,
+                upstream_ipv6,
+                data_mode,
+                foreign,
+                bare_lf,
+                pipeline,
+                client_tls,
+                upstream_tls,
+                forwardable,
             },
         )
 }
 
-fn say(line: &str) -> Move {
+pub fn say(line: &str) -> Move {
     Move::Client(format!("{line}\r\n").into())
 }
 
-const DONE: Move = Move::Answer(Answer::Done);
+pub const DONE: Move = Move::Answer(Answer::Done);
 const BEGUN: Move = Move::Answer(Answer::Begun);
 
 /// Lines that clients send, should not send, or must not.
@@ -156,6 +175,12 @@ pub const CLIENT_LINES: &[&[u8]] = &[
     b"P@SW\r\n",
     b"AUTH TLS\r\n",
     b"AUTH TLS\r\nUSER root\r\n",
+    b"AUTH SSL\r\n",
+    b"AUTH TLS\r\nPBSZ 0\r\n",
+    b"CCC\r\n",
+    b"PBSZ 0\r\n",
+    b"PBSZ 0\r\nPROT P\r\n",
+    b"PROT C\r\n",
     b"PROT P\r\n",
     b"XYZZY\r\n",
     b"MODE Z\r\n",
@@ -193,6 +218,9 @@ pub const UPSTREAM_LINES: &[&[u8]] = &[
     b"227 ok (10,0,0,5,195,80)\r\n",
     b"229 ok (|||50000|)\r\n",
     b"227 ok (1,2,3)\r\n",
+    b"234 go\r\n",
+    b"234 go\r\n230 in\r\n",
+    b"504 no\r\n",
     b"230 in\r\n",
     b"331 more\r\n",
     b"350 go on\r\n",
@@ -231,6 +259,8 @@ fn transfer() -> impl Strategy<Value = Vec<Move>> {
         2 => Just(vec![DONE, Move::Finished(Outcome::Complete)]),
         1 => Just(vec![Move::Answer(Answer::Refused(3)), Move::Finished(Outcome::Complete)]),
         1 => Just(vec![Move::Finished(Outcome::Broken { side: Side::Client }), Move::Wake]),
+        1 => Just(vec![Move::Finished(Outcome::Truncated { side: Side::Client }), DONE]),
+        2 => (side(), fate()).prop_map(|(side, fate)| vec![Move::DataTls(side, fate), DONE]),
         2 => Just(vec![say("ABOR"), Move::Upstream(b"426 cut\r\n".to_vec()), DONE, DONE]),
         2 => Just(vec![say("ABOR"), DONE, Move::Wake, DONE, DONE]),
         1 => Just(vec![say("NOOP"), say("ABOR"), DONE, DONE, DONE, DONE]),
@@ -303,7 +333,6 @@ pub fn single() -> impl Strategy<Value = Move> {
             side: Side::Upstream,
         },
     ]);
-    let side = || select(vec![Side::Client, Side::Upstream]);
     prop_oneof![
         12 => select(CLIENT_LINES).prop_map(|line| Move::Client(line.to_vec())),
         12 => Just(DONE),
@@ -313,6 +342,9 @@ pub fn single() -> impl Strategy<Value = Move> {
         2 => any::<bool>().prop_map(Move::Dialled),
         2 => side().prop_map(Move::Used),
         1 => outcome.prop_map(Move::Finished),
+        1 => fate().prop_map(Move::Handshakes),
+        1 => Just(Move::Answered),
+        1 => (side(), fate()).prop_map(|(side, fate)| Move::DataTls(side, fate)),
         2 => (0_u64..40_000).prop_map(|millis| Move::Wait(Duration::from_millis(millis))),
         2 => Just(Move::Wake),
         1 => any::<bool>().prop_map(Move::Journal),
@@ -321,8 +353,11 @@ pub fn single() -> impl Strategy<Value = Move> {
     ]
 }
 
+fn side() -> impl Strategy<Value = Side> {
+    select(vec![Side::Client, Side::Upstream])
+}
+
 fn fatal() -> impl Strategy<Value = Move> {
-    let side = || select(vec![Side::Client, Side::Upstream]);
     prop_oneof![
         4 => select(UPSTREAM_LINES).prop_map(|line| Move::Upstream(line.to_vec())),
         2 => select(FATAL_LINES).prop_map(|line| Move::Client(line.to_vec())),
@@ -342,16 +377,14 @@ fn fatal() -> impl Strategy<Value = Move> {
 
 /// A dialogue from its greeting on.
 pub fn dialogue() -> impl Strategy<Value = Vec<Move>> {
-    let login = vec![
-        Move::Upstream(b"220 ready\r\n".to_vec()),
-        say("USER bob"),
-        DONE,
-        say("PASS s3cret"),
-        DONE,
-    ];
+    // What the upstream is asked for before the client is: AUTH, PBSZ, PROT.
+    let secured = || vec![Move::Upstream(b"220 ready\r\n".to_vec()), DONE, DONE, DONE];
+    let login = vec![say("USER bob"), DONE, say("PASS s3cret"), DONE];
     let greeting = prop_oneof![
-        8 => Just(login),
+        8 => (fates(), security())
+            .prop_map(move |(fates, auth)| [fates, secured(), auth, login.clone()].concat()),
         1 => Just(vec![Move::Upstream(b"220 ready\r\n".to_vec())]),
+        1 => injected(),
         1 => Just(vec![]),
     ];
     let episode = prop_oneof![

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    DataMode, ForeignAddress, Input, Manner, Outcome, Output, PeerMatch, PinholeId, Record,
-    RefusalReason, Session, SessionFacts, SessionId, Settings, Side, SourcePort, Time, Timeouts,
-    TransferId, Usage, Wall,
+    ClientTls, DataMode, ForeignAddress, Input, Manner, Outcome, Output, PeerMatch, PinholeId,
+    Record, RefusalReason, Session, SessionFacts, SessionId, Settings, Side, SourcePort, Time,
+    Timeouts, TransferId, UpstreamTls, Usage, Wall,
 };
 use portcullis::policy::{Default as DefaultVerdict, RuleSet};
 
@@ -35,6 +35,8 @@ pub fn settings() -> Settings {
         pipeline: 64,
         commands_per_second: 50,
         anonymous_email: false,
+        client_tls: ClientTls::default(),
+        upstream_tls: UpstreamTls::default(),
         timeouts: Timeouts {
             login: Duration::from_secs(60),
             idle: Duration::from_secs(900),
@@ -148,6 +150,7 @@ impl Stage {
                     self.effects.push_back(Output::RelayInstead { id });
                 }
                 Output::ReservePinhole { id, pinhole } => {
+                    self.transfer = pinhole.transfer;
                     if let Some(at) = self.auto_open {
                         facts.push_back(Input::PinholeReserved { id, at });
                     }
@@ -167,12 +170,14 @@ impl Stage {
                 Output::StartRelay {
                     transfer,
                     direction,
+                    tls,
                 } => {
                     self.relay_asked = true;
                     self.transfer = transfer;
                     self.effects.push_back(Output::StartRelay {
                         transfer,
                         direction,
+                        tls,
                     });
                 }
                 Output::DialData {

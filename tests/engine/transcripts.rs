@@ -13,10 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::stage::Stage;
-use crate::words::{foreign, is_expectation, json, pinhole, show, side_of, unescape};
+use crate::words::{
+    foreign, is_expectation, json, pinhole, show, side_of, tls_facts, tls_failure, unescape,
+};
 use portcullis::engine::{
     DataMode, DialError, Input, Outcome, Output, PeerMatch, Record, RefusalReason, SessionEnd,
-    Settings, Side, SourcePort,
+    Settings, Side, SourcePort, TlsMode, TlsPolicy, TlsRequire,
 };
 use portcullis::policy::{Default as DefaultVerdict, RuleSet};
 
@@ -168,6 +170,15 @@ impl Player {
             ("rules", "deny") => {
                 settings.rules = Arc::new(RuleSet::new(DefaultVerdict::Deny, false))
             }
+            ("client_tls", "explicit") => settings.client_tls.mode = TlsMode::Explicit,
+            ("client_tls", "implicit") => settings.client_tls.mode = TlsMode::Implicit,
+            ("tls_require", "login") => settings.client_tls.require = TlsRequire::Login,
+            ("tls_require", "all") => settings.client_tls.require = TlsRequire::All,
+            ("tls_resumption", "require") => settings.client_tls.resumed_only = true,
+            ("certificates", "name_users") => settings.client_tls.names_users = true,
+            ("upstream_tls", "explicit") => settings.upstream_tls.mode = TlsMode::Explicit,
+            ("upstream_tls", "implicit") => settings.upstream_tls.mode = TlsMode::Implicit,
+            ("upstream_tls_policy", "prefer") => settings.upstream_tls.policy = TlsPolicy::Prefer,
             ("pipeline", number) => settings.pipeline = number.parse().map_err(|_| "a number")?,
             ("line", number) => settings.line = number.parse().map_err(|_| "a number")?,
             ("reply", number) => settings.reply = number.parse().map_err(|_| "a number")?,
@@ -293,11 +304,14 @@ impl Player {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["!arrived"] => stage.feed(Input::ClientArrived),
-            ["!connected"] => stage.feed(Input::UpstreamConnected {
-                gateway: stage::GATEWAY.parse().expect("constant"),
-                upstream: stage::UPSTREAM.parse().expect("constant"),
-                forwardable: false,
-            }),
+            ["!connected"] => {
+                let forwardable = stage.forwardable;
+                stage.feed(Input::UpstreamConnected {
+                    gateway: stage::GATEWAY.parse().expect("constant"),
+                    upstream: stage::UPSTREAM.parse().expect("constant"),
+                    forwardable,
+                });
+            }
             ["!unreachable"] => stage.feed(Input::UpstreamUnreachable {
                 why: DialError::Refused,
             }),
@@ -316,6 +330,30 @@ impl Player {
                 stage.feed(Input::PinholeUsed {
                     id: pinhole(id)?,
                     peer: peer.parse().map_err(|_| "an address")?,
+                });
+            }
+            ["!secured", side, facts @ ..] => stage.feed(Input::TlsEstablished {
+                with: side_of(side)?,
+                facts: tls_facts(facts)?,
+            }),
+            ["!insecure", side, why @ ..] => stage.feed(Input::TlsFailed {
+                with: side_of(side)?,
+                why: tls_failure(why)?,
+            }),
+            ["!data-secured", side, facts @ ..] => {
+                let transfer = stage.transfer;
+                stage.feed(Input::DataTlsEstablished {
+                    transfer,
+                    side: side_of(side)?,
+                    facts: tls_facts(facts)?,
+                });
+            }
+            ["!data-insecure", side, why @ ..] => {
+                let transfer = stage.transfer;
+                stage.feed(Input::DataTlsFailed {
+                    transfer,
+                    side: side_of(side)?,
+                    why: tls_failure(why)?,
                 });
             }
             ["!dialled", side] => {
@@ -338,6 +376,10 @@ impl Player {
                     "complete" => Outcome::Complete,
                     "broken-client" => Outcome::Broken { side: Side::Client },
                     "broken-upstream" => Outcome::Broken {
+                        side: Side::Upstream,
+                    },
+                    "truncated-client" => Outcome::Truncated { side: Side::Client },
+                    "truncated-upstream" => Outcome::Truncated {
                         side: Side::Upstream,
                     },
                     "stalled" => Outcome::Stalled,

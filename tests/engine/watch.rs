@@ -3,6 +3,8 @@
 //! It knows nothing of how the engine works: only what was told to it and what it asked for. The properties, the
 //! simulator and the fuzz body share it.
 
+#[path = "secured.rs"]
+mod secured;
 #[path = "sent.rs"]
 mod sent;
 
@@ -12,10 +14,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use portcullis::engine::{
-    Carried, Event, ForeignAddress, Input, Manner, Output, Pinhole, PinholeId, Record,
+    Carried, Event, ForeignAddress, Input, Legs, Manner, Output, Pinhole, PinholeId, Record,
     SessionFacts, Settings, Side, TransferId, Volume,
 };
 use portcullis::ftp::LineFramer;
+
+use self::secured::Secured;
 
 /// What must never show in a record.
 pub const SECRET: &str = "s3cret";
@@ -59,6 +63,11 @@ pub struct Count {
     pub opened: u32,
     pub denied: u32,
     pub over: u32,
+    /// Handshakes of control connections, and those of any connection that failed.
+    pub secured: u32,
+    pub insecure: u32,
+    /// Relays with a leg in TLS.
+    pub private: u32,
 }
 
 /// The observer of one session.
@@ -82,6 +91,9 @@ pub struct Watch {
     closed: [bool; 2],
     session_recorded: bool,
     session_closed: bool,
+    tls: Secured,
+    /// The client has heard a 220.
+    greeted: bool,
     client_rests: u32,
     client_lines: LineFramer,
     /// No reply may hold an address behind us: the upstream tells none but in negotiations.
@@ -109,6 +121,8 @@ impl Watch {
             closed: [false; 2],
             session_recorded: false,
             session_closed: false,
+            tls: Secured::new(settings),
+            greeted: false,
             client_rests: 0,
             client_lines: LineFramer::new(1 << 20),
             hides: false,
@@ -119,6 +133,7 @@ impl Watch {
 
     /// Notes a fact, before the session is told of it.
     pub fn told(&mut self, input: &Input<'_>) {
+        self.tls.told(input);
         match input {
             Input::UpstreamConnected {
                 gateway,
@@ -172,6 +187,7 @@ impl Watch {
 
     /// Judges an output that is performed now; a refused record and what follows it are not.
     pub fn asked(&mut self, output: &Output) {
+        self.tls.asked(output);
         match output {
             Output::DialUpstream => {
                 assert!(self.session_recorded, "a dial before the session's record");
@@ -265,7 +281,8 @@ impl Watch {
                 );
                 self.address(*side, *to);
             }
-            Output::StartRelay { transfer, .. } => {
+            Output::StartRelay { transfer, tls, .. } => {
+                self.count.private += u32::from(*tls != Legs::default());
                 assert_eq!(self.relay.replace(*transfer), None, "two transfers at once");
                 let awaits = |side| self.holes.values().any(|hole| hole.side == side);
                 let row = match (awaits(Side::Client), awaits(Side::Upstream)) {
@@ -285,6 +302,13 @@ impl Watch {
                 );
             }
             Output::Write(record) => self.record(record),
+            Output::StartTls { .. } => {
+                assert!(self.session_recorded, "TLS before the session's record");
+                self.count.secured += 1;
+            }
+            Output::StartDataTls { transfer, .. } => {
+                assert_eq!(self.relay, Some(*transfer), "no relay to protect");
+            }
             Output::Close { side } => {
                 let closed = &mut self.closed[usize::from(*side == Side::Client)];
                 assert!(!std::mem::replace(closed, true), "a side closed twice");
@@ -394,6 +418,7 @@ impl Watch {
                 self.volume(*transfer, *volume);
                 self.count.completed += 1;
             }
+            Event::TlsFailed { .. } => self.count.insecure += 1,
             Event::TransferFailed {
                 transfer, volume, ..
             } => {

@@ -331,8 +331,12 @@ fn what_the_kernel_carried_when_somebody_emptied_the_firewall_is_ended_and_the_n
     gate.running.remote().happened(Happening::Restored);
     is_reset(data);
     drop(hold);
-    // This server leaves when its data connection breaks.
-    client.hears("421");
+    // This server may leave when its data connection breaks.
+    let reply = client.reply();
+    assert!(
+        reply.starts_with("426") || reply.starts_with("421"),
+        "{reply}"
+    );
     let mut client = Client::login(gate.at);
     assert_eq!(client.download("file"), b"some content");
     // A hole that nobody had used yet was restored with the table.

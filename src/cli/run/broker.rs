@@ -17,10 +17,13 @@ use crate::gateway::{
 };
 use crate::nft::broker::{Broker, Desk, Hands, Patience, Signals};
 use crate::pinhole::OwnSockets;
-use crate::sandbox::{self, Account};
+#[cfg(feature = "nftables")]
+use crate::sandbox;
+use crate::sandbox::Account;
 use crate::system::Obstacle;
 
 /// The executable that runs, also when another one has taken its place on the disk.
+#[cfg(feature = "nftables")]
 const OURSELVES: &str = "/proc/self/exe";
 
 /// How long a gateway may take until clients can come.
@@ -44,7 +47,6 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// What the kernel lacks or refuses, what cannot be bound, or why the gateway does not start.
 #[cfg(feature = "nftables")]
 pub(super) fn run(args: Args, config: Config) -> Result<Exit, Failure> {
-    let account = Account::find(&config.process.user.to_string())?;
     // Who listens in a window can be told only with rights that are given up next.
     let obstacle = crate::system::obstacle(&config);
     let report = sandbox::confine_broker()?;
@@ -52,6 +54,7 @@ pub(super) fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     if let Some(obstacle) = obstacle {
         return Err(obstacle.into());
     }
+    let account = Account::find(&config.process.user.to_string())?;
     let hands = super::table::install(&config)?;
     serve(args, config, hands, PathBuf::from(OURSELVES), Some(account))
 }

@@ -28,6 +28,7 @@ use crate::nft::message::{Handed, Keep, Notice};
 use crate::nft::{sealed, socket};
 use crate::pinhole::{OwnSockets, Sockets as _};
 use crate::sandbox::Account;
+use crate::tls;
 
 /// How long a gateway may take until it reads what it is handed.
 const HANDOVER: Duration = Duration::from_secs(20);
@@ -276,9 +277,13 @@ impl Office for Estate {
 }
 
 impl Plan {
-    /// Reads every file that the config names.
+    /// Reads every file that the config names, by way of whoever loads them: what is not read here no gateway can read.
     fn of(config: Config) -> Result<Plan, String> {
         let recorder = Recorder::new(Disk);
+        tls::load(&config, &recorder).map_err(|errors| {
+            let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            lines.join("\n")
+        })?;
         let bundle = recorder.into_bundle(&config);
         Ok(Plan { config, bundle })
     }

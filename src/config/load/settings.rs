@@ -213,7 +213,7 @@ fn parse_journal_file(text: &str) -> Result<JournalFile, Refusal> {
     }
 }
 
-fn parse_path(text: &str, example: &str) -> Result<PathBuf, Refusal> {
+pub(super) fn parse_path(text: &str, example: &str) -> Result<PathBuf, Refusal> {
     let refusal = || Refusal::new(format!("`{}` is not the path of a file", shorten(text)));
     if text.is_empty() || text.chars().any(char::is_control) || text.ends_with('/') {
         return Err(refusal().help(format!("write a path such as `{example}`")));

@@ -15,6 +15,12 @@ catalogue! {
         operator: "Compare the digest with the one that you meant to load.",
         fields: ["config"],
     }
+    CertificateExpiring "certificate.expiring" Warning {
+        meaning: "A certificate of the gateway ends in less than two weeks.",
+        gateway: "Goes on with it; says so once a day. A new file is put in force within a minute.",
+        operator: "Renew it. After its end the gateway does not start with it, and clients refuse it.",
+        fields: ["file", "days"],
+    }
     GatewayStopping "gateway.stopping" Info {
         meaning: "The gateway was told to stop.",
         gateway: "Takes no new sessions; lets running transfers finish until `timeouts.drain`.",
@@ -38,6 +44,24 @@ catalogue! {
         gateway: "Told the client 421 and closed; the next client is tried anew.",
         operator: "See whether the server runs and whether the gateway may reach it.",
         fields: ["why"],
+    }
+    TlsEstablished "tls.established" Info {
+        meaning: "A control connection, or with `transfer` one leg of a data connection, is in TLS.",
+        gateway: "Takes everything behind it from inside TLS alone.",
+        operator: "Nothing. An old version or cipher tells which clients would be lost by forbidding it.",
+        fields: ["side", "transfer?", "tls", "cipher", "resumed", "sni?", "certificate?"],
+    }
+    TlsFailed "tls.failed" Warning {
+        meaning: "There is no TLS where it was begun or is required.",
+        gateway: "Control connection: closed the session, with nothing more in clear. Data connection: carried nothing, and told the client 522 or 425.",
+        operator: "`why` and `alert` say who did not like what. `old_version`: that program can't be served. `certificate_*` with `side: upstream`: see the server's certificate.",
+        fields: ["side", "transfer?", "why", "alert?"],
+    }
+    TlsDeclined "tls.declined" Warning {
+        meaning: "The server refused TLS, or TLS for data connections, by its reply to `command`.",
+        gateway: "Went on in clear towards the server, as `policy: prefer` allows.",
+        operator: "Switch TLS on at the server and set `policy: require`; or set `mode: none` to be rid of these.",
+        fields: ["command", "code"],
     }
     LoginSucceeded "login.succeeded" Info {
         meaning: "The server accepted the user.",

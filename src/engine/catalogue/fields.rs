@@ -66,6 +66,7 @@ pub static FIELDS: &[Field] = &[
         "address:port",
         "The address and port that a peer named.",
     ),
+    own("alert", "text", "The TLS alert that ended the handshake."),
     own(
         "announced",
         "address",
@@ -92,6 +93,12 @@ pub static FIELDS: &[Field] = &[
         "Who carries the bytes: `relayed`, by the gateway; `forwarded`, by the kernel.",
     ),
     own(
+        "certificate",
+        "text",
+        "The subject of the client's certificate.",
+    ),
+    own("cipher", "text", "The cipher suite."),
+    own(
         "code",
         "number",
         "The code of the reply that the client got.",
@@ -103,11 +110,13 @@ pub static FIELDS: &[Field] = &[
     ),
     own("commands", "number", "Commands that the client sent."),
     own("config", "text", "Digest of the config in force."),
+    own("days", "number", "Whole days that are left."),
     own(
         "email",
         "text",
         "What an anonymous user gave as password; only with `journal.anonymous_email: true`.",
     ),
+    own("file", "text", "The file that it is about."),
     own(
         "from",
         "address:port or network",
@@ -162,6 +171,11 @@ pub static FIELDS: &[Field] = &[
         "Whether the announcement was refused; else only its port was used.",
     ),
     own("reply", "text", "The server's line."),
+    own(
+        "resumed",
+        "true or false",
+        "Whether an earlier TLS session was resumed; of a client's data connection: that of its own control connection.",
+    ),
     own("seconds", "seconds", "How long it lasted."),
     own("sessions", "number", "Sessions that still run."),
     own(
@@ -169,11 +183,13 @@ pub static FIELDS: &[Field] = &[
         "word",
         "Whose peer it is about: `client` or `upstream`.",
     ),
+    own("sni", "text", "The host name that was asked for in TLS."),
     own(
         "target",
         "address:port",
         "The address that the client dialled.",
     ),
+    own("tls", "text", "The version of TLS: `1.2` or `1.3`."),
     own("to", "address:port", "Where the gateway dials or dialled."),
     own(
         "transfer",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::legs::{DataLegs, Ground};
 use super::super::stream::Flushed;
 use super::Driver;
-use crate::engine::{Input, Output, Side, Time};
+use crate::engine::{Input, Output, Side, Time, TlsFailure};
 
 impl Driver {
     /// Hands in a fact, performs what follows, and goes on until nothing follows any more.
@@ -98,9 +98,19 @@ impl Driver {
                 Output::StartRelay {
                     transfer,
                     direction,
+                    tls,
                 } => {
                     let (data, ground) = self.data_and_ground(now.mono);
-                    data.start(&ground, transfer, direction);
+                    data.start(&ground, transfer, direction, tls);
+                }
+                Output::StartTls { with, role: _ } => {
+                    if let Err(why) = self.start_tls(with) {
+                        facts.push_back(Input::TlsFailed { with, why });
+                    }
+                }
+                Output::StartDataTls { transfer, side } => {
+                    let (data, ground) = self.data_and_ground(now.mono);
+                    data.start_tls(&ground, transfer, side);
                 }
                 Output::EndData { transfer, manner } => {
                     let (data, ground) = self.data_and_ground(now.mono);
@@ -126,6 +136,17 @@ impl Driver {
         }
     }
 
+    /// Begins TLS on a control connection, behind what was sent on it.
+    fn start_tls(&mut self, with: Side) -> Result<(), TlsFailure> {
+        let policy = self.place.policy.load();
+        let secure = self.secure.get_or_insert_default();
+        let channel = secure.control(with, &policy)?;
+        if let Some(control) = &mut self.controls[with] {
+            control.secure(channel);
+        }
+        Ok(())
+    }
+
     pub(super) fn data_and_ground(&mut self, now: Duration) -> (&mut DataLegs, Ground<'_>) {
         let shared = self.worker.shared();
         let tuning = shared.tuning.load();
@@ -136,6 +157,7 @@ impl Driver {
             now,
             connect: tuning.connect,
             limits: tuning.relay,
+            secure: self.secure.as_deref(),
         };
         (&mut self.data, ground)
     }

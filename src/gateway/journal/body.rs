@@ -10,7 +10,9 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::engine::{Event, PinholeId, Record, RefusalReason, SessionId, Side, Volume, Wall};
+use crate::engine::{
+    Event, PinholeId, Record, RefusalReason, SessionId, Side, TransferId, Volume, Wall,
+};
 
 use super::line::Privacy;
 use super::{Addresses, text};
@@ -70,6 +72,48 @@ impl<'a> Body<'a> {
                 self.socket("gateway", *gateway, None);
             }
             Event::UpstreamUnreachable { why } => self.text("why", why),
+            Event::TlsEstablished {
+                side,
+                transfer,
+                tls,
+                cipher,
+                resumed,
+                sni,
+                certificate,
+            } => {
+                self.word("side", side);
+                self.transfer(*transfer);
+                self.word("tls", tls);
+                self.fixed("cipher", cipher);
+                self.word("resumed", resumed);
+                if let Some(sni) = sni {
+                    self.text("sni", sni);
+                }
+                if let Some(certificate) = certificate {
+                    self.text("certificate", certificate);
+                }
+            }
+            Event::TlsFailed {
+                side,
+                transfer,
+                why,
+                alert,
+            } => {
+                self.word("side", side);
+                self.transfer(*transfer);
+                self.fixed("why", why.word());
+                if let Some(alert) = alert {
+                    self.fixed("alert", alert);
+                }
+            }
+            Event::CertificateExpiring { file, days } => {
+                self.text("file", file);
+                self.number("days", *days);
+            }
+            Event::TlsDeclined { command, code } => {
+                self.fixed("command", command);
+                self.number("code", u64::from(*code));
+            }
             Event::LoginSucceeded { email } => {
                 if let (Some(email), true) = (email, self.privacy.anonymous_email) {
                     self.text("email", email);
@@ -373,6 +417,13 @@ impl Body<'_> {
         match self.privacy.addresses {
             Addresses::Prefix if negotiates => self.text("command", verb),
             Addresses::Prefix | Addresses::Full => self.text("command", command),
+        }
+    }
+
+    /// Writes which data connection it is about, if it is about one.
+    fn transfer(&mut self, transfer: Option<TransferId>) {
+        if let Some(transfer) = transfer {
+            self.number("transfer", u64::from(transfer.0));
         }
     }
 

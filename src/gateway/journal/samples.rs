@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::{
     Carried, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason, SessionEnd, SessionId,
-    Side, TransferId, Violation, Volume, Wall,
+    Side, TlsFault, TlsVersion, TransferId, Violation, Volume, Wall,
 };
 
 /// 2026-11-21T04:00:00Z.
@@ -87,6 +87,44 @@ fn events() -> Vec<Event> {
         },
         Event::UpstreamUnreachable {
             why: "connection refused".into(),
+        },
+        Event::TlsEstablished {
+            side: Side::Client,
+            transfer: None,
+            tls: TlsVersion::V1_3,
+            cipher: "TLS13_AES_256_GCM_SHA384",
+            resumed: false,
+            sni: Some("ftp.example.org".into()),
+            certificate: Some("CN=alice".into()),
+        },
+        Event::TlsEstablished {
+            side: Side::Upstream,
+            transfer: Some(transfer),
+            tls: TlsVersion::V1_2,
+            cipher: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            resumed: true,
+            sni: None,
+            certificate: None,
+        },
+        Event::CertificateExpiring {
+            file: "/etc/portcullis/tls/fullchain.pem".into(),
+            days: 13,
+        },
+        Event::TlsFailed {
+            side: Side::Client,
+            transfer: None,
+            why: TlsFault::OldVersion,
+            alert: Some("protocol_version"),
+        },
+        Event::TlsFailed {
+            side: Side::Client,
+            transfer: Some(transfer),
+            why: TlsFault::NotResumed,
+            alert: None,
+        },
+        Event::TlsDeclined {
+            command: "AUTH",
+            code: 502,
         },
         Event::LoginSucceeded { email: None },
         Event::LoginSucceeded {

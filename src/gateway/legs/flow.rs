@@ -12,7 +12,9 @@ use std::time::Duration;
 use super::super::status::{Gauge, Gauges};
 use super::transfer::Leg;
 use super::{Ended, Ground};
-use crate::engine::{Input, Manner, Outcome, PinholeId, RefusalReason, Side, Usage, Wire};
+use crate::engine::{
+    Direction, Input, Manner, Outcome, PinholeId, RefusalReason, Side, Usage, Wire,
+};
 use crate::nft::{FlowState, FlowUsage, Settling};
 use crate::pinhole::{ForwardedPinhole, RelayLimits, TakenBack};
 
@@ -20,6 +22,9 @@ use crate::pinhole::{ForwardedPinhole, RelayLimits, TakenBack};
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 /// The longest such pause: a client's next transfer may wait for it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of a packet without payload, with TCP's timestamps and no other option: IPv4 (RFC 791), IPv6 (RFC 8200), and TCP with
+/// RFC 7323. Probes of a receiver that takes nothing (RFC 9293 section 3.8.6.1) and keepalives are no longer than that.
+const EMPTY: [u64; 2] = [20 + 32, 40 + 32];
 /// How many looks a stall is made of.
 const LOOKS_PER_STALL: u32 = 4;
 
@@ -32,6 +37,8 @@ pub(super) struct Flow {
     /// The engine knows that it was used.
     told: bool,
     watch: Watch,
+    /// Which way the payload flows, once the transfer command came.
+    direction: Option<Direction>,
     /// When an unused hole is renewed, or a used one that is watched is looked at.
     look_at: Duration,
     moved_at: Duration,
@@ -73,6 +80,7 @@ impl Flow {
             used: false,
             told: false,
             watch: Watch::NotYet,
+            direction: None,
             look_at: ground.now + ground.pinholes.renewal().unwrap_or(Duration::MAX / 4),
             moved_at: ground.now,
             last: None,
@@ -87,6 +95,8 @@ impl Flow {
         match hole.relay_here() {
             TakenBack::Here(open) => Ok(Leg::Awaiting {
                 open,
+                // What is to be in TLS is never forwarded.
+                candidates: None,
                 renew_at: ground
                     .pinholes
                     .renewal()
@@ -99,8 +109,9 @@ impl Flow {
     }
 
     /// Watches that it moves, from now on.
-    pub(super) fn watch(&mut self, ground: &Ground<'_>) {
+    pub(super) fn watch(&mut self, ground: &Ground<'_>, direction: Direction) {
         self.watch = Watch::Running;
+        self.direction = Some(direction);
         if self.used {
             self.runs(ground.gauges, ground.now, ground.limits);
         }
@@ -178,8 +189,27 @@ impl Flow {
         }
     }
 
+    /// Notes when payload moved: packets alone do not tell, since a sender goes on to probe a receiver that takes nothing.
+    /// Nor does payload alone: to a receiver that is gone it is sent again and again, and nobody answers.
     fn note_movement(&mut self, usage: FlowUsage, now: Duration) {
-        if self.last.is_none_or(|last| usage.has_moved_since(&last)) {
+        let before = self
+            .last
+            .map_or_else(Wire::default, |last| wire(self.side, last));
+        let after = wire(self.side, usage);
+        let (bytes, packets, answers) = match self.direction {
+            Some(Direction::Upload) => (
+                after.bytes_up.saturating_sub(before.bytes_up),
+                after.packets_up.saturating_sub(before.packets_up),
+                after.packets_down.saturating_sub(before.packets_down),
+            ),
+            Some(Direction::Download) | None => (
+                after.bytes_down.saturating_sub(before.bytes_down),
+                after.packets_down.saturating_sub(before.packets_down),
+                after.packets_up.saturating_sub(before.packets_up),
+            ),
+        };
+        let empty = EMPTY[usize::from(self.hole.peer().is_ipv6())];
+        if answers > 0 && bytes > packets.saturating_mul(empty) {
             self.moved_at = now;
         }
         self.last = Some(usage);

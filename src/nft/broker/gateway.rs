@@ -23,6 +23,8 @@ pub(super) struct Gateway {
     process: OwnedFd,
     pub(super) since: Instant,
     pub(super) ready: bool,
+    /// It said that it takes no new sessions.
+    pub(super) stopping: bool,
     /// Notices that found no room yet.
     pub(super) waiting: VecDeque<Page>,
     /// When it is ended by force.
@@ -50,6 +52,7 @@ impl Gateway {
             process,
             since: Instant::now(),
             ready: false,
+            stopping: false,
             waiting: VecDeque::new(),
             until: None,
         })

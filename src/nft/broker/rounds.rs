@@ -315,7 +315,10 @@ impl<H: Hands, O: Office> Broker<H, O> {
                 self.desk.settle(in_force);
                 self.desk.office.tell(News::Ready);
             }
-            Report::Stopping => self.desk.office.tell(News::Stopping),
+            Report::Stopping => {
+                gateway.stopping = true;
+                self.desk.office.tell(News::Stopping);
+            }
         }
     }
 
@@ -327,7 +330,8 @@ impl<H: Hands, O: Office> Broker<H, O> {
         let status = gateway.staff.child.wait()?;
         self.desk.clear();
         let code = status.code().and_then(|code| u8::try_from(code).ok());
-        if self.stopping || code == Some(0) || !self.was_ready {
+        let announced = gateway.stopping && code == Some(0);
+        if self.stopping || announced || !self.was_ready {
             if code != Some(0) {
                 tracing::error!("the gateway is gone: {}", ending(status));
             }

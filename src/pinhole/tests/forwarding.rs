@@ -137,6 +137,7 @@ fn a_forwarded_pinhole_holds_its_port_and_never_listens() {
         leads_to: Some(to),
         carried: Carried::Forwarded,
         source,
+        tls: DataTls::Clear,
     };
     let reservation = pinholes.reserve(&pinhole).unwrap();
     let at = reservation.at();
@@ -183,6 +184,7 @@ fn a_pinhole_that_is_to_be_forwarded_to_nowhere_or_without_a_firewall_is_refused
         leads_to,
         carried: Carried::Forwarded,
         source: None,
+        tls: DataTls::Clear,
     };
     let pinholes = behind(Arc::default(), Arc::new(OwnSockets::new()));
     let refused = pinholes.reserve(&pinhole(ours(52), None)).unwrap_err();

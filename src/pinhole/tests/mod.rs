@@ -23,7 +23,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::{GuardKind, Intruder, OpenPinhole, OwnSockets, Pinholes, Reservation, dial_within};
-use crate::engine::{Carried, DialError, Legs, Pinhole, RefusalReason, Side, TransferId};
+use crate::engine::{Carried, DataTls, DialError, Legs, Pinhole, RefusalReason, Side, TransferId};
 
 /// Every wait of a test ends within this, or fails it.
 const BOUND: Duration = Duration::from_secs(20);
@@ -85,6 +85,7 @@ impl Field {
             from: from.into(),
             at: self.at,
             leads_to: None,
+            tls: DataTls::Clear,
             carried: Carried::Relayed,
             source: None,
         })

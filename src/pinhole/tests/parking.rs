@@ -227,6 +227,7 @@ fn pinholes_move_between_threads() {
                     from: host(1 + n % 2).into(),
                     at,
                     leads_to: None,
+                    tls: DataTls::Clear,
                     carried: Carried::Relayed,
                     source: None,
                 });

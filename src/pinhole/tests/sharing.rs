@@ -62,6 +62,7 @@ fn holes_on_different_threads_share_a_port() {
                             from: peer.into(),
                             at,
                             leads_to: None,
+                            tls: DataTls::Clear,
                             carried: Carried::Relayed,
                             source: None,
                         };
@@ -164,6 +165,7 @@ fn each_side_has_its_own_window() {
             from: client(1).into(),
             at: field.at,
             leads_to: None,
+            tls: DataTls::Clear,
             carried: Carried::Relayed,
             source: None,
         });

@@ -44,7 +44,7 @@ pub fn serve(config: &Path) -> ! {
     let account = rustix::process::geteuid().is_root().then_some(NOBODY);
     let (hands, _world) = FakeHands::new();
     let program = PathBuf::from(env!("CARGO_BIN_EXE_portcullis"));
-    let code = match cli::run::serve(args, loaded.config, hands, program, account) {
+    let code = match cli::run::serve(*args, loaded.config, hands, program, account) {
         Ok(exit) => exit.code(),
         Err(failure) => {
             eprintln!("{failure}");

@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 
-use portcullis::engine::{DialError, Direction, Input, Outcome, Side, TransferId, Usage, Wire};
+use portcullis::engine::{
+    DataTls, DialError, Direction, Input, Legs, Outcome, Side, TransferId, Usage, Wire,
+};
 
 use super::world::{Event, World};
+use crate::words::tls_facts;
 
 /// The one data connection that there may be.
 #[derive(Debug, Default)]
@@ -14,6 +17,9 @@ pub(super) struct Data {
     /// What each side has to send, and its end.
     pub(super) offered: [Option<Vec<u8>>; 2],
     pub(super) scheduled: bool,
+    /// How each leg is to be protected, and whether the upstream's may be.
+    pub(super) tls: Legs<DataTls>,
+    pub(super) begun: bool,
     /// Where the kernel takes the connection of the one pinhole, if it carries it.
     pub(super) kernel: Option<SocketAddr>,
     /// What the kernel carried to the end, while nobody has looked.
@@ -83,13 +89,27 @@ impl World {
         }
     }
 
+    /// The legs that are to be in TLS are, before anything is carried.
+    fn data_secured(&mut self, transfer: TransferId) {
+        for side in [Side::Client, Side::Upstream] {
+            if self.data.tls[side] != DataTls::Clear {
+                self.facts.push_back(Input::DataTlsEstablished {
+                    transfer,
+                    side,
+                    facts: tls_facts(&["resumed"]).expect("words"),
+                });
+            }
+        }
+    }
+
     /// Begins to carry when there are a relay, both ends and something to carry.
     pub(super) fn carry(&mut self) {
         let Some((transfer, direction)) = self.data.relay else {
             return;
         };
         let ready = self.data.offered[direction.source() as usize].is_some();
-        if ready && self.data.up == [true, true] && !self.data.scheduled {
+        let secured = self.data.tls.upstream == DataTls::Clear || self.data.begun;
+        if ready && secured && self.data.up == [true, true] && !self.data.scheduled {
             self.data.scheduled = true;
             let delay = self.jitter() * 5;
             self.after(delay, Event::Carried(transfer));
@@ -116,6 +136,7 @@ impl World {
         match kernel {
             true => self.ended_in_the_kernel(transfer, usage),
             false => {
+                self.data_secured(transfer);
                 self.data = Data::default();
                 self.facts
                     .push_back(Input::DataFinished { transfer, usage });

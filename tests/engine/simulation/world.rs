@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portcullis::engine::{
     Carried, Input, Manner, Outcome, Output, PinholeId, Session, SessionFacts, Settings, Side,
-    Time, TransferId, Wall,
+    Time, TlsMode, TransferId, Wall,
 };
 
 use super::client::{Client, Deed};
@@ -16,6 +16,7 @@ use super::dice::Dice;
 use super::server::{Act, Server};
 use crate::stage::{GATEWAY, UPSTREAM};
 use crate::watch::Watch;
+use crate::words::tls_facts;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
@@ -35,6 +36,8 @@ pub(super) enum Event {
     /// A peer's dial reaches one of our addresses.
     Dialled(Side, SocketAddr),
     Carried(TransferId),
+    /// The handshake with the server is over.
+    Secured,
     /// The server sees that this data connection of its ended: with all of it, or broken.
     Noticed(u32, Vec<u8>, bool),
     /// The linger time of a relay is over.
@@ -72,6 +75,8 @@ pub struct World {
     pub client: Client,
     pub server: Server,
     target: SocketAddr,
+    /// The server is spoken to in TLS.
+    pub secures_upstream: bool,
     pub log: Vec<String>,
 }
 
@@ -93,6 +98,7 @@ impl World {
             latency: 0,
             watch: Watch::new(&facts, &settings),
             target: facts.target,
+            secures_upstream: settings.upstream_tls.mode != TlsMode::None,
             session: Session::new(facts, settings),
             facts: VecDeque::new(),
             holes: Vec::new(),
@@ -209,6 +215,7 @@ impl World {
                 self.kernel_dials(!side);
             }
             Event::Carried(transfer) => self.carried(transfer),
+            Event::Secured => self.tell(secured(Side::Upstream)),
             Event::Noticed(connection, content, whole) => {
                 if connection == self.server.connections {
                     let acts = self.server.data_ended(&content, whole);
@@ -381,9 +388,26 @@ impl World {
             Output::StartRelay {
                 transfer,
                 direction,
+                tls,
             } => {
+                self.data.tls = tls;
                 self.data.relay = Some((transfer, direction));
                 self.data.scheduled = false;
+            }
+            // The client waits for the 234, which arrives later; the upstream's handshake takes its time.
+            Output::StartTls {
+                with: Side::Client, ..
+            } => self.facts.push_back(secured(Side::Client)),
+            Output::StartTls {
+                with: Side::Upstream,
+                ..
+            } => {
+                let delay = self.jitter() * 3;
+                self.after(delay, Event::Secured);
+            }
+            Output::StartDataTls { .. } => {
+                self.data.begun = true;
+                self.carry();
             }
             Output::EndData {
                 transfer,
@@ -422,4 +446,9 @@ impl World {
     pub fn holes(&self) -> usize {
         self.holes.len()
     }
+}
+
+fn secured(with: Side) -> Input<'static> {
+    let facts = tls_facts(&[]).expect("words");
+    Input::TlsEstablished { with, facts }
 }

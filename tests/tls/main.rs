@@ -1,0 +1,14 @@
+//! FTPS through the gateway, between a client of rustls' own and a server in clear, on loopback.
+//!
+//! Nothing here sleeps: everything waits for an event, and for at most [`PATIENCE`].
+
+mod client;
+mod field;
+mod foreign;
+mod sessions;
+mod thieves;
+
+use std::time::Duration;
+
+/// How long anything that must happen may take, also on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(20);
