@@ -27,7 +27,7 @@ use ipnet::IpNet;
 
 use super::envelope::Envelope;
 use super::message::Keep;
-use super::{FirewallHole, FlowUsage, Happening, HoleKey, Settled};
+use super::{FirewallHole, FlowUsage, Happening, HoleKey, Settled, Settling};
 
 pub use backoff::Backoff;
 pub use desk::Desk;
@@ -69,6 +69,17 @@ pub trait Hands {
     /// # Errors
     /// What the kernel says; it is forgotten all the same, and the kernel shuts it at its time.
     fn close(&mut self, key: HoleKey) -> io::Result<Settled>;
+
+    /// Shuts a hole whose connection has begun to end or never came; leaves one that runs, and tells how far it is.
+    ///
+    /// # Errors
+    /// As [`Hands::usage`] and [`Hands::close`].
+    fn settle(&mut self, key: HoleKey) -> io::Result<Settling> {
+        match self.usage(key)? {
+            Some(usage) if !usage.state.has_begun_to_end() => Ok(Settling::Runs(usage)),
+            Some(_) | None => self.close(key).map(Settling::Shut),
+        }
+    }
 
     /// Keeps a network away for a while.
     ///

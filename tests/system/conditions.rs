@@ -183,7 +183,7 @@ fn ports_that_another_program_holds() {
         })
         .expect("inside");
     let report = site.check();
-    report.expect("window_taken", "warning");
+    report.expect("window_taken", "error");
     let help = report.findings[0]["help"].as_str().expect("help");
     assert!(
         help.contains("write another range at `pinholes.window`"),

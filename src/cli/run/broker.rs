@@ -47,7 +47,6 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// What the kernel lacks or refuses, what cannot be bound, or why the gateway does not start.
 #[cfg(feature = "nftables")]
 pub(super) fn run(args: Args, config: Config) -> Result<Exit, Failure> {
-    let account = Account::find(&config.process.user.to_string())?;
     // Who listens in a window can be told only with rights that are given up next.
     let obstacle = system::obstacle(&config);
     let report = sandbox::confine_broker()?;
@@ -55,6 +54,7 @@ pub(super) fn run(args: Args, config: Config) -> Result<Exit, Failure> {
     if let Some(obstacle) = obstacle {
         return Err(obstacle.into());
     }
+    let account = Account::find(&config.process.user.to_string())?;
     let hands = super::table::install(&config)?;
     serve(args, config, hands, PathBuf::from(OURSELVES), Some(account))
 }

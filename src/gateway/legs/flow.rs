@@ -22,6 +22,9 @@ use crate::pinhole::{ForwardedPinhole, RelayLimits, TakenBack};
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 /// The longest such pause: a client's next transfer may wait for it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of a packet without payload, with TCP's timestamps and no other option: IPv4 (RFC 791), IPv6 (RFC 8200), and TCP with
+/// RFC 7323. Probes of a receiver that takes nothing (RFC 9293 section 3.8.6.1) and keepalives are no longer than that.
+const EMPTY: [u64; 2] = [20 + 32, 40 + 32];
 /// How many looks a stall is made of.
 const LOOKS_PER_STALL: u32 = 4;
 
@@ -187,8 +190,26 @@ impl Flow {
     }
 
     /// Notes when payload moved: packets alone do not tell, since a sender goes on to probe a receiver that takes nothing.
+    /// Nor does payload alone: to a receiver that is gone it is sent again and again, and nobody answers.
     fn note_movement(&mut self, usage: FlowUsage, now: Duration) {
-        if self.last.is_none_or(|last| usage.has_moved_since(&last)) {
+        let before = self
+            .last
+            .map_or_else(Wire::default, |last| wire(self.side, last));
+        let after = wire(self.side, usage);
+        let (bytes, packets, answers) = match self.direction {
+            Some(Direction::Upload) => (
+                after.bytes_up.saturating_sub(before.bytes_up),
+                after.packets_up.saturating_sub(before.packets_up),
+                after.packets_down.saturating_sub(before.packets_down),
+            ),
+            Some(Direction::Download) | None => (
+                after.bytes_down.saturating_sub(before.bytes_down),
+                after.packets_down.saturating_sub(before.packets_down),
+                after.packets_up.saturating_sub(before.packets_up),
+            ),
+        };
+        let empty = EMPTY[usize::from(self.hole.peer().is_ipv6())];
+        if answers > 0 && bytes > packets.saturating_mul(empty) {
             self.moved_at = now;
         }
         self.last = Some(usage);

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::{Hands, Kept, NAME_BITS, Office};
 use crate::nft::envelope::Envelope;
 use crate::nft::message::{Answer, Keep, Reason, Request};
-use crate::nft::{FirewallHole, Happening, HoleKey, Opening, sealed};
+use crate::nft::{FirewallHole, Happening, HoleKey, Opening, Settling, sealed};
 
 /// Serves the requests of one gateway at a time.
 #[derive(Debug)]
@@ -113,10 +113,13 @@ impl<H: Hands, O: Office> Desk<H, O> {
 
     fn settle_hole(&mut self, key: HoleKey) -> Result<Answer, Reason> {
         let (own, _) = self.standing(key)?;
-        let usage = self.hands.usage(own).map_err(|error| Reason::of(&error))?;
-        match usage {
-            Some(usage) if !usage.state.has_begun_to_end() => Ok(Answer::Usage(Some(usage))),
-            Some(_) | None => self.close(key),
+        match self.hands.settle(own) {
+            Ok(Settling::Runs(usage)) => Ok(Answer::Usage(Some(usage))),
+            Ok(Settling::Shut(settled)) => {
+                self.standing.remove(&key);
+                Ok(Answer::Settled(settled))
+            }
+            Err(error) => Err(Reason::of(&error)),
         }
     }
 

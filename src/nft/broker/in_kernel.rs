@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::{Hands, NAME_BITS};
 use crate::nft::kernel::{Error, Generation, Kernel};
-use crate::nft::{FirewallHole, FlowUsage, Happening, HoleKey, Settled};
+use crate::nft::{FirewallHole, FlowUsage, Happening, HoleKey, Settled, Settling};
 
 /// Our table in the kernel.
 #[derive(Debug)]
@@ -78,6 +78,10 @@ impl Hands for InKernel {
 
     fn close(&mut self, key: HoleKey) -> io::Result<Settled> {
         self.kernel.close(key).map_err(told)
+    }
+
+    fn settle(&mut self, key: HoleKey) -> io::Result<Settling> {
+        self.kernel.settle(key).map_err(told)
     }
 
     fn ban(&mut self, network: IpNet, ttl: Duration) -> io::Result<()> {

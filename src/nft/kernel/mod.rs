@@ -40,7 +40,7 @@ use self::hole::{Awaited, Hole};
 use self::knock::Knocks;
 use self::message::Message;
 use self::set::Set;
-use super::{FirewallHole, FlowState, FlowUsage, Happening, HoleKey, Settled};
+use super::{FirewallHole, FlowState, FlowUsage, Happening, HoleKey, Settled, Settling};
 
 pub use error::{Error, Refusal};
 
@@ -199,6 +199,23 @@ impl Kernel {
         Ok(Some(usage))
     }
 
+    /// Shuts a hole whose connection has begun to end or never came, as [`Kernel::close`] does; tells how far it is if it
+    /// runs, and leaves it. The connection is looked at once.
+    ///
+    /// # Errors
+    /// As [`Kernel::usage`] and [`Kernel::close`].
+    pub fn settle(&mut self, key: HoleKey) -> Result<Settling, Error> {
+        match self.usage(key)? {
+            Some(usage) if !usage.state.has_begun_to_end() => Ok(Settling::Runs(usage)),
+            None => self.close(key).map(Settling::Shut),
+            Some(usage) => {
+                self.forget(key);
+                let usage = Some(usage);
+                Ok(Settling::Shut(Settled { used: true, usage }))
+            }
+        }
+    }
+
     /// Ends a forwarded hole's connection with a reset towards both sides (a silent one at its next packet). An unused
     /// hole is shut for good; of a relayed one the connection belongs to the process that accepted it.
     ///
@@ -240,11 +257,7 @@ impl Kernel {
             self.annul(key)?;
         }
         let usage = self.usage(key)?;
-        let hole = self.holes.remove(&key).ok_or_else(gone)?;
-        self.unawait(&hole, key);
-        self.pending.retain(
-            |happening| !matches!(happening, Happening::Used { key: used, .. } if *used == key),
-        );
+        let hole = self.forget(key).ok_or_else(gone)?;
         if hole.flow.is_none() {
             let now = Instant::now();
             self.forget_the_faded(now);
@@ -309,6 +322,16 @@ impl Kernel {
             Err(Error::Exists(_)) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Strikes a hole from the books; what was told of it is no happening any more.
+    fn forget(&mut self, key: HoleKey) -> Option<Hole> {
+        let hole = self.holes.remove(&key)?;
+        self.unawait(&hole, key);
+        self.pending.retain(
+            |happening| !matches!(happening, Happening::Used { key: used, .. } if *used == key),
+        );
+        Some(hole)
     }
 
     fn additions(&self, hole: &Hole, ttl: Duration) -> Vec<Message> {

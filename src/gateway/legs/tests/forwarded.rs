@@ -267,7 +267,7 @@ fn a_pinhole_that_is_taken_back_listens_here_at_the_same_port() {
 
 #[test]
 fn what_is_sent_again_and_again_is_no_movement() {
-    let mut scene = Scene::new(7);
+    let mut scene = Scene::new(20);
     scene.start();
     scene.dialled();
     scene.carries(9, FlowState::Open);
@@ -291,7 +291,7 @@ fn what_is_sent_again_and_again_is_no_movement() {
 
 #[test]
 fn a_connection_that_the_kernel_does_not_count_is_not_cut_off() {
-    let mut scene = Scene::new(8);
+    let mut scene = Scene::new(21);
     scene.start();
     scene.dialled();
     scene.carries(0, FlowState::Open);
