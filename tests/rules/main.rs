@@ -2,6 +2,7 @@
 
 mod decisions;
 mod files;
+mod grammars;
 mod moments;
 mod random;
 mod readings;

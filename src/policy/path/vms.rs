@@ -88,9 +88,10 @@ fn absolute(built: &mut Built, inner: &[u8]) -> Result<(), Doubt> {
 }
 
 fn relative(built: &mut Built, inner: &[u8]) -> Result<(), Doubt> {
-    for name in inner.split(|byte| *byte == b'.') {
+    for (number, name) in inner.split(|byte| *byte == b'.').enumerate() {
         match name {
-            b"" => {}
+            b"" if number == 0 => {}
+            b"" => return Err(Doubt("an ellipsis: it stands for any directories below")),
             name if name.iter().all(|byte| *byte == b'-') => {
                 for _ in name {
                     // Above the top there is nothing; the device stays.
