@@ -51,6 +51,10 @@ impl Session {
 
     fn upstream_reply(&mut self, step: &mut Step, reply: Reply) {
         self.reply_since = step.now.mono;
+        let reply = match self.phase {
+            Phase::Greeting => self.shown_greeting(step.now.wall, reply),
+            _ => reply,
+        };
         if reply.code().get() == 421 {
             return self.leave(step, reply, SessionEnd::UpstreamClosed);
         }
@@ -108,7 +112,6 @@ impl Session {
     }
 
     fn greeting(&mut self, step: &mut Step, reply: Reply) {
-        let reply = self.shown_greeting(step.now.wall, reply);
         match reply.code().get() {
             120 => self.say(step, reply),
             220 => self.greeted(step, reply),

@@ -110,7 +110,12 @@ impl Session {
             }
             // These leave the file as it is, and what its size means.
             Verb::Rest | Verb::Noop | Verb::Mdtm | Verb::Stat | Verb::Pwd => {}
-            _ => known.size = None,
+            verb => {
+                known.size = None;
+                if verb.is_transfer() {
+                    known.allocated = None;
+                }
+            }
         }
     }
 

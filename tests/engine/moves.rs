@@ -9,6 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::ruled::{House, house};
 use crate::stage::{self, GATEWAY, UPSTREAM};
 use crate::theatre::{Answer, Move, Theatre};
 use crate::tls_moves::{fate, fates, injected, security, tls};
@@ -26,6 +27,8 @@ pub struct Place {
     pub upstream_tls: UpstreamTls,
     /// The kernel can carry data connections.
     pub forwardable: bool,
+    /// Rules instead of those that are the default.
+    pub rules: Option<House>,
 }
 
 impl Place {
@@ -40,6 +43,7 @@ impl Place {
             client_tls: ClientTls::default(),
             upstream_tls: UpstreamTls::default(),
             forwardable: false,
+            rules: None,
         }
     }
 
@@ -53,6 +57,9 @@ impl Place {
         settings.upstream_tls = self.upstream_tls;
         settings.line = 300;
         settings.reply = 2000;
+        if let Some(house) = self.rules {
+            settings.rules = house.rules();
+        }
         settings
     }
 
@@ -101,6 +108,7 @@ pub fn place() -> impl Strategy<Value = Place> {
         select(vec![2_usize, 64]),
         tls(),
         any::<bool>(),
+        house(),
     )
         .prop_map(
             |(
@@ -112,6 +120,7 @@ pub fn place() -> impl Strategy<Value = Place> {
                 pipeline,
                 (client_tls, upstream_tls),
                 forwardable,
+                rules,
             )| Place {
                 client_ipv6,
                 upstream_ipv6,
@@ -122,6 +131,7 @@ pub fn place() -> impl Strategy<Value = Place> {
                 client_tls,
                 upstream_tls,
                 forwardable,
+                rules,
             },
         )
 }

@@ -1,9 +1,58 @@
 //! The transcripts' settings that concern rules: rules in YAML, one to a line, and what goes with them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use portcullis::engine::{Check, Guest, Settings};
+use proptest::prelude::*;
+use proptest::sample::select;
+
 use portcullis::policy::{Default as DefaultVerdict, Grammar, RuleSet, Source, Surroundings};
+
+/// Rules under which random dialogues take place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum House {
+    /// By paths, so that the server is asked where the session is.
+    Paths,
+    /// By sizes, modes and verbs; with limits, and what is hidden.
+    Limits,
+}
+
+impl House {
+    pub fn rules(self) -> Arc<RuleSet> {
+        static PATHS: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
+            made(&[
+                r#"{name: try, when: {operation: [write]}, then: {deny: "550 No.", observe: true}}"#,
+                r#"{name: secret, when: {path: ["/secret/**"]}, then: {deny: "550 Not there."}}"#,
+                r#"{name: no-site, when: {operation: [site, execute, unknown]}, then: {deny: "550 No."}}"#,
+                r#"{name: chmod, when: {site: [CHMOD]}, then: {deny: "550 No."}}"#,
+            ])
+        });
+        static LIMITS: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
+            made(&[
+                r#"{name: slow, then: {limit: {download: 1000B/s, transfer_bytes: 1KiB, session_bytes: 2KiB}}}"#,
+                r#"{name: quiet, then: {hide: {banner: true, syst: true, help: true, stat: true, feat: [MLST]}}}"#,
+                r#"{name: big, when: {operation: [append], size: {over: 1KiB}}, then: {deny: "552 Too big."}}"#,
+                r#"{name: closing, when: {verb: [SITE]}, then: {close: "530 Not here."}}"#,
+                r#"{name: unknown, when: {operation: [unknown]}, then: {deny: "502 No."}}"#,
+                r#"{name: active, when: {data_mode: {client: active}}, then: {deny: "502 Use passive mode."}}"#,
+            ])
+        });
+        match self {
+            House::Paths => Arc::clone(&PATHS),
+            House::Limits => Arc::clone(&LIMITS),
+        }
+    }
+}
+
+fn made(list: &[&str]) -> Arc<RuleSet> {
+    let list: Vec<String> = list.iter().map(|rule| (*rule).to_owned()).collect();
+    rules(&list).expect("good rules")
+}
+
+/// Mostly the default rules.
+pub fn house() -> impl Strategy<Value = Option<House>> {
+    proptest::option::weighted(0.15, select(vec![House::Paths, House::Limits]))
+}
 
 /// Makes the settings' rules of these, in the order in which they stand.
 pub fn rules(list: &[String]) -> Result<Arc<RuleSet>, String> {

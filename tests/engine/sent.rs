@@ -68,7 +68,12 @@ impl Watch {
                 argument,
             }),
         });
-        assert_eq!(decision.verdict, Verdict::Allow, "a denied command passed");
+        // What is judged by more than the command is shown by dialogues with a server of their own.
+        let alone = !self.settings.rules.needs_paths();
+        assert!(
+            !alone || decision.verdict == Verdict::Allow,
+            "a denied command passed"
+        );
         match verb {
             Verb::Port | Verb::Eprt => {
                 let at = self.open_at(Side::Upstream).expect("told without a hole");
