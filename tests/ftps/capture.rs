@@ -97,8 +97,7 @@ fn add(flows: &mut Flows, frame: &[u8]) {
     let Ok(packet) = SlicedPacket::from_ethernet(frame) else {
         return;
     };
-    let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Tcp(tcp))) =
-        (packet.net, packet.transport)
+    let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Tcp(tcp))) = (packet.net, packet.transport)
     else {
         return;
     };
@@ -147,7 +146,8 @@ impl Stream {
 
     /// Expects some words in clear, and behind them TLS records and nothing else.
     pub fn is_tls_behind(&self, words: &[u8]) -> Result<(), Failure> {
-        let shown = || String::from_utf8_lossy(self.bytes.get(..60).unwrap_or(&self.bytes)).into_owned();
+        let shown =
+            || String::from_utf8_lossy(self.bytes.get(..60).unwrap_or(&self.bytes)).into_owned();
         let rest = self.bytes.strip_prefix(words);
         let rest = rest.ok_or_else(|| format!("something else left in clear: {:?}", shown()))?;
         records(rest).map_err(|place| format!("no TLS at byte {place} behind AUTH: {:?}", shown()))

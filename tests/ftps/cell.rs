@@ -26,7 +26,11 @@ impl Firewall {
 }
 
 /// The servers that have TLS here.
-pub const SERVERS: [ServerKind; 3] = [ServerKind::Vsftpd, ServerKind::Proftpd, ServerKind::PureFtpd];
+pub const SERVERS: [ServerKind; 3] = [
+    ServerKind::Vsftpd,
+    ServerKind::Proftpd,
+    ServerKind::PureFtpd,
+];
 
 /// One cell: fifty transfers in one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +79,8 @@ impl fmt::Display for Cell {
     }
 }
 
-/// All cells of a firewall. With `none` every client meets every server and leg in both versions, in modes that alternate, and a server
-/// that demands TLS and resumption in every mode; with `nftables` every client meets every server and leg, in versions and modes that alternate.
+/// All cells of a firewall. With `none` every client meets every server and leg, and vsftpd with TLS, which demands resumption, in every
+/// mode; with `nftables` every client meets every leg, and in turn every server. Versions and modes alternate.
 pub fn all(firewall: Firewall) -> Vec<Cell> {
     let mut cells: Vec<Cell> = Vec::new();
     let mut turn = 0_usize;
@@ -85,28 +89,23 @@ pub fn all(firewall: Firewall) -> Vec<Cell> {
             .into_iter()
             .filter(|mode| client.supports(*mode).is_ok())
             .collect();
-        for server in SERVERS {
-            for upstream in Upstream::ALL {
-                let versions: &[Version] = match firewall {
-                    Firewall::None => &Version::ALL,
-                    Firewall::Nftables if turn.is_multiple_of(2) => &[Version::V1_3],
-                    Firewall::Nftables => &[Version::V1_2],
-                };
-                for version in versions {
-                    if let Some(mode) = modes.get(turn % modes.len().max(1)) {
-                        cells.push(Cell {
-                            firewall,
-                            client,
-                            version: *version,
-                            mode: *mode,
-                            server,
-                            upstream,
-                        });
-                    }
-                    turn += 1;
+        for upstream in Upstream::ALL {
+            for (place, server) in SERVERS.into_iter().enumerate() {
+                turn += 1;
+                if firewall == Firewall::Nftables && place != turn / SERVERS.len() % SERVERS.len() {
+                    continue;
                 }
-                // Lest the same version always meets the same mode.
-                turn += usize::from(turn.is_multiple_of(12));
+                let mode = turn / 2 % modes.len().max(1);
+                if let (Some(mode), Some(version)) = (modes.get(mode), Version::ALL.get(turn % 2)) {
+                    cells.push(Cell {
+                        firewall,
+                        client,
+                        version: *version,
+                        mode: *mode,
+                        server,
+                        upstream,
+                    });
+                }
             }
         }
         if firewall == Firewall::None {

@@ -122,7 +122,7 @@ impl Client {
     pub fn supports(self, mode: Mode) -> Result<(), Reason> {
         match self {
             Self::Curl | Self::CurlImplicit if !mode.is_passive() => Err(
-                "curl 7.88 waits for the server's TLS before it has begun its own, also straight to vsftpd",
+                "curl 7.88 gives up active FTPS by itself (inet_ntop() failed), also straight to vsftpd",
             ),
             Self::Rclone if !mode.is_passive() => Err("rclone has no active mode"),
             Self::Curl
@@ -141,14 +141,20 @@ impl Client {
             (Self::Curl | Self::CurlImplicit, Version::V1_3) | (Self::Ftplib | Self::Rclone, _) => {
                 false
             }
-            (Self::Curl | Self::CurlImplicit, Version::V1_2) | (Self::Lftp | Self::FtplibResuming, _) => {
-                true
-            }
+            (Self::Curl | Self::CurlImplicit, Version::V1_2)
+            | (Self::Lftp | Self::FtplibResuming, _) => true,
         }
     }
 
     /// Fifty transfers, in a directory of the server.
-    pub fn run(self, to: SocketAddr, mode: Mode, version: Version, ca: &Path, directory: &str) -> Run {
+    pub fn run(
+        self,
+        to: SocketAddr,
+        mode: Mode,
+        version: Version,
+        ca: &Path,
+        directory: &str,
+    ) -> Run {
         let last = FILES - 1;
         let ca = ca.display().to_string();
         let mut environment = Vec::new();
@@ -159,9 +165,10 @@ impl Client {
                 } else {
                     ("ftps", "--ssl-reqd")
                 };
-                let mut common: Vec<String> = ["-sSv", "--fail-early", demand, "--cacert", &ca, "--user"]
-                    .map(ToOwned::to_owned)
-                    .into();
+                let mut common: Vec<String> =
+                    ["-sSv", "--fail-early", demand, "--cacert", &ca, "--user"]
+                        .map(ToOwned::to_owned)
+                        .into();
                 common.push(format!("{USER}:{PASSWORD}"));
                 let version: &[&str] = match version {
                     Version::V1_2 => &["--tls-max", "1.2"],
@@ -202,7 +209,11 @@ impl Client {
                 ("lftp", vec!["--norc".to_owned(), "-c".to_owned(), script])
             }
             Self::Ftplib | Self::FtplibResuming => {
-                let reuse = if self == Self::Ftplib { "fresh" } else { "resume" };
+                let reuse = if self == Self::Ftplib {
+                    "fresh"
+                } else {
+                    "resume"
+                };
                 let (host, port) = (to.ip().to_string(), to.port().to_string());
                 let words = [
                     PROGRAM,
@@ -227,8 +238,14 @@ impl Client {
                     ("RCLONE_CONFIG_GATEWAY_USER", USER.to_owned()),
                     ("RCLONE_CONFIG_GATEWAY_PASS", OBSCURED.to_owned()),
                     ("RCLONE_CONFIG_GATEWAY_EXPLICIT_TLS", "true".to_owned()),
-                    ("RCLONE_CONFIG_GATEWAY_DISABLE_EPSV", (mode == Mode::Pasv).to_string()),
-                    ("RCLONE_CONFIG_GATEWAY_DISABLE_TLS13", (version == Version::V1_2).to_string()),
+                    (
+                        "RCLONE_CONFIG_GATEWAY_DISABLE_EPSV",
+                        (mode == Mode::Pasv).to_string(),
+                    ),
+                    (
+                        "RCLONE_CONFIG_GATEWAY_DISABLE_TLS13",
+                        (version == Version::V1_2).to_string(),
+                    ),
                 ];
                 let script = format!(
                     "set -- --config '' -vv --retries 1 --low-level-retries 1 --transfers 1 --checkers 1

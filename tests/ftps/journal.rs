@@ -46,7 +46,11 @@ pub fn judge(cell: &Cell, records: &[Record]) -> Result<String, Failure> {
                 }
                 if record.contains_key("transfer") {
                     let resumed = record.get("resumed") == Some(&true.into());
-                    let counted = if client { &mut seen.data } else { &mut seen.upstream };
+                    let counted = if client {
+                        &mut seen.data
+                    } else {
+                        &mut seen.upstream
+                    };
                     counted.0 += 1;
                     counted.1 += usize::from(resumed);
                 }

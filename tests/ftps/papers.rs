@@ -90,10 +90,14 @@ fn names() -> Result<Vec<SanType>, Failure> {
     let name = NAME
         .try_into()
         .map_err(|error: rcgen::Error| error.to_string())?;
-    let addresses = [Node::Gateway, Node::Server].map(|node| Family::BOTH.map(|family| node.address(family)));
+    let addresses =
+        [Node::Gateway, Node::Server].map(|node| Family::BOTH.map(|family| node.address(family)));
     let addresses = addresses
         .into_iter()
         .flatten()
         .map(|address: IpAddr| SanType::IpAddress(address));
-    Ok([SanType::DnsName(name)].into_iter().chain(addresses).collect())
+    Ok([SanType::DnsName(name)]
+        .into_iter()
+        .chain(addresses)
+        .collect())
 }

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use portcullis_netlab::journal::{self, Record};
-use portcullis_netlab::{Daemon, Failure, Family, Lab, Node, Server, ServerKind, TlsFiles, program};
+use portcullis_netlab::{
+    Daemon, Failure, Family, Lab, Node, Server, ServerKind, TlsFiles, program,
+};
 
 use crate::cell::{Cell, Firewall, SERVERS};
 use crate::client::Run;
@@ -21,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// After how many seconds a client is stopped.
 const CLIENT_PATIENCE: &str = "120";
+
+/// The listener that leads to ProFTPD in whatever version of TLS the gateway takes.
+pub const EVERY_VERSION: u16 = 2190;
 
 /// How much of a text is shown with a failure.
 const TAIL: usize = 5000;
@@ -160,7 +165,11 @@ impl Site {
             })
             .map_err(|failure| {
                 let records = fs::read_to_string(&self.journal).unwrap_or_default();
-                format!("{failure}\n--- gateway\n{}\n--- journal\n{}", tail(&self.gateway.printed()), tail(&records))
+                format!(
+                    "{failure}\n--- gateway\n{}\n--- journal\n{}",
+                    tail(&self.gateway.printed()),
+                    tail(&records)
+                )
             })
     }
 
@@ -245,7 +254,11 @@ fn yaml(firewall: Firewall, papers: &Papers, own: &TlsFiles, directory: &str) ->
     for listener in Listener::every() {
         let at = Family::BOTH
             .map(|family| SocketAddr::new(Node::Gateway.address(family), listener.port()));
-        let mode = if listener.implicit { "implicit" } else { "explicit" };
+        let mode = if listener.implicit {
+            "implicit"
+        } else {
+            "explicit"
+        };
         let _ = writeln!(
             text,
             "  l{}: {{listen: [\"{}\", \"{}\"], upstream: {}-{}, tls: {{mode: {mode}, resumption: {}, \
@@ -260,17 +273,36 @@ fn yaml(firewall: Firewall, papers: &Papers, own: &TlsFiles, directory: &str) ->
             own.key.display(),
         );
     }
+    let at = SocketAddr::new(Node::Gateway.address(Family::V4), EVERY_VERSION);
+    let _ = writeln!(
+        text,
+        "  every-version: {{listen: [\"{at}\"], upstream: proftpd-every-version, tls: {{mode: explicit, \
+         certificates: [{{chain: {}, key: {}}}]}}}}",
+        own.chain.display(),
+        own.key.display(),
+    );
     text.push_str("upstreams:\n");
     for server in SERVERS {
         let at = SocketAddr::new(Node::Server.address(Family::V4), server.port());
         let name = server.name();
         let _ = writeln!(text, "  {name}-clear: {{addresses: [\"{at}\"]}}");
+        let ca = papers.ca.display();
+        // ProFTPD gives no ticket of TLS 1.3 with an upload; the listener on [`EVERY_VERSION`] meets that.
+        let highest = match server {
+            ServerKind::Proftpd => "\"1.2\"",
+            ServerKind::Vsftpd | ServerKind::PureFtpd | ServerKind::Pyftpdlib => "null",
+        };
         let _ = writeln!(
             text,
-            "  {name}-tls: {{addresses: [\"{at}\"], tls: {{mode: explicit, ca: {}, server_name: {NAME}}}}}",
-            papers.ca.display()
+            "  {name}-tls: {{addresses: [\"{at}\"], tls: {{mode: explicit, ca: {ca}, server_name: {NAME}, max_version: {highest}}}}}"
         );
     }
+    let at = SocketAddr::new(Node::Server.address(Family::V4), ServerKind::Proftpd.port());
+    let _ = writeln!(
+        text,
+        "  proftpd-every-version: {{addresses: [\"{at}\"], tls: {{mode: explicit, ca: {}, server_name: {NAME}}}}}",
+        papers.ca.display()
+    );
     let pinholes = match firewall {
         Firewall::None => "pinholes: {window: 21000-21015, upstream_window: 22000-22199}\n",
         Firewall::Nftables => {

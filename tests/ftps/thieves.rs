@@ -37,10 +37,7 @@ pub struct Loot {
 }
 
 /// Does something while thieves are at work at the client's address.
-pub fn while_thieves_dial<T>(
-    site: &Site,
-    work: impl FnOnce() -> T,
-) -> Result<(T, Loot), Failure> {
+pub fn while_thieves_dial<T>(site: &Site, work: impl FnOnce() -> T) -> Result<(T, Loot), Failure> {
     let config = config(&site.papers.ca)?;
     let (over, loot) = (AtomicBool::new(false), Loot::default());
     let result = thread::scope(|scope| {
@@ -61,9 +58,7 @@ pub fn while_thieves_dial<T>(
         let result = work();
         over.store(true, Ordering::Relaxed);
         for thief in thieves {
-            thief
-                .join()
-                .map_err(|_| "a thief panicked".to_owned())??;
+            thief.join().map_err(|_| "a thief panicked".to_owned())??;
         }
         Ok::<T, Failure>(result)
     })?;

@@ -27,8 +27,8 @@ use crate::nft::envelope::Envelope;
 use crate::nft::message::{Handed, Keep, Notice};
 use crate::nft::{sealed, socket};
 use crate::pinhole::{OwnSockets, Sockets as _};
-use crate::tls;
 use crate::sandbox::Account;
+use crate::tls;
 
 /// How long a gateway may take until it reads what it is handed.
 const HANDOVER: Duration = Duration::from_secs(20);
