@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::TlsVersion as Spoken;
 
 async fn connect(client: Channel, server: Channel) -> (bool, bool) {
-    let (one, other, mut client, mut server) = shake(client, server).await;
+    let (one, other, client, mut server) = shake(client, server).await;
     let resumed = (one.expect("TLS").resumed, other.expect("TLS").resumed);
     // Tickets come behind the handshake, so they are there when the first byte is.
     server.write(b"220 ready\r\n").await.expect("sent");
@@ -182,7 +182,7 @@ async fn an_upload_gives_no_ticket() {
     for version in VERSIONS {
         let (client, server) = halves.sessions("", &at_most(version));
         let upload = server.upload().expect("one");
-        let (one, other, mut client, mut server) =
+        let (one, other, client, mut server) =
             shake(client.data(false).expect("one"), upload).await;
         assert!(one.is_ok() && other.is_ok());
         // All that the client gets behind the handshake is our close_notify: one record of at most 26 bytes in TLS 1.2,
