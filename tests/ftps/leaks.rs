@@ -159,7 +159,9 @@ fn a_server_without_good_tls_gets_nothing_of_the_client_who_gets_421() {
             }
             seen += 1;
         }
-        let journal = lab.directory().join(format!("gateway-{port}/journal.jsonl"));
+        let journal = lab
+            .directory()
+            .join(format!("gateway-{port}/journal.jsonl"));
         let journal = fs::read_to_string(journal).unwrap_or_default();
         assert_eq!(
             seen,
