@@ -6,6 +6,7 @@
 mod capture;
 mod cell;
 mod client;
+mod hook;
 mod journal;
 mod leaks;
 mod papers;
