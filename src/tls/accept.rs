@@ -145,10 +145,25 @@ impl ServerSession {
     /// # Errors
     /// As [`ServerSession::control`].
     pub fn data(&self) -> Result<Channel, rustls::Error> {
+        // One for one: many clients use each ticket once (OpenSSL's sessions become unusable with their first use).
+        self.data_with(1)
+    }
+
+    /// Makes the channel of a data connection on which the client alone speaks, and which need not be resumed.
+    ///
+    /// A client that reads nothing and closes with our ticket unread makes its kernel send a reset, which destroys
+    /// what we have not read yet (Go's TLS does so, and curl 7.88). So there is none.
+    ///
+    /// # Errors
+    /// As [`ServerSession::control`].
+    pub fn upload(&self) -> Result<Channel, rustls::Error> {
+        self.data_with(0)
+    }
+
+    fn data_with(&self, tickets: usize) -> Result<Channel, rustls::Error> {
         let mut config = (*self.control).clone();
         config.alpn_protocols = vec![CONTROL.to_vec(), DATA.to_vec()];
-        // One for one: many clients use each ticket once (OpenSSL's sessions become unusable with their first use).
-        config.send_tls13_tickets = config.send_tls13_tickets.min(1);
+        config.send_tls13_tickets = config.send_tls13_tickets.min(tickets);
         let probation = self.memory.as_ref().map(Probation::new).map(Arc::new);
         if let Some(probation) = &probation {
             config.session_storage = Arc::clone(probation) as Arc<dyn StoresServerSessions>;

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 
 use super::accept::Names;
 use super::failure::{alert_in, failure};
+use super::habit::Habit;
 use super::identity;
 use super::memory::Probation;
 use crate::config::UserFrom;
@@ -63,6 +64,8 @@ pub(super) enum Part {
     },
     Client {
         name: Option<Box<str>>,
+        /// Where only TLS 1.2 is offered because of it.
+        habit: Option<Arc<Habit>>,
     },
 }
 
@@ -156,6 +159,12 @@ impl Channel {
         let mut last_words = Vec::new();
         while self.connection.wants_write() && self.connection.write_tls(&mut last_words).is_ok() {}
         let mut why = failure(error, alert_in(&last_words));
+        if let Part::Client {
+            habit: Some(habit), ..
+        } = &self.part
+        {
+            habit.old_was_refused();
+        }
         if let (Part::Server { names, .. }, rustls::Error::General(_)) = (&self.part, error)
             && names.contradicted()
         {
@@ -178,7 +187,7 @@ impl Channel {
                 let certificate = leaf.and_then(|leaf| identity::of(leaf, *user_from));
                 (server.server_name().map(Box::from), certificate)
             }
-            (Part::Client { name }, _) => (name.clone(), None),
+            (Part::Client { name, .. }, _) => (name.clone(), None),
             (Part::Server { .. }, Connection::Client(_)) => (None, None),
         };
         Ok(TlsFacts {

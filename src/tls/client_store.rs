@@ -5,11 +5,13 @@
 //! Invariant: bounded; a ticket of TLS 1.3 is used once (RFC 8446 appendix C.4), as servers may insist on that.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
+
+use super::habit::Habit;
 
 /// Most tickets that are kept; the newest are used first.
 const TICKETS: usize = 8;
@@ -18,6 +20,7 @@ const TICKETS: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct ServerMemory {
     known: Mutex<Known>,
+    habit: Arc<Habit>,
 }
 
 #[derive(Debug, Default)]
@@ -25,9 +28,18 @@ struct Known {
     group: Option<NamedGroup>,
     old: Option<Box<Tls12ClientSessionValue>>,
     tickets: VecDeque<Tls13ClientSessionValue>,
+    /// Whether there ever was one.
+    given: bool,
 }
 
 impl ServerMemory {
+    pub(super) fn new(habit: Arc<Habit>) -> ServerMemory {
+        ServerMemory {
+            known: Mutex::default(),
+            habit,
+        }
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
         act(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -60,10 +72,15 @@ impl ClientSessionStore for ServerMemory {
                 known.tickets.pop_front();
             }
             known.tickets.push_back(value);
+            known.given = true;
         });
     }
 
     fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.with(|known| known.tickets.pop_back())
+        let (ticket, given) = self.with(|known| (known.tickets.pop_back(), known.given));
+        if ticket.is_none() && given {
+            self.habit.tickets_ran_short();
+        }
+        ticket
     }
 }

@@ -14,10 +14,11 @@ use rustls::{ClientConfig, RootCertStore};
 use super::certificate::{self, Expiry};
 use super::channel::{Channel, Part};
 use super::client_store::ServerMemory;
+use super::habit::Habit;
 use super::material::{MaterialError, Reading};
 use super::provider::{provider, versions_to};
 use super::verify::Verifier;
-use crate::config::{Host, TrustAnchors, UpstreamTls};
+use crate::config::{Host, TlsVersion, TrustAnchors, UpstreamTls};
 
 /// Where systems keep the certificates that they trust: Debian and Alpine, Fedora and RHEL, SUSE, others.
 const SYSTEM_STORES: [&str; 5] = [
@@ -37,6 +38,9 @@ pub(super) fn system_stores() -> impl Iterator<Item = PathBuf> {
 #[derive(Debug)]
 pub struct Connector {
     config: ClientConfig,
+    /// For a server whose tickets run out; none where the config names a version.
+    old: Option<ClientConfig>,
+    habit: Arc<Habit>,
     name: Option<ServerName<'static>>,
     expiry: Option<Expiry>,
 }
@@ -46,6 +50,8 @@ pub struct Connector {
 pub struct ClientSession {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    /// Where only TLS 1.2 is offered because of it.
+    habit: Option<Arc<Habit>>,
 }
 
 impl Connector {
@@ -64,30 +70,39 @@ impl Connector {
                 Some(builder.build().map_err(|error| unusable(&error))?)
             }
         };
-        let verifier = Verifier {
+        let verifier = Arc::new(Verifier {
             provider: provider(),
             issuers,
             pins: tls.pins.clone(),
-        };
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(versions_to(tls.max_version))
-            .map_err(|error| unusable(&error))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
+        });
         let own = tls.client_certificate.files();
         let own = own
             .map(|files| certificate::read(reading, &files))
             .transpose()?;
-        let config = match &own {
-            None => builder.with_no_client_auth(),
-            Some(own) => {
-                let shown = rustls::sign::SingleCertAndKey::from(Arc::clone(&own.key));
-                builder.with_client_cert_resolver(Arc::new(shown))
-            }
+        let config_to = |highest| -> Result<ClientConfig, MaterialError> {
+            let builder = ClientConfig::builder_with_provider(provider())
+                .with_protocol_versions(versions_to(highest))
+                .map_err(|error| unusable(&error))?
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
+            Ok(match &own {
+                None => builder.with_no_client_auth(),
+                Some(own) => {
+                    let shown = rustls::sign::SingleCertAndKey::from(Arc::clone(&own.key));
+                    builder.with_client_cert_resolver(Arc::new(shown))
+                }
+            })
+        };
+        let config = config_to(tls.max_version)?;
+        let old = match tls.max_version {
+            None => Some(config_to(Some(TlsVersion::V1_2))?),
+            Some(TlsVersion::V1_2 | TlsVersion::V1_3) => None,
         };
         let name = tls.server_name.as_deref();
         Ok(Connector {
             config,
+            old,
+            habit: Arc::default(),
             // The config takes only what can be a name.
             name: name.and_then(|name| ServerName::try_from(name.to_owned()).ok()),
             expiry: own.map(|own| own.expiry),
@@ -107,11 +122,14 @@ impl Connector {
             Host::Name(name) => ServerName::try_from(name.trim_end_matches('.').to_owned()).ok(),
         };
         let name = self.name.clone().or_else(dialled)?;
-        let mut config = self.config.clone();
-        config.resumption = Resumption::store(Arc::new(ServerMemory::default()));
+        let old = self.old.as_ref().filter(|_| self.habit.wants_old());
+        let mut config = old.unwrap_or(&self.config).clone();
+        let memory = ServerMemory::new(Arc::clone(&self.habit));
+        config.resumption = Resumption::store(Arc::new(memory));
         Some(ClientSession {
             config: Arc::new(config),
             name,
+            habit: old.map(|_| Arc::clone(&self.habit)),
         })
     }
 }
@@ -137,6 +155,7 @@ impl ClientSession {
                 ServerName::DnsName(name) => Some(Box::from(name.as_ref())),
                 _ => None,
             },
+            habit: self.habit.clone(),
         };
         Ok(Channel::new(connection.into(), part, ends_silently))
     }

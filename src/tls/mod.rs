@@ -13,6 +13,7 @@ mod channel;
 mod client_store;
 mod connect;
 mod failure;
+mod habit;
 mod identity;
 mod material;
 mod memory;

@@ -5,6 +5,7 @@
 mod client;
 mod field;
 mod foreign;
+mod foreign_upstream;
 mod sessions;
 mod thieves;
 

@@ -148,7 +148,12 @@ impl Transfer {
             self.legs[side] = match leg {
                 Leg::Up(stream) if !stream.is_protected() => {
                     let tls = ground.secure.ok_or(TlsFailure::from(TlsFault::Other));
-                    match tls.and_then(|secure| secure.data(side)) {
+                    let upload =
+                        self.direction == Some(Direction::Upload) && self.tls[side] == DataTls::Tls;
+                    match tls.and_then(|secure| match upload {
+                        true => secure.upload(side),
+                        false => secure.data(side),
+                    }) {
                         Ok(tls) => Leg::Securing(Box::new(Securing {
                             socket: stream.into_socket(),
                             tls,

@@ -174,7 +174,10 @@ async fn alpn_is_ftp_or_absent() {
         let client = rustls::ClientConnection::new(Arc::new(config), name).expect("one");
         let client = Channel::new(
             client.into(),
-            crate::tls::channel::Part::Client { name: None },
+            crate::tls::channel::Part::Client {
+                name: None,
+                habit: None,
+            },
             true,
         );
         let (client, server, ..) = shake(client, acceptor.session().control().expect("one")).await;

@@ -20,7 +20,7 @@ pub use daemon::Daemon;
 pub use firewall::Firewall;
 pub use gateway::{DataMode, Gateway, Listener};
 pub use lab::{Family, Lab, Node};
-pub use server::{Server, ServerKind};
+pub use server::{Server, ServerKind, TlsFiles};
 
 /// What went wrong, in a sentence for the person who runs the tests.
 pub type Failure = String;

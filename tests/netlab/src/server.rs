@@ -3,7 +3,7 @@
 //! The account is [`USER`] with [`PASSWORD`] on all of them, without a user being added to the machine: ProFTPD reads an
 //! `AuthUserFile`, Pure-FTPd a puredb, pyftpdlib its own table, and vsftpd (which knows only local users and PAM) sees its
 //! own `/etc/passwd`, `/etc/shadow` and `/etc/pam.d/vsftpd` inside its mount namespace. So every one checks the password.
-//! Limits are generous, home is the root that the client sees, and nothing is encrypted.
+//! Limits are generous, home is the root that the client sees, and TLS is there only with [`Server::start_with_tls`].
 
 use std::fs;
 use std::io;
@@ -128,6 +128,15 @@ pub fn directory_with(files: &[&str]) -> Option<PathBuf> {
         .find(|directory| files.iter().all(|file| directory.join(file).is_file()))
 }
 
+/// A certificate of a server, in PEM, where the server's account can't read it.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The certificate, and whoever issued it.
+    pub chain: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
@@ -144,7 +153,7 @@ impl Server {
     /// # Errors
     /// Its program is missing, or it does not come up; with what it printed.
     pub fn start(lab: &Lab, kind: ServerKind) -> Result<Self, Failure> {
-        Self::start_on(lab, Node::Server, kind)
+        Self::start_as(lab, Node::Server, kind, None)
     }
 
     /// Starts a server on some machine of the laboratory and waits until it listens.
@@ -152,6 +161,24 @@ impl Server {
     /// # Errors
     /// Its program is missing, or it does not come up; with what it printed.
     pub fn start_on(lab: &Lab, host: Node, kind: ServerKind) -> Result<Self, Failure> {
+        Self::start_as(lab, host, kind, None)
+    }
+
+    /// Starts one in the server's namespace with AUTH TLS; where the server can, data connections have to resume the control
+    /// connection's session.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_tls(lab: &Lab, kind: ServerKind, tls: &TlsFiles) -> Result<Self, Failure> {
+        Self::start_as(lab, Node::Server, kind, Some(tls))
+    }
+
+    fn start_as(
+        lab: &Lab,
+        host: Node,
+        kind: ServerKind,
+        tls: Option<&TlsFiles>,
+    ) -> Result<Self, Failure> {
         let directory = lab
             .directory()
             .join(format!("{}-at-{}", kind.name(), host.name()));
@@ -174,6 +201,7 @@ impl Server {
             directory: &directory,
             home: &home,
             log: &log,
+            tls,
         };
         let mut command = place.command(kind)?;
         let mut daemon = Daemon::start(kind.name(), &mut command, &directory.join("output"))?;

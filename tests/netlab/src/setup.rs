@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use crate::server::{NOBODY, PASSWORD, PASSWORD_HASH, ServerKind, USER};
+use crate::server::{NOBODY, PASSWORD, PASSWORD_HASH, ServerKind, TlsFiles, USER};
 use crate::{Failure, Lab, Node, program};
 
 /// Where `scripts/test` unpacks the servers' packages, below the target directory. They are not installed: Debian's packages
@@ -25,6 +25,7 @@ pub(crate) struct Place<'a> {
     pub(crate) directory: &'a Path,
     pub(crate) home: &'a Path,
     pub(crate) log: &'a Path,
+    pub(crate) tls: Option<&'a TlsFiles>,
 }
 
 impl Place<'_> {
@@ -59,8 +60,9 @@ impl Place<'_> {
                  nopriv_user=nobody\nsecure_chroot_dir={}\npam_service_name=vsftpd\nseccomp_sandbox=NO\n\
                  isolate_network=NO\nxferlog_enable=YES\nxferlog_std_format=NO\nlog_ftp_protocol=YES\n\
                  vsftpd_log_file={log}\nmax_clients=0\nmax_per_ip=0\nutf8_filesystem=YES\ndelay_failed_login=0\n\
-                 delay_successful_login=0\n",
-                empty.display()
+                 delay_successful_login=0\n{}",
+                empty.display(),
+                self.tls.map(vsftpd_tls).unwrap_or_default()
             ),
             0o644,
         )?;
@@ -107,7 +109,8 @@ impl Place<'_> {
                  AllowRetrieveRestart on\nUseReverseDNS off\nWtmpLog off\nTransferLog none\n\
                  SystemLog {directory}/system.log\nScoreboardFile {directory}/scoreboard\nPidFile {directory}/pid\n\
                  DelayTable none\nControlsEngine off\n\
-                 LogFormat commands \"%{{iso8601}} %a [%P] command: %r -> %s\"\nExtendedLog {log} ALL commands\n",
+                 LogFormat commands \"%{{iso8601}} %a [%P] command: %r -> %s\"\nExtendedLog {log} ALL commands\n{tls}",
+                tls = self.proftpd_tls()?,
                 users = users.display(),
                 log = self.log.display()
             ),
@@ -116,6 +119,27 @@ impl Place<'_> {
         let mut command = self.lab.command(self.host, find("proftpd")?);
         command.arg("-n").arg("-c").arg(configuration);
         Ok(command)
+    }
+
+    /// TLS for those who ask for it. Without `NoSessionReuseRequired` data connections have to resume their control connection's session.
+    fn proftpd_tls(&self) -> Result<String, Failure> {
+        let Some(tls) = self.tls else {
+            return Ok(String::new());
+        };
+        let modules = find("proftpd")?
+            .parent()
+            .and_then(Path::parent)
+            .map(|usr| usr.join("lib/proftpd"))
+            .filter(|modules| modules.join("mod_tls.so").is_file())
+            .ok_or("ProFTPD has no mod_tls: `scripts/test` unpacks proftpd-mod-crypto")?;
+        Ok(format!(
+            "ModulePath {}\nLoadModule mod_tls.c\nTLSEngine on\nTLSRequired off\nTLSProtocol TLSv1.2 TLSv1.3\n\
+             TLSRSACertificateFile {}\nTLSRSACertificateKeyFile {}\nTLSLog {}/tls.log\n",
+            modules.display(),
+            tls.chain.display(),
+            tls.key.display(),
+            self.directory.display()
+        ))
     }
 
     fn pure_ftpd(&self) -> Result<Command, Failure> {
@@ -166,6 +190,11 @@ impl Place<'_> {
             .arg("-l")
             .arg(format!("puredb:{}", database.display()));
         command.arg("-g").arg(self.directory.join("pid"));
+        if let Some(tls) = self.tls {
+            // For those who ask for it.
+            let files = format!("{},{}", tls.chain.display(), tls.key.display());
+            command.args(["-Y", "1", "-2", &files]);
+        }
         Ok(command)
     }
 
@@ -208,6 +237,16 @@ pub(crate) fn unpacked() -> Option<PathBuf> {
     own.ancestors()
         .map(|directory| directory.join(UNPACKED))
         .find(|path| path.is_dir())
+}
+
+/// TLS for those who ask for it, whose data connections have to resume their control connection's session.
+fn vsftpd_tls(tls: &TlsFiles) -> String {
+    format!(
+        "ssl_enable=YES\nforce_local_logins_ssl=NO\nforce_local_data_ssl=NO\nrequire_ssl_reuse=YES\nssl_ciphers=HIGH\n\
+         strict_ssl_read_eof=YES\nrsa_cert_file={}\nrsa_private_key_file={}\n",
+        tls.chain.display(),
+        tls.key.display()
+    )
 }
 
 /// Finds a server's program among the unpacked packages, or installed.
