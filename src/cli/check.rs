@@ -3,13 +3,16 @@
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::ctl::Format;
 use super::output::print;
 use super::run::DEFAULT_CONFIG;
 use super::{Exit, Failure};
+use crate::config::files::Disk;
 use crate::config::{Config, ConfigErrors, Loaded, Problem, Severity};
 use crate::system::{Finding, Machine};
+use crate::tls;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -124,8 +127,10 @@ fn check(path: &Path, system: bool) -> Checked {
     };
     match Config::load(path) {
         Ok(Loaded { config, warnings }) => {
-            checked.good = true;
             checked.problems = warnings;
+            checked.problems.extend(certificates(&config));
+            let wrong = |problem: &Problem| problem.severity == Severity::Error;
+            checked.good = !checked.problems.iter().any(wrong);
             if system {
                 checked.system = Machine::read(&config).findings(&config);
             }
@@ -137,6 +142,30 @@ fn check(path: &Path, system: bool) -> Checked {
         }
     }
     checked
+}
+
+/// Reads certificates and keys as a gateway does at its start.
+fn certificates(config: &Config) -> Vec<Problem> {
+    let now = SystemTime::now();
+    match tls::load(config, &Disk) {
+        Ok(material) => {
+            let soon = material.expiries.iter().filter(|one| one.is_soon(now));
+            let warnings = soon.map(|one| {
+                let message = format!(
+                    "the certificate expires in {} days; renew it",
+                    one.days_left(now)
+                );
+                Problem::of_file(Severity::Warning, &one.file, message)
+            });
+            warnings.collect()
+        }
+        Err(errors) => {
+            let errors = errors.into_iter();
+            errors
+                .map(|error| Problem::of_file(Severity::Error, &error.file, error.why))
+                .collect()
+        }
+    }
 }
 
 /// One line that lets the reader see whether it is the configuration that was meant.

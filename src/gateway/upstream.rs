@@ -242,10 +242,19 @@ mod tests {
             "127.0.0.1:1".parse().expect("one"),
             "127.0.0.2:1".parse().expect("two"),
         );
-        assert_eq!(upstream.addresses(&OwnNames).await, [(first, 0), (second, 1)]);
+        assert_eq!(
+            upstream.addresses(&OwnNames).await,
+            [(first, 0), (second, 1)]
+        );
         upstream.died(first);
-        assert_eq!(upstream.addresses(&OwnNames).await, [(second, 1), (first, 0)]);
+        assert_eq!(
+            upstream.addresses(&OwnNames).await,
+            [(second, 1), (first, 0)]
+        );
         upstream.lives(first);
-        assert_eq!(upstream.addresses(&OwnNames).await, [(first, 0), (second, 1)]);
+        assert_eq!(
+            upstream.addresses(&OwnNames).await,
+            [(first, 0), (second, 1)]
+        );
     }
 }

@@ -3,10 +3,12 @@
 //! Nothing here sleeps: everything waits for an event, and for at most [`PATIENCE`].
 
 mod client;
+mod failures;
 mod field;
 mod foreign;
 mod sessions;
 mod thieves;
+mod upstreams;
 
 use std::time::Duration;
 

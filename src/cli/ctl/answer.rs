@@ -76,12 +76,20 @@ fn status_lines(status: &StatusReport) -> String {
             ),
         ),
     ];
+    let certificates = status.certificates.iter().map(|one| {
+        let ends = match one.days_left {
+            0 => "ENDS TODAY OR IS OVER: renew it".to_owned(),
+            1 => "1 day left".to_owned(),
+            days => format!("{days} days left"),
+        };
+        ("certificate", format!(" {}: {ends}", one.file))
+    });
     let sandbox = status
         .sandbox
         .iter()
         .map(|report| ("sandbox", report.clone()));
     let mut text = String::new();
-    for (name, value) in lines.into_iter().chain(sandbox) {
+    for (name, value) in lines.into_iter().chain(certificates).chain(sandbox) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<11}{value}");
     }
@@ -148,7 +156,7 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::status::{JournalReport, ListenerReport, ReloadReport};
+    use crate::gateway::status::{CertificateReport, JournalReport, ListenerReport, ReloadReport};
 
     fn session(id: &str, user: Option<&str>) -> SessionReport {
         SessionReport {
@@ -204,6 +212,16 @@ mod tests {
                 records: 10,
                 lost: 3,
             },
+            certificates: vec![
+                CertificateReport {
+                    file: "/etc/portcullis/one.pem".to_owned(),
+                    days_left: 61,
+                },
+                CertificateReport {
+                    file: "/etc/portcullis/two.pem".to_owned(),
+                    days_left: 0,
+                },
+            ],
             guard: "socket_filter".to_owned(),
             firewall: "nftables".to_owned(),
             process: ProcessReport {
@@ -223,6 +241,8 @@ mod tests {
         firewall   nftables
         processes  gateway 4712, broker 4711
         journal    CANNOT BE WRITTEN: nothing is opened; 10 records, 3 lost
+        certificate /etc/portcullis/one.pem: 61 days left
+        certificate /etc/portcullis/two.pem: ENDS TODAY OR IS OVER: renew it
         sandbox    gateway: uid 990 gid 990, no capabilities
         ");
     }
