@@ -3,6 +3,7 @@
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::ctl::Format;
 use super::output::print;
@@ -14,6 +15,7 @@ use crate::gateway::guests;
 use crate::policy::{Failed, LoadedRules};
 use crate::rules;
 use crate::system::{Finding, Machine};
+use crate::tls;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -141,7 +143,10 @@ fn check(path: &Path, system: bool) -> Checked {
         Ok(_) | Err(_) => checked.configuration(path, system),
     };
     match outcome {
-        Ok(()) => checked.good = true,
+        Ok(()) => {
+            let wrong = |problem: &Problem| problem.severity == Severity::Error;
+            checked.good = !checked.problems.iter().any(wrong);
+        }
         Err(ConfigErrors::Unreadable(why)) => checked.unreadable = Some(why),
         Err(ConfigErrors::Wrong { problems, more }) => {
             (checked.problems, checked.more) = (problems, more)
@@ -157,6 +162,7 @@ impl Checked {
         guests::load(&config, &Disk)?;
         self.problems = warnings;
         self.problems.extend(loaded.warnings);
+        self.problems.extend(certificates(&config));
         for file in &config.rules.files {
             if let RuleFile::Path(path) = file {
                 self.run_examples(&rules::load_alone(path, &Disk)?);
@@ -189,6 +195,30 @@ impl Checked {
     fn run_examples(&mut self, loaded: &LoadedRules) {
         self.examples += loaded.examples.len();
         self.failed_examples.extend(rules::failed_examples(loaded));
+    }
+}
+
+/// Reads certificates and keys as a gateway does at its start.
+fn certificates(config: &Config) -> Vec<Problem> {
+    let now = SystemTime::now();
+    match tls::load(config, &Disk) {
+        Ok(material) => {
+            let soon = material.expiries.iter().filter(|one| one.is_soon(now));
+            let warnings = soon.map(|one| {
+                let message = format!(
+                    "the certificate expires in {} days; renew it",
+                    one.days_left(now)
+                );
+                Problem::of_file(Severity::Warning, &one.file, message)
+            });
+            warnings.collect()
+        }
+        Err(errors) => {
+            let errors = errors.into_iter();
+            errors
+                .map(|error| Problem::of_file(Severity::Error, &error.file, error.why))
+                .collect()
+        }
     }
 }
 

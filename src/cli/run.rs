@@ -6,6 +6,7 @@ mod estate;
 mod handover;
 mod namer;
 mod ours;
+mod renewal;
 #[cfg(feature = "nftables")]
 mod table;
 

@@ -6,14 +6,13 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::start::in_lines;
+use super::status::CertificateReport;
 use crate::config::Config;
 use crate::config::files::Files;
 use crate::tls::{self, Expiry, Material};
 
 /// How often the files are read again.
 pub(super) const LOOK: Duration = Duration::from_secs(60);
-/// How long before its end a certificate is warned of.
-const DAYS: u64 = 14;
 /// Between two warnings of one certificate.
 const QUIET: Duration = Duration::from_secs(24 * 3600);
 
@@ -76,10 +75,19 @@ impl Certificates {
         }
         self.warned_at = Some(now);
         let soon = self.expiries.iter().filter_map(|one| {
-            let days = one.days_left(now);
-            (days < DAYS).then(|| (one.file.clone(), days))
+            one.is_soon(now)
+                .then(|| (one.file.clone(), one.days_left(now)))
         });
         soon.collect()
+    }
+
+    /// Says of each certificate how long it lasts.
+    pub(super) fn report(&self, now: SystemTime) -> Vec<CertificateReport> {
+        let reports = self.expiries.iter().map(|one| CertificateReport {
+            file: one.file.display().to_string(),
+            days_left: one.days_left(now),
+        });
+        reports.collect()
     }
 }
 
@@ -108,6 +116,9 @@ mod tests {
         assert_eq!(days(certificates.expiring(end - 13 * day)), Some(13));
         assert_eq!(days(certificates.expiring(end - 13 * day + day / 2)), None);
         assert_eq!(days(certificates.expiring(end - 12 * day)), Some(12));
+
+        let report = certificates.report(end - 12 * day);
+        assert_eq!((&*report[0].file, report[0].days_left), ("/t/one.pem", 12));
 
         assert!(certificates.changed(&config, &shelf).is_none());
         let good = shelf.clone();

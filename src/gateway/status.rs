@@ -63,6 +63,9 @@ pub struct StatusReport {
     pub pinholes: u64,
     /// The journal.
     pub journal: JournalReport,
+    /// Our certificates; none without TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateReport>,
     /// What keeps pinholes shut to strangers: `nftables`; without it `socket_filter`, or `accept_and_reset` where the kernel
     /// refuses filters.
     pub guard: String,
@@ -116,6 +119,15 @@ pub struct JournalReport {
     pub records: u64,
     /// Records that were lost; no effect waited for them.
     pub lost: u64,
+}
+
+/// How long one of our certificates lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateReport {
+    /// Its file.
+    pub file: String,
+    /// Whole days until its end.
+    pub days_left: u64,
 }
 
 /// What a session is doing.

@@ -260,6 +260,7 @@ impl Steward {
                 records: journal.records,
                 lost: journal.lost,
             },
+            certificates: self.certificates.report(SystemTime::now()),
             guard: shared.pinholes.guard().word().to_owned(),
             firewall: self.config.pinholes.firewall.to_string(),
             process: ProcessReport {

@@ -132,10 +132,13 @@ pub trait Office {
     /// What the kernel says.
     fn keep(&mut self, wish: Keep) -> io::Result<Option<Kept>>;
 
+    /// Tells whether files that the config names were renewed, and the gateway is to read them.
+    fn renewed(&mut self) -> bool;
+
     /// What to wait for: when one of them can be read, names were resolved.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
 
-    /// When [`Office::resolved`] wants to be called though nothing can be read.
+    /// When [`Office::resolved`] and [`Office::renewed`] want to be called though nothing can be read.
     fn next_wake(&self) -> Option<Instant>;
 
     /// Takes the names that were resolved, without waiting; sees to whoever resolves them.

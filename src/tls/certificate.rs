@@ -17,6 +17,9 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::material::{MaterialError, Reading};
 use crate::config::CertificateFiles;
 
+/// How many days before its end a certificate is warned of.
+pub const ENDS_SOON: u64 = 14;
+
 /// Permission bits of those who are neither owner nor group.
 const OTHERS: u32 = 0o007;
 /// What begins every private key in PEM that has a password.
@@ -46,6 +49,12 @@ impl Expiry {
     pub fn days_left(&self, now: SystemTime) -> u64 {
         let left = self.not_after.duration_since(now);
         left.unwrap_or_default().as_secs() / (24 * 3600)
+    }
+
+    /// Tells whether it is time to renew it.
+    #[must_use]
+    pub fn is_soon(&self, now: SystemTime) -> bool {
+        self.days_left(now) < ENDS_SOON
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) mod testing;
 mod verify;
 
 pub use accept::{Acceptor, ServerSession};
-pub use certificate::{Certificate, Expiry};
+pub use certificate::{Certificate, ENDS_SOON, Expiry};
 pub use channel::{Channel, Transport};
 pub use connect::{ClientSession, Connector};
 pub use material::{Material, MaterialError, files_of, load};

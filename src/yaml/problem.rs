@@ -70,6 +70,22 @@ pub struct Problem {
     pub(crate) excerpt: Option<Excerpt>,
 }
 
+impl Problem {
+    /// Describes what is wrong with a file that the configuration names.
+    pub fn of_file(severity: Severity, file: &std::path::Path, message: String) -> Problem {
+        Problem {
+            severity,
+            file: file.display().to_string(),
+            line: None,
+            column: None,
+            key: String::new(),
+            message,
+            help: None,
+            excerpt: None,
+        }
+    }
+}
+
 /// A source line, made safe for a terminal, and the part of it that is underlined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Excerpt {

@@ -176,6 +176,7 @@ pub struct FakeOffice {
     /// What the config says when it is read again.
     next: Arc<Mutex<Result<Envelope, String>>>,
     settled: Arc<Mutex<Vec<bool>>>,
+    renewed_at: Arc<Mutex<Option<Instant>>>,
 }
 
 /// What a test has in hand of an office.
@@ -186,6 +187,8 @@ pub struct Outside {
     pub news: Receiver<News>,
     pub next: Arc<Mutex<Result<Envelope, String>>>,
     pub settled: Arc<Mutex<Vec<bool>>>,
+    /// When files that the config names will have been renewed.
+    pub renewed_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl FakeOffice {
@@ -199,6 +202,7 @@ impl FakeOffice {
             news: told,
             next: Arc::new(Mutex::new(Err("no config".to_owned()))),
             settled: Arc::default(),
+            renewed_at: Arc::default(),
         };
         let office = FakeOffice {
             inputs,
@@ -206,6 +210,7 @@ impl FakeOffice {
             news,
             next: Arc::clone(&outside.next),
             settled: Arc::clone(&outside.settled),
+            renewed_at: Arc::clone(&outside.renewed_at),
         };
         (office, outside)
     }
@@ -241,12 +246,17 @@ impl Office for FakeOffice {
         }
     }
 
+    fn renewed(&mut self) -> bool {
+        let mut renewed_at = self.renewed_at.lock().expect("nobody panicked");
+        renewed_at.take_if(|at| *at <= Instant::now()).is_some()
+    }
+
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         Vec::new()
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        None
+        *self.renewed_at.lock().expect("nobody panicked")
     }
 
     fn resolved(&mut self) -> Vec<(String, Vec<IpAddr>)> {

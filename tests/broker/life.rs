@@ -230,6 +230,22 @@ fn a_flood_of_knocks_ends_nobody() {
     assert!((1..100_000).contains(&knocks), "{knocks}");
 }
 
+/// Certificates on disk are looked at by the broker alone; what it finds reaches the gateway as a reload.
+#[test]
+fn renewed_files_are_a_reload() {
+    let rig = Rig::start();
+    let (_, desktop) = ready(&rig);
+    *rig.outside.renewed_at.lock().expect("nobody panicked") = Some(Instant::now());
+    // So that the broker looks when it next wants to be woken.
+    rig.world.happens(Happening::Restored);
+    loop {
+        match crate::fake::next_notice(&desktop).expect("it lives") {
+            portcullis::nft::message::Notice::Reload => break,
+            _ => continue,
+        }
+    }
+}
+
 /// Every descriptor of this process that the broker could have left open.
 fn descriptors() -> usize {
     let entries = std::fs::read_dir("/proc/self/fd").expect("a directory");

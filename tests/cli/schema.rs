@@ -198,10 +198,13 @@ fn bad_files_do_not_fit() {
 fn every_key_of_the_schema_is_printed_and_described() {
     let schema = schema();
     let printed = yaml(
-        &Config::parse(include_str!("examples/good/everything-else.yaml"), "test")
-            .expect("a good file")
-            .config
-            .to_yaml(),
+        &Config::parse(
+            include_str!("examples/complete/everything-else.yaml"),
+            "test",
+        )
+        .expect("a good file")
+        .config
+        .to_yaml(),
     )
     .expect("YAML");
     walk(&schema, &schema, &printed, "");

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::PATIENCE;
 
-type Files = Arc<Mutex<HashMap<String, Vec<u8>>>>;
+pub type Files = Arc<Mutex<HashMap<String, Vec<u8>>>>;
 
 /// The gateway, its server, and what both know.
 pub struct Field {
@@ -32,16 +32,28 @@ pub struct Field {
 impl Field {
     /// Starts a gateway whose listener has this in its `tls`.
     pub fn new(tls: &str) -> Field {
+        let (upstream, files) = serve();
+        Field::before(tls, "", &format!("addresses: [\"{upstream}\"]"), files)
+    }
+
+    /// The same, with these sections more.
+    pub fn with(tls: &str, more: &str) -> Field {
+        let (upstream, files) = serve();
+        let upstream = format!("addresses: [\"{upstream}\"]");
+        Field::before(tls, more, &upstream, files)
+    }
+
+    /// Starts a gateway before an upstream of the test's own.
+    pub fn before(tls: &str, more: &str, upstream: &str, files: Files) -> Field {
         let directory = tempfile::tempdir().expect("a directory");
         let mut params = CertificateParams::new([]).expect("no names");
         params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key"));
         let issuer = issuer.expect("a certificate");
         let ca = issuer.der().clone();
-        let (upstream, files) = serve();
         let path = |name: &str| directory.path().join(name).display().to_string();
         let text = format!(
-            "version: 1\nlisteners: {{main: {{listen: [\"127.0.0.1:0\"], tls: {{certificates: [{{chain: {}, key: {}}}], {tls}}}}}}}\nupstreams: {{old: {{addresses: [\"{upstream}\"]}}}}\njournal: {{file: {}}}\ncontrol: {{socket: none}}\npinholes: {{window: 24000-24999, upstream_window: 25000-25999}}\n",
+            "version: 1\nlisteners: {{main: {{listen: [\"127.0.0.1:0\"], tls: {{certificates: [{{chain: {}, key: {}}}], {tls}}}}}}}\nupstreams: {{old: {{{upstream}}}}}\njournal: {{file: {}}}\ncontrol: {{socket: none}}\npinholes: {{window: 24000-24999, upstream_window: 25000-25999}}\n{more}\n",
             path("chain.pem"),
             path("key.pem"),
             path("journal"),
@@ -88,6 +100,13 @@ impl Field {
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Answers with all lines of the journal that have this.
+    pub fn journal_lines(&self, part: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.path("journal")).unwrap_or_default();
+        let lines = text.lines().filter(|line| line.contains(part));
+        lines.map(str::to_owned).collect()
     }
 
     /// Waits until the journal has a line with all of these.
@@ -152,6 +171,7 @@ fn converse(mut control: TcpStream, files: &Files) -> std::io::Result<()> {
             .split_once(' ')
             .unwrap_or((line.trim_end(), ""));
         let reply = match verb {
+            "QUIT" => return control.write_all(b"221 bye\r\n"),
             "USER" => "331 password".to_owned(),
             "PASS" => "230 in".to_owned(),
             "EPSV" => {

@@ -3,11 +3,13 @@
 //! Nothing here sleeps: everything waits for an event, and for at most [`PATIENCE`].
 
 mod client;
+mod failures;
 mod field;
 mod foreign;
 mod foreign_upstream;
 mod sessions;
 mod thieves;
+mod upstreams;
 
 use std::time::Duration;
 

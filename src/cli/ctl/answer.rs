@@ -76,6 +76,14 @@ fn status_lines(status: &StatusReport) -> String {
             ),
         ),
     ];
+    let certificates = status.certificates.iter().map(|one| {
+        let ends = match one.days_left {
+            0 => "ENDS TODAY OR IS OVER: renew it".to_owned(),
+            1 => "1 day left".to_owned(),
+            days => format!("{days} days left"),
+        };
+        ("certificate", format!(" {}: {ends}", one.file))
+    });
     let sandbox = status
         .sandbox
         .iter()
@@ -88,7 +96,7 @@ fn status_lines(status: &StatusReport) -> String {
         )
     }));
     let mut text = String::new();
-    for (name, value) in lines.into_iter().chain(sandbox) {
+    for (name, value) in lines.into_iter().chain(certificates).chain(sandbox) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<11}{value}");
     }
@@ -155,7 +163,9 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::status::{JournalReport, ListenerReport, ObservedReport, ReloadReport};
+    use crate::gateway::status::{
+        CertificateReport, JournalReport, ListenerReport, ObservedReport, ReloadReport,
+    };
 
     fn session(id: &str, user: Option<&str>) -> SessionReport {
         SessionReport {
@@ -211,6 +221,16 @@ mod tests {
                 records: 10,
                 lost: 3,
             },
+            certificates: vec![
+                CertificateReport {
+                    file: "/etc/portcullis/one.pem".to_owned(),
+                    days_left: 61,
+                },
+                CertificateReport {
+                    file: "/etc/portcullis/two.pem".to_owned(),
+                    days_left: 0,
+                },
+            ],
             guard: "socket_filter".to_owned(),
             firewall: "nftables".to_owned(),
             process: ProcessReport {
@@ -235,8 +255,10 @@ mod tests {
         firewall   nftables
         processes  gateway 4712, broker 4711
         journal    CANNOT BE WRITTEN: nothing is opened; 10 records, 3 lost
-        sandbox    gateway: uid 990 gid 990, no capabilities
+        certificate /etc/portcullis/one.pem: 61 days left
+        certificate /etc/portcullis/two.pem: ENDS TODAY OR IS OVER: renew it
         observed   house/no-deletes would deny 7 times
+        sandbox    gateway: uid 990 gid 990, no capabilities
         ");
     }
 

@@ -16,6 +16,7 @@ use sd_notify::NotifyState;
 use super::handover::Handover;
 use super::namer::Namer;
 use super::ours::Ours;
+use super::renewal::Renewal;
 use super::{Args, bounds};
 use crate::config::Config;
 use crate::config::bundle::{Bundle, Recorder};
@@ -44,6 +45,8 @@ const MORE_SEATS: usize = 2;
 struct Plan {
     config: Config,
     bundle: Bundle,
+    /// Of the certificates and keys in the bundle.
+    fingerprint: Vec<u8>,
 }
 
 /// What the broker owns.
@@ -63,6 +66,9 @@ pub(super) struct Estate {
     /// Who the gateway becomes; none where it stays as it is.
     account: Option<Account>,
     namer: Namer,
+    renewal: Renewal,
+    /// The gateway was told to read, and is to get new files with the config that it has.
+    only_files: bool,
 }
 
 impl Estate {
@@ -89,6 +95,8 @@ impl Estate {
             ours: Ours::default(),
             account,
             namer,
+            renewal: Renewal::new(),
+            only_files: false,
         })
     }
 
@@ -173,19 +181,22 @@ impl Office for Estate {
     }
 
     fn reread(&mut self) -> Result<(Envelope, OwnedFd), String> {
-        let loaded = self
-            .args
-            .configuration()
-            .map_err(|failure| failure.to_string())?;
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
-        let new = Plan::of(loaded.config)?;
+        let config = if std::mem::take(&mut self.only_files) {
+            self.plan.config.clone()
+        } else {
+            let loaded = self.args.configuration();
+            let loaded = loaded.map_err(|failure| failure.to_string())?;
+            for warning in &loaded.warnings {
+                tracing::warn!("{warning}");
+            }
+            loaded.config
+        };
+        let new = Plan::of(config)?;
         let bundle = seal_json(&new.bundle).map_err(|error| error.to_string())?;
         // The gateway is told all of it, and says what waits for a restart; bounds and successors keep to what is.
         let lasting = Plan {
             config: lasting(&self.plan.config, new.config),
-            bundle: new.bundle,
+            ..new
         };
         let envelope = self.envelope_of(&lasting.config);
         self.next = Some(lasting);
@@ -220,12 +231,29 @@ impl Office for Estate {
         }
     }
 
+    fn renewed(&mut self) -> bool {
+        let Plan {
+            config,
+            fingerprint,
+            ..
+        } = &self.plan;
+        let renewed = self
+            .renewal
+            .look(Instant::now(), config, fingerprint, &Disk);
+        if renewed {
+            tracing::info!("certificates have changed on disk; the gateway gets the new ones");
+            self.only_files = true;
+        }
+        renewed
+    }
+
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         self.namer.descriptors()
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        self.namer.next_wake()
+        let look = self.renewal.next_look(&self.plan.config);
+        self.namer.next_wake().into_iter().chain(look).min()
     }
 
     fn resolved(&mut self) -> Vec<(String, Vec<IpAddr>)> {
@@ -233,6 +261,7 @@ impl Office for Estate {
     }
 
     fn start(&mut self) -> io::Result<Staff> {
+        self.only_files = false;
         self.namer.start_for(&self.plan.config);
         let (events, theirs) = socket::pair()?;
         let mut child = self.spawn(theirs)?;
@@ -280,14 +309,18 @@ impl Plan {
     /// Reads every file that the config names, by way of whoever loads them: what is not read here no gateway can read.
     fn of(config: Config) -> Result<Plan, String> {
         let recorder = Recorder::new(Disk);
-        tls::load(&config, &recorder).map_err(|errors| {
+        let material = tls::load(&config, &recorder).map_err(|errors| {
             let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
             lines.join("\n")
         })?;
         rules::load(&config, &recorder).map_err(|error| error.to_string())?;
         guests::load(&config, &recorder).map_err(|error| error.to_string())?;
         let bundle = recorder.into_bundle(&config);
-        Ok(Plan { config, bundle })
+        Ok(Plan {
+            config,
+            bundle,
+            fingerprint: material.fingerprint,
+        })
     }
 }
 

@@ -116,7 +116,11 @@ pub static FIELDS: &[Field] = &[
         "text",
         "What an anonymous user gave as password; only with `journal.anonymous_email: true`.",
     ),
-    own("file", "text", "The file that it is about."),
+    own(
+        "file",
+        "text",
+        "The file that it is about; of a rule, where it stands: absent for the default verdict.",
+    ),
     own(
         "from",
         "address:port or network",
@@ -210,11 +214,6 @@ pub static FIELDS: &[Field] = &[
         "When the awaited peer dialled; absent when nobody did.",
     ),
     own("check", "word", "Which check it was."),
-    own(
-        "file",
-        "text",
-        "The file in which the rule stands; absent for the default verdict.",
-    ),
     own("line", "number", "The line at which it begins there."),
     own(
         "moment",

@@ -212,6 +212,10 @@ impl<H: Hands, O: Office> Broker<H, O> {
 
     fn hang_up(&mut self) {
         drain_pipe(&mut self.signals.hang_up);
+        self.reload();
+    }
+
+    fn reload(&mut self) {
         match &mut self.gateway {
             // It asks for the config, and puts it in force.
             Some(gateway) => gateway.tell(Notice::Reload),
@@ -247,10 +251,13 @@ impl<H: Hands, O: Office> Broker<H, O> {
         }
     }
 
-    /// Takes what names mean: before a gateway that has just learnt it asks for a hole.
+    /// Takes what names mean: before a gateway that has just learnt it asks for a hole. Sees to renewed files.
     fn learn(&mut self) {
         for (name, addresses) in self.desk.office.resolved() {
             self.desk.learn(&name, &addresses);
+        }
+        if self.desk.office.renewed() {
+            self.reload();
         }
     }
 

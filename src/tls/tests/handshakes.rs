@@ -90,6 +90,47 @@ async fn a_certificate_for_another_name_or_time_is_refused() {
     assert_eq!(server.expect_err("told").alert, Some("bad_certificate"));
 }
 
+/// We never load such a certificate ourselves, so this server is made by hand.
+#[tokio::test]
+async fn an_upstream_whose_certificate_is_over_is_refused() {
+    let halves = Halves::new();
+    let (chain, key) = halves.authority.issue_with(&["localhost"], |params| {
+        params.not_after = rcgen::date_time_ymd(2025, 1, 1);
+    });
+    let chain = CertificateDer::from_pem_slice(chain.as_bytes()).expect("a certificate");
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(super::super::provider::provider())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![chain.clone()], key)
+        .expect("a pair");
+    let config = Arc::new(config);
+    let pin = pin_of(&chain).expect("a pin");
+    for (upstream, good) in [
+        ("ca: /t/ca.pem".to_owned(), false),
+        // Beside an issuer a pin excuses nothing; alone it is all that counts.
+        (format!("ca: /t/ca.pem, pins: [\"{pin}\"]"), false),
+        (format!("ca: none, pins: [\"{pin}\"]"), true),
+    ] {
+        let (client, _) = halves.sessions("", &upstream);
+        let server = rustls::ServerConnection::new(Arc::clone(&config)).expect("a server");
+        let part = crate::tls::channel::Part::Client {
+            name: None,
+            habit: None,
+        };
+        let server = Channel::new(server.into(), part, true);
+        let (client, ..) = shake(client.control().expect("one"), server).await;
+        assert_eq!(client.is_ok(), good, "{upstream}");
+        if let Err(failed) = client {
+            assert_eq!(
+                (failed.why, failed.alert),
+                (TlsFault::CertificateExpired, Some("certificate_expired"))
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_pin_stands_for_the_issuer_or_beside_it() {
     let halves = Halves::new();
