@@ -109,7 +109,7 @@ impl Channel {
         io: &mut impl Transport,
     ) -> Poll<Result<Box<TlsFacts>, TlsFailure>> {
         loop {
-            let sent = ready!(self.poll_flush(cx, io)).is_ok();
+            let sent = self.keeps_tickets() || ready!(self.poll_flush(cx, io)).is_ok();
             // What could not be sent any more behind it (tickets) is no reason not to read what the peer sent before.
             if !sent && self.connection.is_handshaking() {
                 return Poll::Ready(Err(TlsFault::HungUp.into()));
@@ -139,6 +139,23 @@ impl Channel {
                 return Poll::Ready(Err(failed.why));
             }
         }
+    }
+
+    /// Tells whether only tickets wait to be sent, which leave with the first data or at the end.
+    ///
+    /// A client that uploads may never read, and close when it has written all: the kernel answers unread bytes with a
+    /// reset, and throws away what it has not sent (RFC 1122 section 4.2.2.13). Behind the client's end they do no harm.
+    fn keeps_tickets(&self) -> bool {
+        let is_data = matches!(
+            self.part,
+            Part::Server {
+                probation: Some(_),
+                ..
+            }
+        );
+        // In TLS 1.2 the server's own last words end the handshake; in 1.3 the client's do.
+        let is_new = self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        is_data && is_new && !self.connection.is_handshaking()
     }
 
     fn feed_handshake(&mut self, mut bytes: &[u8]) -> Result<(), Failed> {
@@ -213,7 +230,9 @@ impl Channel {
         into: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         // Answers of TLS itself: a key update, an alert. A peer that has gone may have sent all of its data before.
-        let _sent = self.poll_flush(cx, io);
+        if !self.keeps_tickets() {
+            let _sent = self.poll_flush(cx, io);
+        }
         loop {
             match self.connection.reader().read(into) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -49,7 +49,7 @@ fn ctl_kill_resets_a_forwarded_transfer_on_both_sides() {
     let session = sessions[0]["id"].as_str().expect("an id").to_owned();
     let killed = site.program.ctl(&["kill", &session]);
     assert!(killed.status.success(), "{killed:?}");
-    let mut client = down.is_reset();
+    let mut client = down.finds_a_reset();
     client.hears("421");
     site.server_keeps(0);
     site.journal_tells("session.closed", &session);
@@ -67,8 +67,8 @@ fn sigterm_resets_what_is_not_over_when_the_drain_is() {
     site.program.signal(Signal::TERM);
     assert_eq!(site.program.ends(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(20));
-    down.is_reset();
-    up.is_reset();
+    down.finds_a_reset();
+    up.finds_a_reset();
     site.server_keeps(0);
     is_tidy(&site, &before);
     site.program = site.program.start_again();
@@ -83,7 +83,7 @@ fn a_download_that_nobody_reads_is_reset_by_the_stall() {
     let mut down = site.downloading();
     down.client.hears("426");
     site.journal_tells("transfer.failed", "no byte moved for too long");
-    down.is_reset();
+    down.finds_a_reset();
     site.server_keeps(1);
     is_tidy(&site, &before);
     site.works();
@@ -97,7 +97,7 @@ fn an_upload_that_stands_still_is_reset_by_the_stall() {
     let mut up = site.uploading("cut");
     up.client.hears("426");
     site.journal_tells("transfer.failed", "no byte moved for too long");
-    up.is_reset();
+    up.finds_a_reset();
     site.server_keeps(1);
     is_tidy(&site, &before);
     site.works();

@@ -13,7 +13,7 @@ fn is_told(before: &str, flush: &str) {
     nft(&site.lab, flush);
     let others = site.others();
     for half in [down, up] {
-        let mut client = half.is_reset();
+        let mut client = half.finds_a_reset();
         client.hears("426");
         // Its session goes on.
         client.asks("NOOP", "200");

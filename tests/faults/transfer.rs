@@ -113,7 +113,7 @@ impl Half {
 
     /// Goes on, and finds that the connection was reset: a file that was cut off must not look complete.
     #[track_caller]
-    pub fn is_reset(self) -> Client {
+    pub fn finds_a_reset(self) -> Client {
         let Half {
             client,
             mut data,

@@ -121,6 +121,23 @@ impl Client {
         resumed
     }
 
+    /// Uploads, and closes as soon as all is written, without ever reading.
+    pub fn throw(&mut self, name: &str, content: &[u8]) {
+        let at = self.passive();
+        let socket = connect(at);
+        self.send(&format!("STOR {name}"));
+        let mut data = protect(&self.config, socket).expect("TLS");
+        assert!(self.reply().starts_with("150"));
+        data.write_all(content).expect("sent");
+        data.conn.send_close_notify();
+        while data.conn.wants_write() {
+            data.conn.write_tls(&mut data.sock).expect("sent");
+        }
+        drop(data);
+        let reply = self.reply();
+        assert!(reply.starts_with("226"), "{reply}");
+    }
+
     pub fn download(&mut self, name: &str) -> (Vec<u8>, bool) {
         let at = self.passive();
         let socket = connect(at);

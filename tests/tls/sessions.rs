@@ -45,6 +45,18 @@ fn transfers_resume_and_arrive_whole_in_both_versions() {
     ]);
 }
 
+/// Tickets that such a client has not read when it closes would reset the connection, and its last megabytes be lost.
+#[test]
+fn an_upload_of_a_client_that_never_reads_arrives_whole() {
+    let field = Field::new("mode: explicit");
+    for new in [false, true] {
+        let mut client = Client::login(&field, new);
+        let content: Vec<u8> = (0..5_000_000_u32).flat_map(u32::to_le_bytes).collect();
+        client.throw("file", &content);
+        assert!(field.file("file").as_deref() == Some(&*content), "{new}");
+    }
+}
+
 #[test]
 fn an_upload_that_is_cut_off_is_never_reported_complete() {
     for (setting, complete) in [("refuse", false), ("accept", true)] {
