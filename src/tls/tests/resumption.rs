@@ -130,7 +130,7 @@ async fn a_server_whose_tickets_run_out_is_spoken_to_in_tls_1_2_from_the_next_se
                     server.data().expect("one"),
                 );
                 // Nothing is read behind the handshake, so no ticket of a data connection arrives.
-                let (one, _, ..) = shake(data.0, data.1).await;
+                let (one, ..) = shake(data.0, data.1).await;
                 let facts = one.expect("TLS");
                 let new = first || !learns;
                 let version = if new { Spoken::V1_3 } else { Spoken::V1_2 };
