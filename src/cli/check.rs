@@ -209,14 +209,16 @@ fn certificates(config: &Config) -> Vec<Problem> {
                     "the certificate expires in {} days; renew it",
                     one.days_left(now)
                 );
-                Problem::of_file(Severity::Warning, &one.file, message)
+                Problem::of_file(Severity::Warning, one.file.display().to_string(), message)
             });
             warnings.collect()
         }
         Err(errors) => {
             let errors = errors.into_iter();
             errors
-                .map(|error| Problem::of_file(Severity::Error, &error.file, error.why))
+                .map(|error| {
+                    Problem::of_file(Severity::Error, error.file.display().to_string(), error.why)
+                })
                 .collect()
         }
     }

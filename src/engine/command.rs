@@ -109,7 +109,7 @@ impl Session {
                 return None;
             }
         };
-        self.commands += 1;
+        self.commands = self.commands.saturating_add(1);
         self.last_activity = step.now.mono;
         if looks_like_reply(&line.bytes) {
             self.violation(step, Side::Client, Violation::ReplyFromClient, None);

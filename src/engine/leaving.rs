@@ -107,7 +107,7 @@ impl Session {
             Event::SessionClosed {
                 reason,
                 micros,
-                commands: self.commands,
+                commands: u64::from(self.commands),
                 transfers: self.transfers,
                 pinholes: self.pinholes,
             },

@@ -73,7 +73,7 @@ pub struct Session {
     pub(super) tokens_at: Duration,
     pub(super) next_pinhole: u32,
     pub(super) next_transfer: u32,
-    pub(super) commands: u64,
+    pub(super) commands: u32,
     pub(super) transfers: u32,
     pub(super) pinholes: u32,
 }

@@ -18,6 +18,8 @@ pub struct Summary {
     pub commands: u64,
     /// Transfers that ended well.
     pub transfers: u32,
+    /// Bytes of all transfers that are over, both directions together.
+    pub bytes: u64,
 }
 
 impl Session {
@@ -27,8 +29,9 @@ impl Session {
             user: self.user.clone(),
             logged_in: self.logged_in,
             transfer: self.running_verb().map(Verb::name),
-            commands: self.commands,
+            commands: u64::from(self.commands),
             transfers: self.transfers,
+            bytes: self.carried,
         }
     }
 }

@@ -63,7 +63,6 @@ pub(super) struct Driver {
     order: Option<Order>,
     waker: Option<Waker>,
     arrived: bool,
-    carried: u64,
     _permit: Permit,
 }
 
@@ -95,7 +94,6 @@ impl Driver {
             order: None,
             waker: None,
             arrived: false,
-            carried: 0,
             _permit: permit,
         }
     }
@@ -179,9 +177,6 @@ impl Driver {
         let Some(fact) = data.poll(cx, &ground) else {
             return false;
         };
-        if let Input::DataFinished { usage, .. } = &fact {
-            self.carried += usage.bytes_up + usage.bytes_down;
-        }
         self.tell(cx, fact);
         true
     }
@@ -253,7 +248,7 @@ impl Driver {
             command: summary.transfer.map(str::to_owned),
             commands: summary.commands,
             transfers: summary.transfers,
-            bytes: self.carried + self.data.progress(),
+            bytes: summary.bytes + self.data.progress(),
         }
     }
 }

@@ -22,6 +22,7 @@ mod provider;
 pub(crate) mod testing;
 mod verify;
 
+pub use crate::config::Host;
 pub use accept::{Acceptor, ServerSession};
 pub use certificate::{Certificate, ENDS_SOON, Expiry};
 pub use channel::{Channel, Transport};

@@ -72,10 +72,10 @@ pub struct Problem {
 
 impl Problem {
     /// Describes what is wrong with a file that the configuration names.
-    pub fn of_file(severity: Severity, file: &std::path::Path, message: String) -> Problem {
+    pub fn of_file(severity: Severity, file: String, message: String) -> Problem {
         Problem {
             severity,
-            file: file.display().to_string(),
+            file,
             line: None,
             column: None,
             key: String::new(),

@@ -255,9 +255,9 @@ mod tests {
         firewall   nftables
         processes  gateway 4712, broker 4711
         journal    CANNOT BE WRITTEN: nothing is opened; 10 records, 3 lost
+        observed   house/no-deletes would deny 7 times
         certificate /etc/portcullis/one.pem: 61 days left
         certificate /etc/portcullis/two.pem: ENDS TODAY OR IS OVER: renew it
-        observed   house/no-deletes would deny 7 times
         sandbox    gateway: uid 990 gid 990, no capabilities
         ");
     }

@@ -120,7 +120,6 @@ impl Driver {
                     let ended = data.end(&ground, cx, transfer, manner);
                     facts.extend(ended.used);
                     if let Some(usage) = ended.usage {
-                        self.carried += usage.bytes_up + usage.bytes_down;
                         facts.push_back(Input::DataFinished { transfer, usage });
                     }
                 }

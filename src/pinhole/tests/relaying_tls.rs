@@ -8,11 +8,10 @@ use tokio::io::AsyncWriteExt;
 
 use super::relaying::{PATIENT, content, pair};
 use super::*;
-use crate::config::Host;
 use crate::engine::{Direction, Manner, Outcome};
 use crate::pinhole::{Relay, RelayLimits, Stream};
 use crate::tls::testing::{Authority, Shelf, config, listener};
-use crate::tls::{Acceptor, Channel, Connector, load};
+use crate::tls::{Acceptor, Channel, Connector, Host, load};
 
 const BRIEF: Duration = Duration::from_millis(50);
 
