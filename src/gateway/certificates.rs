@@ -74,11 +74,9 @@ impl Certificates {
             return Vec::new();
         }
         self.warned_at = Some(now);
-        let soon = self.expiries.iter().filter_map(|one| {
-            one.is_soon(now)
-                .then(|| (one.file.clone(), one.days_left(now)))
-        });
-        soon.collect()
+        let soon = self.expiries.iter().filter(|one| one.is_soon(now));
+        let told = soon.map(|one| (one.file.clone(), one.days_left(now)));
+        told.collect()
     }
 
     /// Says of each certificate how long it lasts.
