@@ -75,13 +75,8 @@ impl Certificates {
         }
         self.warned_at = Some(now);
         let soon = self.expiries.iter().filter(|one| one.is_soon(now));
-<<<<<<< HEAD
         soon.map(|one| (one.file.clone(), one.days_left(now)))
             .collect()
-=======
-        let told = soon.map(|one| (one.file.clone(), one.days_left(now)));
-        told.collect()
->>>>>>> t2-tls
     }
 
     /// Says of each certificate how long it lasts.
