@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use divan::{AllocProfiler, Bencher, black_box};
 use portcullis::engine::{
-    DataMode, ForeignAddress, Input, Outcome, Output, PeerMatch, Session, SessionFacts, SessionId,
-    Settings, Side, SourcePort, Time, Timeouts, TransferId, Usage, Wall,
+    Checks, ClientTls, DataMode, ForeignAddress, Input, Outcome, Output, PeerMatch, Session,
+    SessionFacts, SessionId, Settings, Side, SourcePort, Time, Timeouts, TransferId, UpstreamTls,
+    Usage, Wall,
 };
-use portcullis::policy::{Default as DefaultVerdict, RuleSet};
+use portcullis::policy::Default as DefaultVerdict;
+use portcullis::rules::built_in;
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
@@ -37,7 +39,12 @@ fn session() -> Session {
         reply: 65536,
         pipeline: 64,
         commands_per_second: 1_000_000_000,
+        paths: None,
+        observe: Checks::default(),
+        guest: None,
         anonymous_email: false,
+        client_tls: ClientTls::default(),
+        upstream_tls: UpstreamTls::default(),
         timeouts: Timeouts {
             login: long,
             idle: long,
@@ -47,7 +54,10 @@ fn session() -> Session {
             linger: long,
             ttl: long,
         },
-        rules: Arc::new(RuleSet::new(DefaultVerdict::Allow, true)),
+        rules: Arc::new(built_in(
+            DefaultVerdict::Allow,
+            &["everything-but-dangerous"],
+        )),
     };
     let facts = SessionFacts {
         id: SessionId(*b"abcdefghijkl"),
@@ -62,6 +72,7 @@ fn session() -> Session {
         Input::UpstreamConnected {
             gateway: address(11, 33000),
             upstream: address(12, 21),
+            forwardable: false,
         },
     ] {
         drop(session.handle(NOW, input));
@@ -122,6 +133,7 @@ fn passive_download(bencher: Bencher<'_, '_>) {
         bytes_down: 1024,
         wrong_direction: 0,
         unacknowledged: 0,
+        wire: None,
         outcome: Outcome::Complete,
     };
     bencher

@@ -22,9 +22,11 @@
 //!   made real. It is *reserved* (bound), *open* (listening), *used* (its one connection came), *closed*.
 //! - **window**: the small range of ports in which pinholes for clients open; those for upstreams have a window of
 //!   their own.
-//! - **guard**: what keeps a port of the window shut to everyone but the awaited peers; a socket filter, where the kernel
-//!   takes it.
-//! - **relayed**: carried by this process; every data connection of this version is.
+//! - **guard**: what keeps a port of the window shut to everyone but the awaited peers: the kernel's firewall, or without
+//!   it a socket filter, where the kernel takes it.
+//! - **forwarded**, **relayed**: a data connection carried by the kernel, which joins its two legs; or by this process.
+//! - **broker**: the small privileged process of `firewall: nftables`, the parent of the gateway's; it alone may touch
+//!   the firewall, and reads no byte from the network. Its **envelope** is what it does at most, whoever asks.
 //! - **rule**, **request**, **verdict**, **decision**: what is allowed; the question; allow or deny; the verdict with the
 //!   rule that gave it and why.
 //! - **record**, **journal**: one event as a value, before it is text; the log of all of them.
@@ -41,15 +43,21 @@
 //!
 //! - [`ftp`]: the language of the control connection. Lines and Telnet, verbs, commands, replies, the addresses inside
 //!   them, FEAT, and the masking and escaping of what peers sent.
-//! - [`policy`]: what is allowed. One function from a request to a decision.
+//! - [`policy`]: what is allowed. One function from a request to a decision, and the YAML form of the rules.
 //! - [`engine`]: the session's state machine, its deadlines, the replies that we make ourselves, and the journal's events
 //!   as data with their catalogue.
+//!
+//! - [`yaml`]: how any YAML of ours is read: typed values, and every complaint with its place.
 //!
 //! With the world:
 //!
 //! - [`config`]: YAML and flags to a checked [`config::Config`]; every complaint names its place.
-//! - [`pinhole`]: pinholes made real (windows, listeners, guard), dials, and the relay that carries the bytes. Every
-//!   socket comes from one trait, [`pinhole::Sockets`], so that a privileged parent can make them one day.
+//! - [`rules`]: the rule files that come with the program and those that a configuration names, to a rule set.
+//! - [`system`]: whether a machine suits a configuration, and what mends it, for `portcullis check --system`.
+//! - [`pinhole`]: pinholes made real (windows, listeners, guard), here or in the kernel, dials, and the relay that carries
+//!   the bytes. Every socket comes from one trait, [`pinhole::Sockets`], so that the broker can lend some.
+//! - [`nft`]: pinholes in the kernel. What is asked of the firewall ([`nft::Firewall`]), the broker with its messages and
+//!   its envelope, the gateway's client, and the one table. It knows how processes end, from `sandbox`, and nothing else.
 //! - [`gateway`]: listeners and admission, the driver that performs a session's requests, upstreams and their fail-over,
 //!   the [journal](gateway::journal) as text, the control socket, reload and drain.
 #![cfg_attr(
@@ -60,20 +68,27 @@
     not(feature = "demo"),
     doc = "- `demo` (a feature): a small FTP server and client, written apart from `ftp`, for `portcullis demo`."
 )]
+//! - [`sandbox`]: what each process of `firewall: nftables` may still do, put in force.
+//! - [`helper`]: the process that resolves names for a confined gateway, and the lines between them.
 //! - [`cli`]: one file per subcommand. `main` parses, dispatches and returns the exit code.
 //!
 //! # Who may know whom
 //!
 //! ```text
 //! main -> cli -> gateway -> pinhole -> engine -> policy -> ftp
-//!          |        |                    ^
+//!          |        |           |        ^         '-----> yaml
+//!          |        |           '-> nft  |
 //!          |        '--------------------+
-//!          |        '-> config
-//!          +-> config
+//!          |        +-> rules -> policy, config
+//!          |        +-> config -> yaml
+//!          |        '-> helper -> sandbox
+//!          +-> rules, config
+//!          +-> helper, nft -> sandbox
+//!          +-> system -> config
 //!          '-> demo
 //! ```
 //!
-//! An arrow may be followed further, never backwards. `config`, `ftp` and `demo` know none of the others. The gateway
+//! An arrow may be followed further, never backwards. `yaml`, `ftp`, `sandbox` and `demo` know none of the others. The gateway
 //! never looks into FTP text; the engine never touches a socket; `pinhole` does not know why a hole opens.
 
 pub mod cli;
@@ -83,6 +98,12 @@ pub mod demo;
 pub mod engine;
 pub mod ftp;
 pub mod gateway;
+pub mod helper;
 pub mod nft;
 pub mod pinhole;
 pub mod policy;
+pub mod rules;
+pub mod sandbox;
+pub mod system;
+pub mod tls;
+pub mod yaml;

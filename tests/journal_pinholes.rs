@@ -110,6 +110,37 @@ fn the_table_spans_rotation_crash_and_restart() {
 }
 
 #[test]
+fn what_the_kernel_carried_is_shown_as_such_and_what_it_did_not_tell_as_a_dash() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("journal.jsonl");
+    let one = |hole: &str, volume: &str| {
+        let (end, start) = ("04:00:05.500000", "04:00:00.000000");
+        let line = closed(end, start, hole, "198.51.100.7", "alice", "completed");
+        line.replace(r#""bytes_up":0,"bytes_down":1048576,"#, volume)
+            .replace("relayed", "forwarded")
+    };
+    let told =
+        r#""wire_bytes_up":19140,"wire_bytes_down":1086312,"packets_up":368,"packets_down":728,"#;
+    fs::write(
+        &path,
+        one("aaaaaaaaaaaa.1", told) + &one("aaaaaaaaaaaa.2", ""),
+    )
+    .expect("written");
+    let (out, _, summary) = run(&PinholeQuery::default(), &[Source::File(path)]);
+    let rows: Vec<Vec<&str>> = out
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(summary.rows, 2);
+    assert!(
+        out.contains("19140 wire") && out.contains("1086312 wire"),
+        "{out}"
+    );
+    let end = rows[2].len();
+    assert_eq!(rows[2][end - 3..], ["-", "-", "completed"], "{out}");
+}
+
+#[test]
 fn files_are_read_in_the_order_of_their_time_and_once() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = journal(directory.path());

@@ -1,28 +1,37 @@
-//! `portcullis check`: what `run` would say about a configuration.
+//! `portcullis check`: what `run` would say about a configuration and its rules.
 
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::ctl::Format;
 use super::output::print;
 use super::run::DEFAULT_CONFIG;
 use super::{Exit, Failure};
-use crate::config::machine::{Finding, Machine};
-use crate::config::{Config, ConfigErrors, Loaded, Problem, Severity};
+use crate::config::files::{Disk, Files as _};
+use crate::config::{Config, ConfigErrors, Loaded, Problem, RuleFile, Severity};
+use crate::gateway::guests;
+use crate::policy::{Failed, LoadedRules};
+use crate::rules;
+use crate::system::{Finding, Machine};
+use crate::tls;
 
 const EXAMPLES: &str = "\
 Examples:
   portcullis check
       The installed configuration.
   portcullis check --system portcullis.yaml
-      And whether this machine and this user suit it: descriptors, ports, ephemeral range.
+      And whether this machine suits it, with the commands that mend it; for nftables as root.
+  portcullis check house.yaml
+      A rule file by itself, with its examples.
   portcullis check --format json conf.d/ | jq '.files[].problems[]'
       Every .yaml and .yml file of a directory, for programs.
 
-Exit codes: 0 good (warnings may be printed); 1 the machine lacks something; 2 could not be read; 78 wrong.";
+Exit codes: 0 good (warnings may be printed); 1 the machine lacks something, or an example failed;
+  2 could not be read; 78 wrong.";
 
-/// Checks a configuration.
+/// Checks configurations and rule files.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -57,6 +66,10 @@ struct Checked {
     more: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Finding>,
+    /// How many examples of rule files were put.
+    examples: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed_examples: Vec<Failed>,
     #[serde(skip)]
     summary: String,
 }
@@ -67,13 +80,9 @@ impl Args {
     /// # Errors
     /// When the file or directory can't be read, or standard output can't be written.
     pub fn execute(self) -> Result<Exit, Failure> {
-        let machine = self.system.then(Machine::read);
         let files = self.files()?;
         let report = Report {
-            files: files
-                .iter()
-                .map(|file| check(file, machine.as_ref()))
-                .collect(),
+            files: files.iter().map(|file| check(file, self.system)).collect(),
         };
         let text = match self.format {
             Format::Text => report.to_text(),
@@ -116,7 +125,7 @@ impl Args {
     }
 }
 
-fn check(path: &Path, machine: Option<&Machine>) -> Checked {
+fn check(path: &Path, system: bool) -> Checked {
     let mut checked = Checked {
         file: path.display().to_string(),
         good: false,
@@ -124,16 +133,19 @@ fn check(path: &Path, machine: Option<&Machine>) -> Checked {
         problems: Vec::new(),
         more: 0,
         system: Vec::new(),
+        examples: 0,
+        failed_examples: Vec::new(),
         summary: String::new(),
     };
-    match Config::load(path) {
-        Ok(Loaded { config, warnings }) => {
-            checked.good = true;
-            checked.problems = warnings;
-            checked.system = machine
-                .map(|machine| machine.findings(&config))
-                .unwrap_or_default();
-            checked.summary = summary(&config);
+    let outcome = match Disk.read(path) {
+        Ok(contents) if rules::is_rule_file(&contents.bytes) => checked.rule_file(path),
+        // What can't be read is told by the loader, in its own words.
+        Ok(_) | Err(_) => checked.configuration(path, system),
+    };
+    match outcome {
+        Ok(()) => {
+            let wrong = |problem: &Problem| problem.severity == Severity::Error;
+            checked.good = !checked.problems.iter().any(wrong);
         }
         Err(ConfigErrors::Unreadable(why)) => checked.unreadable = Some(why),
         Err(ConfigErrors::Wrong { problems, more }) => {
@@ -141,6 +153,75 @@ fn check(path: &Path, machine: Option<&Machine>) -> Checked {
         }
     }
     checked
+}
+
+impl Checked {
+    fn configuration(&mut self, path: &Path, system: bool) -> Result<(), ConfigErrors> {
+        let Loaded { config, warnings } = Config::load(path)?;
+        let loaded = rules::load(&config, &Disk)?;
+        guests::load(&config, &Disk)?;
+        self.problems = warnings;
+        self.problems.extend(loaded.warnings);
+        self.problems.extend(certificates(&config));
+        for file in &config.rules.files {
+            if let RuleFile::Path(path) = file {
+                self.run_examples(&rules::load_alone(path, &Disk)?);
+            }
+        }
+        if system {
+            self.system = Machine::read(&config).findings(&config);
+        }
+        self.summary = summary(&config);
+        Ok(())
+    }
+
+    fn rule_file(&mut self, path: &Path) -> Result<(), ConfigErrors> {
+        let loaded = rules::load_alone(path, &Disk)?;
+        self.run_examples(&loaded);
+        let count = |number, word| match number {
+            1 => format!("1 {word}"),
+            number => format!("{number} {word}s"),
+        };
+        self.summary = format!(
+            "{}, {}",
+            count(loaded.rules.len(), "rule"),
+            count(loaded.examples.len(), "example")
+        );
+        self.problems = loaded.warnings;
+        Ok(())
+    }
+
+    /// Puts a file's examples to its own rules.
+    fn run_examples(&mut self, loaded: &LoadedRules) {
+        self.examples += loaded.examples.len();
+        self.failed_examples.extend(rules::failed_examples(loaded));
+    }
+}
+
+/// Reads certificates and keys as a gateway does at its start.
+fn certificates(config: &Config) -> Vec<Problem> {
+    let now = SystemTime::now();
+    match tls::load(config, &Disk) {
+        Ok(material) => {
+            let soon = material.expiries.iter().filter(|one| one.is_soon(now));
+            let warnings = soon.map(|one| {
+                let message = format!(
+                    "the certificate expires in {} days; renew it",
+                    one.days_left(now)
+                );
+                Problem::of_file(Severity::Warning, one.file.display().to_string(), message)
+            });
+            warnings.collect()
+        }
+        Err(errors) => {
+            let errors = errors.into_iter();
+            errors
+                .map(|error| {
+                    Problem::of_file(Severity::Error, error.file.display().to_string(), error.why)
+                })
+                .collect()
+        }
+    }
 }
 
 /// One line that lets the reader see whether it is the configuration that was meant.
@@ -164,11 +245,21 @@ impl Report {
             for problem in &checked.problems {
                 let _ = writeln!(text, "{problem}\n");
             }
+            for failed in &checked.failed_examples {
+                let _ = writeln!(text, "{failed}\n");
+            }
             for finding in &checked.system {
                 let _ = writeln!(text, "this machine: {finding}\n");
             }
             let _ = match &checked.unreadable {
                 Some(why) => writeln!(text, "{why}"),
+                None if !checked.failed_examples.is_empty() => writeln!(
+                    text,
+                    "{}: {} of {} examples failed",
+                    checked.file,
+                    checked.failed_examples.len(),
+                    checked.examples
+                ),
                 None if checked.good => {
                     writeln!(text, "{}: good: {}", checked.file, checked.summary)
                 }
@@ -181,10 +272,11 @@ impl Report {
     /// Returns the gravest of all files' results.
     fn exit(&self) -> Exit {
         let lacks = |checked: &Checked| {
-            checked
-                .system
-                .iter()
-                .any(|finding| finding.severity == Severity::Error)
+            !checked.failed_examples.is_empty()
+                || checked
+                    .system
+                    .iter()
+                    .any(|finding| finding.severity == Severity::Error)
         };
         if self
             .files

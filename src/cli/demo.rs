@@ -1,15 +1,15 @@
 //! `portcullis demo`: the gateway in front of a small FTP server, on this machine alone.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{BufRead, BufReader, IsTerminal as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{Exit, Failure};
-use crate::config::{Config, Control, Flags, JournalFile};
+use crate::config::{CertificateFiles, Config, Control, Flags, JournalFile, TlsMode, TlsRequire};
 use crate::demo::{DemoOptions, RunningGateway, StartError};
 use crate::gateway::{Gateway, Overrides};
 
@@ -28,6 +28,10 @@ pub struct Args {
     /// Where clients arrive
     #[arg(short, long, value_name = "ADDR", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 2121)))]
     pub listen: SocketAddr,
+
+    /// Serve clients over TLS too, with a certificate that is made for it and thrown away
+    #[arg(long)]
+    pub tls: bool,
 }
 
 impl Args {
@@ -47,7 +51,7 @@ impl Args {
             .block_on(crate::demo::run(
                 options,
                 &mut std::io::stdout(),
-                async |upstream, listen| start(upstream, listen),
+                async |upstream, listen| start(upstream, listen, self.tls),
             ))
             .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         Ok(Exit::Done)
@@ -55,7 +59,12 @@ impl Args {
 }
 
 /// Starts a gateway like any other, but for its journal, which is a pipe to us.
-fn start(upstream: SocketAddr, listen: SocketAddr) -> Result<RunningGateway, StartError> {
+fn start(
+    upstream: SocketAddr,
+    listen: SocketAddr,
+    tls: bool,
+) -> Result<RunningGateway, StartError> {
+    let certificate = tls.then(|| Certificate::make(listen.ip())).transpose()?;
     let flags = Flags {
         listen: vec![listen.to_string()],
         upstream: vec![upstream.to_string()],
@@ -63,6 +72,13 @@ fn start(upstream: SocketAddr, listen: SocketAddr) -> Result<RunningGateway, Sta
     };
     let mut config: Config = Config::from_flags(&flags, None)?.config;
     config.control = Control { socket: None };
+    if let Some(certificate) = &certificate {
+        for listener in config.listeners.values_mut() {
+            listener.tls.mode = TlsMode::Explicit;
+            listener.tls.require = TlsRequire::Nothing;
+            listener.tls.certificates = vec![certificate.files()];
+        }
+    }
     let pipe = Pipe::make()?;
     config.journal.file = JournalFile::Path(pipe.path.clone());
     let reader = pipe.reader()?;
@@ -72,7 +88,10 @@ fn start(upstream: SocketAddr, listen: SocketAddr) -> Result<RunningGateway, Sta
         .addresses()
         .first()
         .map_or(listen, |(_, address)| *address);
+    let shown = certificate.as_ref().map(|made| made.files().chain);
     let stop = async move {
+        // Its files are there as long as the gateway is.
+        let _certificate = certificate;
         // Draining waits for the last session, so it happens beside the runtime.
         let ended = tokio::task::spawn_blocking(move || running.shutdown());
         if let Err(error) = ended.await {
@@ -82,6 +101,7 @@ fn start(upstream: SocketAddr, listen: SocketAddr) -> Result<RunningGateway, Sta
     Ok(RunningGateway {
         address,
         journal: lines_of(reader)?,
+        certificate: shown,
         stop: Box::pin(stop),
     })
 }
@@ -107,13 +127,67 @@ struct Pipe {
     path: PathBuf,
 }
 
+/// Makes a folder that only we can enter.
+fn make_folder() -> std::io::Result<PathBuf> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(std::io::Error::other)?;
+    let name = format!("portcullis-demo-{:016x}", u64::from_ne_bytes(random));
+    let folder = std::env::temp_dir().join(name);
+    rustix::fs::mkdir(&folder, Mode::RWXU)?;
+    Ok(folder)
+}
+
+/// A certificate that vouches for itself, with its key, in a folder that only we can enter; gone when dropped.
+struct Certificate {
+    folder: PathBuf,
+}
+
+impl Certificate {
+    fn make(listen: IpAddr) -> Result<Certificate, StartError> {
+        let mut names = vec![
+            "localhost".to_owned(),
+            "127.0.0.1".to_owned(),
+            "::1".to_owned(),
+        ];
+        if !listen.is_unspecified() && !listen.is_loopback() {
+            names.push(listen.to_string());
+        }
+        let made = rcgen::generate_simple_self_signed(names)?;
+        let certificate = Certificate {
+            folder: make_folder()?,
+        };
+        let CertificateFiles { chain, key } = certificate.files();
+        std::fs::write(chain, made.cert.pem())?;
+        let private = rustix::fs::open(
+            &key,
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC,
+            Mode::RUSR | Mode::WUSR,
+        )?;
+        File::from(private).write_all(made.signing_key.serialize_pem().as_bytes())?;
+        Ok(certificate)
+    }
+
+    fn files(&self) -> CertificateFiles {
+        CertificateFiles {
+            chain: self.folder.join("certificate.pem"),
+            key: self.folder.join("key.pem"),
+        }
+    }
+}
+
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        // It is worth nothing once the demo is over.
+        let CertificateFiles { chain, key } = self.files();
+        let _ = std::fs::remove_file(chain);
+        let _ = std::fs::remove_file(key);
+        let _ = std::fs::remove_dir(&self.folder);
+    }
+}
+
 impl Pipe {
     fn make() -> std::io::Result<Pipe> {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(std::io::Error::other)?;
-        let name = format!("portcullis-demo-{:016x}", u64::from_ne_bytes(random));
-        let folder = std::env::temp_dir().join(name);
-        rustix::fs::mkdir(&folder, Mode::RWXU)?;
+        let folder = make_folder()?;
         let pipe = Pipe {
             path: folder.join("journal"),
             folder,

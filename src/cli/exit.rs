@@ -33,6 +33,19 @@ impl Exit {
             Self::Configuration => 78,
         }
     }
+
+    /// Returns what a number means that another process of ours ended with.
+    #[must_use]
+    pub fn of_code(code: u8) -> Self {
+        match code {
+            0 => Self::Done,
+            2 => Self::Unreadable,
+            69 => Self::Unavailable,
+            77 => Self::NotPermitted,
+            78 => Self::Configuration,
+            _ => Self::Failed,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -9,6 +9,9 @@ pub mod ctl;
 #[cfg(feature = "demo")]
 pub mod demo;
 mod exit;
+pub mod explain;
+mod gateway;
+pub mod helper;
 pub mod journal;
 pub mod man;
 mod output;
@@ -47,10 +50,15 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the gateway
-    Run(run::Args),
+    Run(Box<run::Args>),
+    /// Run the gateway for a broker
+    #[command(hide = true)]
+    Gateway(gateway::Args),
     /// Check a configuration as `run` would read it
     Check(check::Args),
-    /// Print the JSON Schema of the configuration, for editors
+    /// Tell why something is allowed or refused
+    Explain(explain::Args),
+    /// Print the JSON Schema of the configuration or of rule files, for editors
     Schema(schema::Args),
     /// Show the gateway at work, with a small FTP server inside
     #[cfg(feature = "demo")]
@@ -63,6 +71,9 @@ pub enum Command {
     Completions(completions::Args),
     /// Print a manual page
     Man(man::Args),
+    /// Resolve names for a gateway: started by it, and by nobody else
+    #[command(hide = true)]
+    Helper(helper::Args),
 }
 
 impl Cli {
@@ -73,7 +84,9 @@ impl Cli {
     pub fn execute(self) -> Result<Exit, Failure> {
         match self.command {
             Command::Run(args) => args.execute(),
+            Command::Gateway(args) => args.execute(),
             Command::Check(args) => args.execute(),
+            Command::Explain(args) => args.execute(),
             Command::Schema(args) => args.execute(),
             #[cfg(feature = "demo")]
             Command::Demo(args) => args.execute(),
@@ -81,6 +94,7 @@ impl Cli {
             Command::Ctl(args) => args.execute(),
             Command::Completions(args) => args.execute(),
             Command::Man(args) => args.execute(),
+            Command::Helper(args) => args.execute(),
         }
     }
 }

@@ -1,4 +1,14 @@
-//! `portcullis run`: the gateway itself.
+//! `portcullis run`: the gateway itself, or the broker that starts it.
+
+mod bounds;
+mod broker;
+mod estate;
+mod handover;
+mod namer;
+mod ours;
+mod renewal;
+#[cfg(feature = "nftables")]
+mod table;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -8,10 +18,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output::print;
 use super::{Exit, Failure};
-use crate::config::{Config, ConfigErrors, Flags, Loaded};
+use crate::config::{Config, ConfigErrors, Firewall, Flags, Loaded};
 use crate::gateway::{
     ControlError, Gateway, ListenError, Loader, Overrides, Remote, StartError, inherited,
 };
+
+pub use broker::serve;
+pub(super) use handover::Handover;
 
 /// The configuration that is read when the command line names none.
 pub const DEFAULT_CONFIG: &str = "/etc/portcullis/portcullis.yaml";
@@ -71,9 +84,21 @@ pub struct Args {
     #[arg(long, value_name = "MODE")]
     pub data_mode: Option<String>,
 
-    /// Which firewall is told about pinholes: none [default: none]
+    /// Which firewall is told about pinholes: none or nftables [default: none]
     #[arg(long, value_name = "KIND")]
     pub firewall: Option<String>,
+
+    /// Serve clients over TLS: explicit (AUTH TLS, port 21) or implicit (port 990)
+    #[arg(long, value_name = "MODE")]
+    pub tls: Option<String>,
+
+    /// The certificate for --tls and those that lead to its issuer, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<String>,
+
+    /// Its private key, unless it is in the same file
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<String>,
 
     /// Print the whole configuration with every default, and stop
     #[arg(long)]
@@ -95,17 +120,15 @@ impl Args {
             return Ok(Exit::Done);
         }
         log_to_stderr();
-        self.run(loaded.config)
+        match loaded.config.pinholes.firewall {
+            Firewall::None => self.run(loaded.config),
+            Firewall::Nftables => broker::run(self, loaded.config),
+        }
     }
 
     /// Runs the gateway until it was told to stop and has stopped.
     fn run(self, config: Config) -> Result<Exit, Failure> {
-        let mut listeners = config.listeners.keys();
-        let only = match (listeners.next(), listeners.next()) {
-            (Some(only), None) => Some(only.as_str()),
-            _ => None,
-        };
-        let inherited = inherited(only)
+        let inherited = inherited(only_listener(&config))
             .map_err(|error| Failure::new(Exit::Failed, format!("socket activation: {error}")))?;
         // A signal that comes while the gateway starts is kept for when it has started.
         let signals = Signals::catch()?;
@@ -175,12 +198,24 @@ impl Args {
             journal: self.journal.clone(),
             data_mode: self.data_mode.clone(),
             firewall: self.firewall.clone(),
+            tls: self.tls.clone(),
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
         }
     }
 }
 
+/// The name of the config's listener where it has one alone.
+fn only_listener(config: &Config) -> Option<&str> {
+    let mut listeners = config.listeners.keys();
+    match (listeners.next(), listeners.next()) {
+        (Some(only), None) => Some(only.as_str()),
+        _ => None,
+    }
+}
+
 /// Sends the log to standard error; standard output may be the journal's.
-fn log_to_stderr() {
+pub(super) fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::builder()
         .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
         .from_env_lossy();
@@ -202,7 +237,7 @@ fn log_to_stderr() {
 }
 
 /// The signals that a gateway obeys.
-struct Signals {
+pub(super) struct Signals {
     runtime: tokio::runtime::Runtime,
     terminate: Signal,
     interrupt: Signal,
@@ -211,7 +246,7 @@ struct Signals {
 
 impl Signals {
     /// Catches them from now on.
-    fn catch() -> std::io::Result<Signals> {
+    pub(super) fn catch() -> std::io::Result<Signals> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()?;
@@ -232,7 +267,7 @@ impl Signals {
     }
 
     /// Turns them into orders, on a thread of its own that ends with the process.
-    fn obey(self, gateway: Remote) -> std::io::Result<()> {
+    pub(super) fn obey(self, gateway: Remote) -> std::io::Result<()> {
         let Signals {
             runtime,
             mut terminate,
@@ -278,8 +313,10 @@ impl From<StartError> for Failure {
         use std::io::ErrorKind::{NotFound, PermissionDenied};
         let exit = match &error {
             StartError::Listen(ListenError::NoPermission { .. }) => Exit::NotPermitted,
-            StartError::Listen(ListenError::NotOurs { .. } | ListenError::UnknownName { .. })
-            | StartError::Control(ControlError::NotASocket(_)) => Exit::Configuration,
+            StartError::Rules(_)
+            | StartError::Listen(ListenError::NotOurs { .. } | ListenError::UnknownName { .. })
+            | StartError::Control(ControlError::NotASocket(_))
+            | StartError::Tls(_) => Exit::Configuration,
             StartError::Journal { source, .. } if source.kind() == PermissionDenied => {
                 Exit::NotPermitted
             }

@@ -1,19 +1,36 @@
-//! `portcullis schema`: the JSON Schema of the configuration.
+//! `portcullis schema`: the JSON Schema of the configuration and of rule files.
 
 use super::output::print;
 use super::{Exit, Failure};
 use crate::config::Config;
+use crate::policy;
 
 const EXAMPLES: &str = "\
-Example:
+Examples:
   portcullis schema > portcullis.schema.json
       With `# yaml-language-server: $schema=portcullis.schema.json` as the first line of the
-      configuration, editors complete and check it while you write.";
+      configuration, editors complete and check it while you write.
+  portcullis schema rules > rules.schema.json
+      The same for rule files.";
 
 /// Prints the JSON Schema of the configuration.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {}
+pub struct Args {
+    /// Of which kind of file
+    #[arg(value_enum, default_value_t)]
+    pub of: Kind,
+}
+
+/// A kind of file.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub enum Kind {
+    /// The configuration
+    #[default]
+    Config,
+    /// Rule files
+    Rules,
+}
 
 impl Args {
     /// Prints the schema.
@@ -21,7 +38,11 @@ impl Args {
     /// # Errors
     /// When standard output can't be written.
     pub fn execute(self) -> Result<Exit, Failure> {
-        print(format!("{}\n", Config::schema()).as_bytes())?;
+        let schema = match self.of {
+            Kind::Config => Config::schema(),
+            Kind::Rules => policy::schema(),
+        };
+        print(format!("{schema}\n").as_bytes())?;
         Ok(Exit::Done)
     }
 }

@@ -1,5 +1,7 @@
 //! What is right by itself and wrong together.
 
+mod tls;
+
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,8 +12,9 @@ use super::listener::ForeignAddress;
 use super::problem::Refusal;
 use super::quantity::show_duration;
 use super::reader::Reader;
-use super::settings::JournalFile;
+use super::settings::{Firewall, JournalFile};
 use super::source::{Node, Place};
+use super::upstream::Source;
 
 /// Reports impossible and doubtful combinations; parts that are wrong by themselves are passed over.
 pub(super) fn check(reader: &mut Reader<'_>, root: &Node, config: &Config) {
@@ -26,8 +29,10 @@ pub(super) fn check(reader: &mut Reader<'_>, root: &Node, config: &Config) {
     check.upstream_is_listener();
     check.foreign_addresses();
     check.advertised();
+    check.source_needs_nftables();
     check.journal_path();
     check.keepalive();
+    check.tls();
 }
 
 struct Check<'c, 'r, 't> {
@@ -248,6 +253,26 @@ impl Check<'_, '_, '_> {
                         ),
                     );
                 }
+            }
+        }
+    }
+
+    /// The kernel alone can keep a client's address; a relay dials with its own.
+    fn source_needs_nftables(&mut self) {
+        let firewall = self.config.pinholes.firewall;
+        if firewall == Firewall::Nftables || !self.reader.clean("pinholes.firewall") {
+            return;
+        }
+        for (name, upstream) in &self.config.upstreams {
+            if upstream.source == Source::Client {
+                let refusal = Refusal::new(format!(
+                    "`source: client` needs nftables, and `pinholes.firewall` is `{firewall}`"
+                ));
+                self.error(
+                    &[&format!("upstreams.{name}.source")],
+                    refusal
+                        .help("add `pinholes: {firewall: nftables}`, or write `source: gateway`"),
+                );
             }
         }
     }

@@ -5,7 +5,7 @@ use super::source::{Complaint, Entry, Node, Place, Value};
 
 /// Holds what the command line says about the configuration; absent flags leave the file or the default alone.
 ///
-/// With a file, `--listen` and `--advertise` replace those of its only listener, `--upstream` and `--data-mode` those of its
+/// With a file, `--listen`, `--advertise`, `--tls` and `--certificate` replace those of its only listener, `--upstream` and `--data-mode` those of its
 /// only upstream; the others replace `pinholes.window`, `pinholes.firewall` and `journal.file`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
@@ -23,6 +23,12 @@ pub struct Flags {
     pub data_mode: Option<String>,
     /// `--firewall`: which firewall is told about pinholes.
     pub firewall: Option<String>,
+    /// `--tls`: how TLS with clients begins.
+    pub tls: Option<String>,
+    /// `--certificate`: the gateway's certificate.
+    pub certificate: Option<String>,
+    /// `--key`: its private key, where it is in a file of its own.
+    pub key: Option<String>,
 }
 
 impl Flags {
@@ -68,6 +74,7 @@ impl Flags {
                 scalar("--data-mode", mode),
             );
         }
+        self.lay_tls_over(root)?;
         if let Some(window) = &self.window {
             set(root, &["pinholes", "window"], scalar("--window", window));
         }
@@ -83,6 +90,38 @@ impl Flags {
             set(root, &["journal", "file"], scalar("--journal", file));
         }
         Ok(())
+    }
+
+    fn lay_tls_over(&self, root: &mut Node) -> Result<(), Complaint> {
+        if let Some(mode) = &self.tls {
+            let name = only(root, "listeners", "main", "--tls")?;
+            let path = ["listeners", &name, "tls", "mode"];
+            set(root, &path, scalar("--tls", mode));
+        }
+        match (&self.certificate, &self.key) {
+            (Some(chain), key) => {
+                let name = only(root, "listeners", "main", "--certificate")?;
+                let mut entry = empty(Place::Flag("--certificate"));
+                set(&mut entry, &["chain"], scalar("--certificate", chain));
+                let key = key.as_ref().map_or_else(
+                    || scalar("--certificate", chain),
+                    |key| scalar("--key", key),
+                );
+                set(&mut entry, &["key"], key);
+                let entries = Node {
+                    at: Place::Flag("--certificate"),
+                    value: Value::List(vec![entry]),
+                };
+                set(root, &["listeners", &name, "tls", "certificates"], entries);
+                Ok(())
+            }
+            (None, Some(_)) => {
+                let refusal = Refusal::new("--key needs --certificate beside it");
+                let help = "write `--certificate FILE --key FILE`; the key may be in the certificate's file";
+                Err((Place::Flag("--key"), refusal.help(help)))
+            }
+            (None, None) => Ok(()),
+        }
     }
 }
 

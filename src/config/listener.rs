@@ -8,6 +8,7 @@ use super::advertise::Advertise;
 use super::choice::choice;
 use super::endpoint::ListenAddress;
 use super::name::Name;
+use super::tls::ListenerTls;
 
 /// An address where clients arrive, and how their sessions are treated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -39,6 +40,12 @@ pub struct Listener {
     /// What happens to a client's line that ends in a bare LF instead of CRLF.
     #[schemars(default = "refuse_bare_lf")]
     pub bare_lf: BareLf,
+    /// How clients are served over TLS.
+    #[schemars(default)]
+    pub tls: ListenerTls,
+    /// Checks of commands that refuse nothing and only record what they would have refused. What they let pass is still safe: another host named in PORT is never dialled.
+    #[schemars(default)]
+    pub observe: Vec<Check>,
 }
 
 impl Listener {
@@ -55,6 +62,8 @@ impl Listener {
             foreign_address: refuse_foreign(),
             allow_addresses: Vec::new(),
             bare_lf: refuse_bare_lf(),
+            tls: ListenerTls::default(),
+            observe: Vec::new(),
         }
     }
 }
@@ -106,6 +115,24 @@ choice! {
         Refuse = "refuse",
         /// The line is taken as if it ended in CRLF.
         Accept = "accept",
+    }
+}
+
+choice! {
+    /// A check of a client's commands that can be observed before it bites.
+    pub enum Check {
+        /// A line ends in CRLF.
+        BareLf = "bare_lf",
+        /// A verb is known to somebody (`everything-but-dangerous`).
+        UnknownVerb = "unknown_verb",
+        /// PORT and EPRT name the client; observed, the client is dialled whatever they name.
+        ForeignAddress = "foreign_address",
+        /// PORT and EPRT name a port from 1024 on.
+        LowPort = "low_port",
+        /// TYPE, STRU and ALLO have an argument that RFC 959 knows.
+        Argument = "argument",
+        /// After EPSV ALL nothing but EPSV comes.
+        EpsvAll = "epsv_all",
     }
 }
 

@@ -10,16 +10,20 @@ use super::endpoint::{ListenAddress, UpstreamAddress};
 use super::listener::Listener;
 use super::name::Name;
 use super::problem::Refusal;
+use super::process::Process;
 use super::reader::{Item, Reader};
 use super::section::Section;
 use super::settings::{Control, Journal, Limits, Pinholes, Rules, Timeouts};
 use super::source::{Node, Place, Value};
 use super::suggest::nearest;
-use super::upstream::Upstream;
+use super::upstream::{Anonymous, Upstream};
 use super::wording::shorten;
 use super::{Config, consistency};
+pub use crate::yaml::network::parse_network;
 
+mod anonymous;
 mod settings;
+mod tls;
 
 /// The smallest configuration, as errors show it.
 const SMALLEST: &str = "the smallest configuration is\n  version: 1\n  listeners: {main: {listen: [\"*:21\"]}}\n  upstreams: {legacy: {addresses: [\"10.0.0.5:21\"]}}";
@@ -70,6 +74,11 @@ pub(super) fn config(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
             section.take("control"),
             Control::default(),
             settings::control,
+        ),
+        process: reader.or(
+            section.take("process"),
+            Process::default(),
+            settings::process,
         ),
     };
     section.finish(reader);
@@ -135,7 +144,7 @@ fn named<T>(
 
 fn listener(reader: &mut Reader<'_>, item: &Item<'_>, upstreams: &[&str]) -> Option<Listener> {
     let mut section = reader.section(item)?;
-    section.later(&["tls", "destinations", "proxy_protocol"]);
+    section.later(&["destinations", "proxy_protocol"]);
     let listen = required(
         reader,
         &mut section,
@@ -176,6 +185,12 @@ fn listener(reader: &mut Reader<'_>, item: &Item<'_>, upstreams: &[&str]) -> Opt
     listener.allow_addresses = reader.or(section.take("allow_addresses"), Vec::new(), networks);
     listener.bare_lf = reader.or(section.take("bare_lf"), listener.bare_lf, |reader, item| {
         reader.choice(item, &[])
+    });
+    listener.tls = reader.or(section.take("tls"), listener.tls, tls::listener);
+    listener.observe = reader.or(section.take("observe"), Vec::new(), |reader, item| {
+        reader.list(item, "[low_port]", false, |reader, item| {
+            reader.choice(item, &[])
+        })
     });
     section.finish(reader);
     upstream.map(|_| listener)
@@ -223,7 +238,7 @@ fn chosen_upstream(
 
 fn upstream(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Upstream> {
     let mut section = reader.section(item)?;
-    section.later(&["source", "paths", "proxy_protocol", "tls"]);
+    section.later(&["proxy_protocol"]);
     let addresses = required(
         reader,
         &mut section,
@@ -250,7 +265,19 @@ fn upstream(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Upstream> {
         |reader, item| reader.choice(item, &[]),
     );
     upstream.allow_addresses = reader.or(section.take("allow_addresses"), Vec::new(), networks);
+    upstream.source = reader.or(section.take("source"), upstream.source, |reader, item| {
+        reader.choice(item, &[])
+    });
+    upstream.paths = reader.or(section.take("paths"), upstream.paths, |reader, item| {
+        reader.choice(item, &[])
+    });
     upstream.max_sessions = reader.or(section.take("max_sessions"), None, count_or_none);
+    upstream.anonymous = reader.or(
+        section.take("anonymous"),
+        Anonymous::default(),
+        anonymous::read,
+    );
+    upstream.tls = reader.or(section.take("tls"), upstream.tls, tls::upstream);
     section.finish(reader);
     Some(upstream)
 }
@@ -325,35 +352,6 @@ fn networks(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Vec<IpNet>> {
     reader.list(item, "[192.0.2.0/24]", false, |reader, item| {
         reader.text(item, "a network: `192.0.2.0/24`", parse_network)
     })
-}
-
-/// Reads a network in CIDR form.
-///
-/// # Errors
-/// When `text` is something else, a single address, or has bits behind its prefix.
-pub fn parse_network(text: &str) -> Result<IpNet, Refusal> {
-    let refusal = || Refusal::new(format!("`{}` is not a network", shorten(text)));
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Err(refusal().help(format!(
-            "write `{}` for this one address",
-            IpNet::from(address)
-        )));
-    }
-    let Ok(network) = text.parse::<IpNet>() else {
-        return Err(
-            refusal().help("write an address and a prefix length: `192.0.2.0/24`, `2001:db8::/32`")
-        );
-    };
-    if network.trunc() != network {
-        return Err(Refusal::new(format!("`{text}` has bits behind its prefix"))
-            .help(format!("write `{}`", network.trunc())));
-    }
-    match network {
-        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => {
-            Err(refusal().help("write an IPv4 network in IPv4 form: `192.0.2.0/24`"))
-        }
-        network => Ok(network),
-    }
 }
 
 fn count_or_none(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Option<NonZeroU32>> {

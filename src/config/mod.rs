@@ -3,28 +3,21 @@
 //! "Parse, don't validate": whoever holds a [`Config`] need not check it again. Every section has a type with its defaults.
 
 pub mod advertise;
-pub mod choice;
+pub mod bundle;
 mod consistency;
 mod endpoint;
 pub mod files;
 mod flags;
 mod listener;
 mod load;
-pub mod machine;
-mod name;
-mod problem;
-pub mod quantity;
-mod reader;
+mod mark;
+mod process;
 mod reload;
 mod schema;
-mod section;
 mod settings;
-mod source;
-mod suggest;
-mod syntax;
+mod tls;
 mod upstream;
 mod window;
-mod wording;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -32,23 +25,40 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+use crate::yaml::{name, problem, reader, section, source, suggest, wording};
 use reader::Reader;
-use source::{Complaint, LONGEST_FILE, Node, Place};
+use source::{Bounds, Node};
 
+pub use crate::yaml::{choice, quantity};
 pub use advertise::{Advertise, AdvertisedAddress, Clients};
 pub use endpoint::{FTP_PORT, Host, ListenAddress, UpstreamAddress};
 pub use flags::Flags;
-pub use listener::{BareLf, DataSourcePort, ForeignAddress, Listener, Mode, PeerMatch};
+pub use listener::{BareLf, Check, DataSourcePort, ForeignAddress, Listener, Mode, PeerMatch};
 pub use load::parse_network;
+pub use mark::Mark;
 pub use name::Name;
 pub use problem::{ConfigErrors, Problem, Refusal, Severity};
+pub use process::{Account, Process};
 pub use quantity::{FileMode, Percent, Rate};
 pub use settings::{
     Control, DEFAULT_SOCKET, Firewall, Journal, JournalFile, Limits, Pinholes, RecordedAddresses,
-    RuleFile, Rules, Timeouts, Verdict,
+    RuleFile, Rules, SHIPPED_RULES, Timeouts, Verdict,
 };
-pub use upstream::{DataMode, Upstream};
+pub use tls::{
+    CertificateFiles, ClientCertificates, ListenerTls, MissingCloseNotify, OwnCertificate, Pin,
+    Resumption, TlsMode, TlsPolicy, TlsRequire, TlsVersion, TrustAnchors, UpstreamTls,
+    UpstreamTlsMode, UserFrom, VerifyClients,
+};
+pub use upstream::{Anonymous, DataMode, PathGrammar, Source, Upstream};
 pub use window::PortRange;
+
+/// How large a configuration may be; a gateway with hundreds of listeners has a tenth of it.
+const BOUNDS: Bounds = Bounds {
+    longest: 1 << 20,
+    longest_in_words: "1 MiB",
+    most_nodes: 10_000,
+    usual: "a configuration is a few hundred lines",
+};
 
 /// Configures a Portcullis gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -81,6 +91,9 @@ pub struct Config {
     /// How a running gateway is asked and told.
     #[schemars(default)]
     pub control: Control,
+    /// How the processes run.
+    #[schemars(default)]
+    pub process: Process,
 }
 
 /// Holds a configuration that can be used, and what is doubtful about it.
@@ -109,10 +122,10 @@ impl Config {
         let name = path.display().to_string();
         let mut bytes = Vec::new();
         std::fs::File::open(path)
-            .and_then(|file| file.take(LONGEST_FILE + 1).read_to_end(&mut bytes))
+            .and_then(|file| file.take(BOUNDS.longest + 1).read_to_end(&mut bytes))
             .map_err(|error| ConfigErrors::Unreadable(format!("{name}: {error}")))?;
-        let text = decode(&bytes).map_err(|(place, refusal)| {
-            let mut reader = Reader::new(&name, "");
+        let text = source::decode(&bytes, BOUNDS).map_err(|(place, refusal)| {
+            let mut reader = Reader::new(&name, "", schema::homes);
             reader.error(place, "", refusal);
             wrong(reader)
         })?;
@@ -128,8 +141,8 @@ impl Config {
     }
 
     fn parse_with(text: &str, name: &str, flags: &Flags) -> Result<Loaded, ConfigErrors> {
-        let (root, complaints) = source::parse(text);
-        let mut reader = Reader::new(name, text);
+        let (root, complaints) = source::parse(text, BOUNDS);
+        let mut reader = Reader::new(name, text, schema::homes);
         for (place, refusal) in complaints {
             reader.error(place, "", refusal);
         }
@@ -144,7 +157,7 @@ impl Config {
     /// # Errors
     /// When a flag is wrong, or `--listen` or `--upstream` is missing.
     pub fn from_flags(flags: &Flags, runtime_dir: Option<&Path>) -> Result<Loaded, ConfigErrors> {
-        let mut reader = Reader::new("command line", "");
+        let mut reader = Reader::new("command line", "", schema::homes);
         let root = flags::without_file(flags)
             .map_err(|(place, refusal)| reader.error(place, "", refusal))
             .ok();
@@ -197,38 +210,4 @@ impl Config {
 fn wrong(reader: Reader<'_>) -> ConfigErrors {
     let (problems, more) = reader.finish();
     ConfigErrors::Wrong { problems, more }
-}
-
-/// Takes the bytes of a file as text.
-fn decode(bytes: &[u8]) -> Result<&str, Complaint> {
-    let whole = |refusal| (Place::Whole, refusal);
-    if bytes.len() as u64 > LONGEST_FILE {
-        let refusal = Refusal::new("the file is longer than 1 MiB");
-        return Err(whole(refusal.help(
-            "a configuration is a few hundred lines; is this the right file?",
-        )));
-    }
-    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
-        return Err(whole(
-            Refusal::new("the file is in UTF-16").help("save it as UTF-8"),
-        ));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let good = bytes
-            .get(..error.valid_up_to())
-            .and_then(|good| std::str::from_utf8(good).ok());
-        let good = good.unwrap_or_default();
-        let line = good.matches('\n').count() + 1;
-        let column = good.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        let refusal = Refusal::new("a byte that is not UTF-8").help("save the file as UTF-8");
-        (
-            Place::File {
-                line,
-                column,
-                width: 1,
-            },
-            refusal,
-        )
-    })?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }

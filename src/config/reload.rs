@@ -4,7 +4,7 @@ use super::Config;
 
 impl Config {
     /// Returns the keys in which `new` differs from this running configuration and that only a restart changes: where
-    /// clients arrive, the pinholes' settings and the control socket.
+    /// clients arrive, the pinholes' settings, the control socket and the gateway's user.
     #[must_use]
     pub fn needs_restart(&self, new: &Self) -> Vec<String> {
         let names = self.listeners.keys().chain(new.listeners.keys());
@@ -25,6 +25,11 @@ impl Config {
         let (old, pinholes) = (&self.pinholes, &new.pinholes);
         for (differs, key) in [
             (old.firewall != pinholes.firewall, "pinholes.firewall"),
+            (old.mark != pinholes.mark, "pinholes.mark"),
+            (
+                old.nflog_group != pinholes.nflog_group,
+                "pinholes.nflog_group",
+            ),
             (old.window != pinholes.window, "pinholes.window"),
             (
                 old.upstream_window != pinholes.upstream_window,
@@ -32,6 +37,7 @@ impl Config {
             ),
             (old.ttl != pinholes.ttl, "pinholes.ttl"),
             (self.control.socket != new.control.socket, "control.socket"),
+            (self.process.user != new.process.user, "process.user"),
         ] {
             if differs {
                 keys.push(key.to_owned());
@@ -64,11 +70,11 @@ mod tests {
     }
 
     #[test]
-    fn listeners_pinholes_and_the_control_socket_do() {
+    fn listeners_pinholes_the_control_socket_and_the_user_do() {
         let old = config("a: {listen: [\"*:21\"]}, b: {listen: [\"*:2121\"]}", "");
         let new = config(
             "a: {listen: [\"*:2100\"]}, c: {listen: [\"*:2121\"]}",
-            "pinholes: {window: 30000-30001, upstream_window: 31000-31001, ttl: 1s}\ncontrol: {socket: none}",
+            "pinholes: {firewall: nftables, mark: \"0x1\", nflog_group: 1, window: 30000-30001, upstream_window: 31000-31001, ttl: 1s}\ncontrol: {socket: none}\nprocess: {user: ftp}",
         );
         assert_eq!(
             old.needs_restart(&new),
@@ -76,10 +82,14 @@ mod tests {
                 "listeners.a.listen",
                 "listeners.b.listen",
                 "listeners.c.listen",
+                "pinholes.firewall",
+                "pinholes.mark",
+                "pinholes.nflog_group",
                 "pinholes.window",
                 "pinholes.upstream_window",
                 "pinholes.ttl",
-                "control.socket"
+                "control.socket",
+                "process.user"
             ]
         );
     }

@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use super::choice::Choice;
 use super::quantity::{FileMode, Percent, Rate, show_duration, show_size};
-use super::settings::JournalFile;
+use super::settings::{JournalFile, RuleFile, SHIPPED_RULES};
+use super::tls::{Pin, TrustAnchors, words};
 
 pub(super) fn write_duration<S: Serializer>(
     duration: &Duration,
@@ -45,6 +47,17 @@ pub(super) fn write_path_or_none<S: Serializer>(
     }
 }
 
+pub(super) fn write_text_or_none<S: Serializer>(
+    text: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text.as_deref().unwrap_or("none"))
+}
+
+pub(super) fn text_or_none(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]+$", "maxLength": 255, "examples": ["none", "guest"]})
+}
+
 pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$", "examples": ["500ms", "30s", "15m", "90d"]})
 }
@@ -59,6 +72,28 @@ pub(super) fn count_or_none(_: &mut SchemaGenerator) -> Schema {
 
 pub(super) fn path_or_none(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"anyOf": [{"const": "none"}, {"type": "string", "pattern": "^/"}]})
+}
+
+pub(super) fn path(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "minLength": 1})
+}
+
+pub(super) fn path_or_null(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"const": null}, {"type": "string", "minLength": 1}]})
+}
+
+pub(super) fn text_or_null(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [{"const": null}, {"type": "string", "pattern": "^[0-9A-Za-z_.:-]+$"}]})
+}
+
+pub(super) fn choice_or_null<C: Choice>(_: &mut SchemaGenerator) -> Schema {
+    let words = words::<C>().into_iter();
+    let words: Vec<Value> = words
+        .map(|word| serde_json::json!({"const": word}))
+        .collect();
+    let mut choices = vec![serde_json::json!({"const": null})];
+    choices.extend(words);
+    json_schema!({"anyOf": choices})
 }
 
 /// Returns the schema of the configuration.
@@ -143,6 +178,45 @@ text_with_pattern!(
     "Permissions in octal: `\"0640\"`.",
     "^0?[0-7]{3}$"
 );
+
+impl Serialize for RuleFile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Shipped(name) => serializer.serialize_str(name),
+            Self::Path(path) => serializer.collect_str(&path.display()),
+        }
+    }
+}
+
+impl JsonSchema for RuleFile {
+    fn schema_name() -> Cow<'static, str> {
+        "RuleFile".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Rules that come with the program, by their name, or the whole path of a rule file.",
+            "anyOf": [{"type": "string", "enum": SHIPPED_RULES}, {"type": "string", "pattern": "^/"}],
+        })
+    }
+}
+
+text_with_pattern!(
+    Pin,
+    "Pin",
+    "The SHA-256 of a server's public key (SubjectPublicKeyInfo) in base64.",
+    "^[A-Za-z0-9+/]{43}=$"
+);
+
+impl JsonSchema for TrustAnchors {
+    fn schema_name() -> Cow<'static, str> {
+        "TrustAnchors".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"description": "`system`, `none`, or the path of a file.", "type": "string", "minLength": 1})
+    }
+}
 
 impl Serialize for JournalFile {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::choice::choice;
+use super::mark::Mark;
 use super::quantity::{FileMode, Percent, Rate};
 use super::schema;
 use super::window::PortRange;
@@ -16,6 +17,11 @@ use super::window::PortRange;
 pub struct Pinholes {
     /// Which firewall is told about pinholes.
     pub firewall: Firewall,
+    /// The bit of the connection mark that every connection through a pinhole carries with `nftables`; a firewall that drops by default accepts it, and no range of ports.
+    pub mark: Mark,
+    /// The first of two NFLOG groups by which the kernel tells of used pinholes (this one) and of knocks at shut ports (the next) with `nftables`.
+    #[schemars(range(max = 65534))]
+    pub nflog_group: u16,
     /// The ports of pinholes for clients. One port serves many clients at once, so a small window is enough; keep it outside the kernel's ephemeral range.
     pub window: PortRange,
     /// The ports of pinholes for upstreams that dial the gateway (active mode); each transfer takes one.
@@ -30,6 +36,8 @@ impl Default for Pinholes {
     fn default() -> Self {
         Self {
             firewall: Firewall::None,
+            mark: Mark::DEFAULT,
+            nflog_group: 2100,
             window: PortRange::CLIENT_WINDOW,
             upstream_window: PortRange::UPSTREAM_WINDOW,
             ttl: Duration::from_secs(30),
@@ -42,6 +50,8 @@ choice! {
     pub enum Firewall {
         /// None: every data connection is relayed by this process.
         None = "none",
+        /// The kernel's nftables: the windows are shut in the kernel, and it carries what needs no looking into.
+        Nftables = "nftables",
     }
 }
 
@@ -59,7 +69,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             default: Verdict::Allow,
-            files: vec![RuleFile::EverythingButDangerous],
+            files: vec![RuleFile::Shipped("everything-but-dangerous")],
         }
     }
 }
@@ -74,12 +84,27 @@ choice! {
     }
 }
 
-choice! {
-    /// A set of rules.
-    pub enum RuleFile {
-        /// Built in: refuses commands that run programs or reconfigure the server, and verbs that nobody knows.
-        EverythingButDangerous = "everything-but-dangerous",
-    }
+/// The rule files that come with the program, by their names.
+pub const SHIPPED_RULES: [&str; 10] = [
+    "everything-but-dangerous",
+    "anonymous-read-only",
+    "upload-drop-box",
+    "download-only",
+    "jail-to-home",
+    "legacy-strict",
+    "business-hours",
+    "cisco-strict",
+    "ibm-i",
+    "iis",
+];
+
+/// Where rules stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleFile {
+    /// In a file that comes with the program: one of [`SHIPPED_RULES`].
+    Shipped(&'static str),
+    /// In a file of the administrator's.
+    Path(PathBuf),
 }
 
 /// How much of everything there may be at once.

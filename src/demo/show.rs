@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub struct RunningGateway {
     pub address: SocketAddr,
     /// The journal, one JSON object a line.
     pub journal: UnboundedReceiver<String>,
+    /// The file with the throw-away certificate, where clients are served over TLS too.
+    pub certificate: Option<PathBuf>,
     /// Asks the gateway to end, and is done once it has; polled when the demo is over.
     pub stop: Pin<Box<dyn Future<Output = ()>>>,
 }
@@ -141,6 +144,14 @@ where
         server.address()
     )?;
     writeln!(out, "The gateway    {reach}  (in front of it)\n")?;
+    if let Some(file) = &gateway.certificate {
+        let file = file.display();
+        writeln!(
+            out,
+            "Its certificate, for this demo alone, is in {file}; so over TLS:"
+        )?;
+        writeln!(out, "  curl --ssl-reqd --cacert {file} ftp://{reach}/\n")?;
+    }
     let shown = if options.interactive {
         let ended = async {
             // Without a handler for Ctrl-C the kernel ends us, which is what was asked for as well.

@@ -11,7 +11,7 @@ use super::ending::outcome_words;
 use super::legs::{Ended, Relay};
 use super::pinhole::CloseReason;
 use super::session::{Session, Step};
-use super::{Event, Manner, Outcome, Side, Violation};
+use super::{Event, Manner, Side, Violation};
 use crate::ftp::{Command, Reply, Verb};
 
 /// How long the second final may be late after the first.
@@ -69,7 +69,7 @@ impl Session {
             Relay::Finished { usage, .. } => Some(usage),
             Relay::Asked | Relay::Ending | Relay::NotAsked => None,
         };
-        let complete = usage.is_some_and(|usage| usage.outcome == Outcome::Complete);
+        let complete = transfer.is_complete();
         let reply = if reply.is_success() && !complete {
             Reply::new(426, "The transfer was aborted.")
         } else {

@@ -1,16 +1,19 @@
 //! A client command arrives: judged, answered by us, or passed on.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::check;
 use super::dialogue::Pending;
 use super::fault::ClientFault;
+use super::judgement::{Judged, Permission};
 use super::legs::Stage;
 use super::session::{Login, Phase, Session, Step, burst};
-use super::{CloseReason, Event, Refusal, Side, Violation};
+use super::{Check, CloseReason, Event, Refusal, Side, Violation};
 use crate::ftp::{
-    BareLf, Command, CommandFault, EpsvArgument, FrameFault, Line, Reply, Verb, escaped, masked_to,
+    BareLf, Command, CommandFault, Ending, EpsvArgument, FrameFault, Line, Reply, Verb, escaped,
+    masked_to,
 };
-use crate::policy::{Request, Verdict};
 
 /// Tokens that a completed transfer gives back: the commands that belong to it.
 pub(super) const TRANSFER_REFUND: f32 = 8.0;
@@ -23,10 +26,14 @@ impl Session {
             || self.quitting
             || self.farewell.is_some()
             || self.abort.is_some()
+            || self.security.is_handshaking(Side::Client)
         {
             return true;
         }
-        if self.dialogue.has_fence() || self.dialogue.len() >= self.settings.pipeline {
+        if self.dialogue.has_fence()
+            || self.dialogue.len() >= self.settings.pipeline
+            || self.dialogue.owes(|verb| self.decides_the_next(verb))
+        {
             return true;
         }
         match self.transfer.as_deref().map(|transfer| &transfer.stage) {
@@ -61,9 +68,16 @@ impl Session {
             command.verb,
             Verb::Abor | Verb::Stat | Verb::Noop | Verb::Quit
         );
-        if self.in_transfer() && !overtakes {
+        // Behind the answer to AUTH everything is TLS, so that all that is owed in clear is said before it.
+        let barrier = command.verb == Verb::Auth && !self.dialogue.is_empty();
+        let running = self.in_transfer() && !overtakes;
+        if barrier || running || self.must_wait_for_the_last(command.verb) {
             self.stash = Some(Box::new(command));
             return false;
+        }
+        if self.must_ask_where(step, &command) {
+            self.stash = Some(Box::new(command));
+            return true;
         }
         self.client_command(step, command);
         true
@@ -95,17 +109,19 @@ impl Session {
                 return None;
             }
         };
-        self.commands += 1;
+        self.commands = self.commands.saturating_add(1);
         self.last_activity = step.now.mono;
         if looks_like_reply(&line.bytes) {
             self.violation(step, Side::Client, Violation::ReplyFromClient, None);
             return None;
         }
         let shown = masked_to(&line.bytes, 200).to_string();
-        let bare_lf = if self.settings.accept_bare_lf {
-            BareLf::Accept
-        } else {
-            BareLf::Refuse
+        let bare = line.ending == Ending::Lf && !self.settings.accept_bare_lf;
+        let code = ClientFault::BareLf.reply().code().get();
+        let passes = bare && self.only_observes(step, Check::BareLf, || shown.clone(), code);
+        let bare_lf = match bare && !passes {
+            true => BareLf::Refuse,
+            false => BareLf::Accept,
         };
         let (fault, why) = match Command::parse(line, bare_lf) {
             Ok(command) => return Some(command),
@@ -124,30 +140,55 @@ impl Session {
     }
 
     fn client_command(&mut self, step: &mut Step, command: Command) {
-        if let Some((why, fault)) = self.objection(&command) {
+        if let Some((why, fault)) = self.objection(&command)
+            && !self.passes_over(step, &command, fault)
+        {
             self.spoil_rest(command.verb);
+            if command.verb.is_transfer() {
+                self.spend(step, CloseReason::TransferRefused);
+            }
             self.refuse(step, command.to_string(), why, fault);
             return;
         }
-        if !self.allowed(step, &command) {
-            self.spoil_rest(command.verb);
-            if command.verb.is_transfer() {
-                // It has its final answer, and what was negotiated was for it.
-                self.spend(step, CloseReason::TransferRefused);
-            }
-            return;
+        let permission = match self.judge_command(step, &command) {
+            Judged::Allowed(permission) => permission,
+            Judged::Denied => return self.denied(step, command.verb),
+            Judged::Closed => return,
+        };
+        if let Some(reply) = self.hidden_answer(&command, &permission) {
+            return self.say_in_turn(step, reply);
         }
         match command.verb {
             Verb::Pasv | Verb::Epsv | Verb::Port | Verb::Eprt => {
-                self.client_negotiates(step, command)
+                self.client_negotiates(step, command, &permission)
             }
+            Verb::Auth => self.client_secures(step, &command),
+            Verb::Pbsz => self.client_sizes(step),
+            Verb::Prot => self.client_protects(step, &command),
             Verb::Abor if self.in_transfer() => self.abort_transfer(step, command),
-            verb if verb.is_transfer() => self.client_transfers(step, command),
+            verb if verb.is_transfer() => self.client_transfers(step, command, &permission),
+            Verb::User | Verb::Pass if self.log_in_as_guest(step, &command) => {}
             verb => {
                 self.note(step, &command);
+                self.note_sizes(&command);
                 self.ask(step, command.into_emitted(), Pending::Client(verb));
             }
         }
+    }
+
+    /// A rule denied a command, and that was said: it has its final answer, and what was negotiated for it is spent.
+    pub(super) fn denied(&mut self, step: &mut Step, verb: Verb) {
+        self.spoil_rest(verb);
+        if verb.is_transfer() {
+            self.spend(step, CloseReason::TransferRefused);
+        }
+    }
+
+    /// Tells whether an objection is by a check that only observes.
+    fn passes_over(&mut self, step: &mut Step, command: &Command, fault: ClientFault) -> bool {
+        let code = fault.reply().code().get();
+        check::behind(command, fault)
+            .is_some_and(|check| self.only_observes(step, check, || command.to_string(), code))
     }
 
     /// Says why the engine itself does not let a command pass.
@@ -157,25 +198,10 @@ impl Session {
         if command.verb.is_refused_alias() {
             return Some((Refusal::HiddenVerb, ClientFault::HiddenVerb));
         }
+        if let Some(objection) = self.security_objection(command) {
+            return Some(objection);
+        }
         match command.verb {
-            Verb::Auth => {
-                let known = ["TLS", "TLS-C", "TLS-P", "SSL"]
-                    .iter()
-                    .any(|name| argument.eq_ignore_ascii_case(name.as_bytes()));
-                Some((
-                    Refusal::Security,
-                    if known {
-                        ClientFault::NoTls
-                    } else {
-                        ClientFault::UnknownMechanism
-                    },
-                ))
-            }
-            Verb::Adat | Verb::Mic | Verb::Conf | Verb::Enc => {
-                Some((Refusal::Security, ClientFault::NoSecurityLayer))
-            }
-            Verb::Pbsz | Verb::Prot => Some((Refusal::Security, ClientFault::ProtBeforePbsz)),
-            Verb::Ccc => Some((Refusal::Security, ClientFault::CccInClear)),
             Verb::Algs => Some((Refusal::HiddenVerb, ClientFault::Algs)),
             Verb::Pasv | Verb::Port | Verb::Eprt if self.epsv_all => {
                 Some((Refusal::EpsvAll, ClientFault::EpsvAll))
@@ -190,30 +216,6 @@ impl Session {
             Verb::Rest if number(argument).is_none() => bad,
             Verb::Allo if !is_allocation(argument) => bad,
             _ => None,
-        }
-    }
-
-    /// Asks the rules; a denied command is answered here and never seen by the upstream.
-    fn allowed(&mut self, step: &mut Step, command: &Command) -> bool {
-        let decision = self.settings.rules.decide(&Request {
-            verb: command.verb,
-            spelled: command.verb_text(),
-            argument: command.argument(),
-        });
-        match decision.verdict {
-            Verdict::Allow => true,
-            Verdict::Deny(reply) => {
-                self.report(
-                    step,
-                    Event::CommandDenied {
-                        command: command.to_string(),
-                        rule: Arc::clone(&decision.rule),
-                        code: reply.code().get(),
-                    },
-                );
-                self.say_in_turn(step, reply);
-                false
-            }
         }
     }
 
@@ -238,13 +240,15 @@ impl Session {
     }
 
     /// Remembers what a passing command changes.
-    fn note(&mut self, step: &mut Step, command: &Command) {
+    pub(super) fn note(&mut self, step: &mut Step, command: &Command) {
         self.renaming = command.verb == Verb::Rnfr;
         match command.verb {
             Verb::User => {
                 let name = command.argument().unwrap_or_default();
-                let user = Arc::from(escaped(name).to_string());
-                self.login = Some(Box::new(Login { user, email: None }));
+                let user: Arc<str> = Arc::from(escaped(name).to_string());
+                let raw = (user.as_bytes() != name).then(|| Box::from(name));
+                let email = None;
+                self.login = Some(Box::new(Login { user, raw, email }));
             }
             Verb::Pass if self.settings.anonymous_email => {
                 if let Some(login) = self
@@ -259,7 +263,11 @@ impl Session {
                 self.rest = number(command.argument().unwrap_or_default().trim_ascii());
                 self.rest_stale = false;
             }
-            Verb::Rein | Verb::Host => self.spend(step, CloseReason::Reset),
+            Verb::Rein => self.spend(step, CloseReason::Reset),
+            Verb::Host => {
+                self.note_host(command.argument().unwrap_or_default().trim_ascii());
+                self.spend(step, CloseReason::Reset);
+            }
             Verb::Quit => self.quitting = true,
             _ => {}
         }
@@ -274,7 +282,7 @@ impl Session {
     }
 
     /// Handles PASV, EPSV, PORT and EPRT up to the question to the upstream.
-    fn client_negotiates(&mut self, step: &mut Step, command: Command) {
+    fn client_negotiates(&mut self, step: &mut Step, command: Command, permission: &Permission) {
         let fault = match command.verb {
             Verb::Epsv => match EpsvArgument::parse(command.argument()) {
                 Ok(EpsvArgument::All) => {
@@ -282,11 +290,13 @@ impl Session {
                     self.say_in_turn(step, Reply::new(200, "EPSV ALL: only EPSV from now on."));
                     return;
                 }
-                Ok(EpsvArgument::None) => return self.negotiate(step, Verb::Epsv, None),
+                Ok(EpsvArgument::None) => {
+                    return self.negotiate_if_allowed(step, &command, None, permission);
+                }
                 Ok(EpsvArgument::Family(family))
                     if (family == 2) == self.facts.target.is_ipv6() =>
                 {
-                    return self.negotiate(step, Verb::Epsv, None);
+                    return self.negotiate_if_allowed(step, &command, None, permission);
                 }
                 Ok(EpsvArgument::Family(_)) => self.wrong_family(),
                 Err(_) => (Refusal::Malformed, ClientFault::BadArgument),
@@ -294,14 +304,28 @@ impl Session {
             Verb::Pasv if !self.facts.advertised.is_ipv4() => {
                 (Refusal::Family, ClientFault::PasvNeedsIpv4)
             }
-            Verb::Pasv => return self.negotiate(step, Verb::Pasv, None),
-            verb => match self.client_address(step, verb, command.argument().unwrap_or_default()) {
-                Ok(to) => return self.negotiate(step, verb, Some(to)),
+            Verb::Pasv => return self.negotiate_if_allowed(step, &command, None, permission),
+            _ => match self.client_address(step, &command) {
+                Ok(to) => return self.negotiate_if_allowed(step, &command, Some(to), permission),
                 Err(Some(fault)) => fault,
                 Err(None) => return,
             },
         };
         self.refuse(step, command.to_string(), fault.0, fault.1);
+    }
+
+    /// Asks the rules about the data connection, and begins to set it up.
+    fn negotiate_if_allowed(
+        &mut self,
+        step: &mut Step,
+        command: &Command,
+        client_at: Option<SocketAddr>,
+        permission: &Permission,
+    ) {
+        match self.judge_data(step, command, permission) {
+            Judged::Allowed(_) => self.negotiate(step, command.verb, client_at),
+            Judged::Denied | Judged::Closed => {}
+        }
     }
 
     pub(super) fn wrong_family(&self) -> (Refusal, ClientFault) {
@@ -327,7 +351,7 @@ fn looks_like_reply(line: &[u8]) -> bool {
     matches!(line, [a, b, c, d, ..] if [a, b, c].iter().all(|byte| byte.is_ascii_digit()) && matches!(d, b' ' | b'-'))
 }
 
-fn number(digits: &[u8]) -> Option<u64> {
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }

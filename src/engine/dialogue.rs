@@ -13,10 +13,24 @@ pub(super) enum Purpose {
     Pasv,
     /// To tell the upstream where we await it.
     Port,
+    /// To ask the upstream for TLS.
+    Auth,
+    /// The same by the name that it had in the drafts.
+    AuthSsl,
+    /// What has to stand before PROT.
+    Pbsz,
+    /// To have data connections to the upstream in TLS.
+    Prot,
     /// To say REST again, right before the transfer command.
     Rest,
     /// The fence after ABOR: what it answers ends the count of replies.
     Fence,
+    /// To learn how the upstream writes paths.
+    Syst,
+    /// To learn the working directory.
+    Pwd,
+    /// To have an anonymous user begin where the config says.
+    StartIn,
     /// The final reply of a transfer that the client was answered for already.
     Swallow,
 }
@@ -81,6 +95,14 @@ impl Dialogue {
             Pending::Client(verb) => verb.is_fence(),
             Pending::Ours(_) => true,
             Pending::Transfer | Pending::Abort | Pending::Ready(_) => false,
+        })
+    }
+
+    /// Tells whether the answer to one of these commands of the client's is owed.
+    pub(super) fn owes(&self, which: impl Fn(Verb) -> bool) -> bool {
+        self.iter().any(|entry| match entry {
+            Pending::Client(verb) => which(*verb),
+            Pending::Transfer | Pending::Abort | Pending::Ours(_) | Pending::Ready(_) => false,
         })
     }
 

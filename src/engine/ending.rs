@@ -2,7 +2,7 @@
 
 use super::command::TRANSFER_REFUND;
 use super::fault::UpstreamFault;
-use super::legs::{Ended, Leg, Relay};
+use super::legs::{Ended, Leg, Relay, Transfer};
 use super::pinhole::{CloseReason, TransferId};
 use super::session::{Phase, Session, Step, burst, micros_between};
 use super::{Carried, Direction, Event, Legs, Manner, Outcome, Output, Side, Usage, Violation};
@@ -60,7 +60,7 @@ impl Session {
         }
     }
 
-    /// Lets a running relay deliver what it has, within the linger time.
+    /// Lets a running transfer deliver what it has, within the linger time.
     pub(super) fn linger(&mut self, step: &mut Step) {
         self.end_data(step, Manner::Linger);
     }
@@ -81,10 +81,24 @@ impl Session {
                 false => (CloseReason::TransferRefused, Manner::Drop),
             };
             transfer.preliminary = None;
+            // What we ended ourselves the server only confirms.
+            let cut_off = transfer.usage().map(|usage| usage.outcome);
+            let why = match cut_off {
+                Some(outcome @ (Outcome::Stalled | Outcome::LingerOver | Outcome::Exceeded)) => {
+                    outcome_words(outcome)
+                }
+                Some(
+                    Outcome::Complete
+                    | Outcome::Broken { .. }
+                    | Outcome::Truncated { .. }
+                    | Outcome::Aborted,
+                )
+                | None => "the server said so",
+            };
             transfer.ended = Some(Ended {
                 reason,
                 code,
-                why: "the server said so".to_owned(),
+                why: why.to_owned(),
             });
             self.say(step, reply);
             self.end_data(step, manner);
@@ -92,9 +106,13 @@ impl Session {
         }
         match transfer.relay {
             Relay::Finished { .. } => self.confirm(step, reply),
+            Relay::Asked | Relay::Ending if transfer.carried == Carried::Forwarded => {
+                self.forwarded_answered(step, reply);
+            }
             Relay::Asked | Relay::Ending | Relay::NotAsked => {
                 transfer.success = Some(reply);
                 self.linger(step);
+                self.start_upstream_data_tls(step);
                 // Some servers say 226 without a 1xx; an active client is dialled all the same.
                 self.dial_client(step);
             }
@@ -118,13 +136,11 @@ impl Session {
                 },
             )
         } else {
-            let why = transfer
-                .usage()
-                .map_or("the data connection broke", |usage| {
-                    outcome_words(usage.outcome)
-                })
-                .to_owned();
-            let reply = UpstreamFault::Unconfirmed.reply();
+            let why = transfer.why_incomplete();
+            let reply = match transfer.is_exceeded() {
+                true => transfer.exceeded_reply(),
+                false => transfer.incomplete().reply(),
+            };
             let code = reply.code().get();
             (
                 reply,
@@ -153,13 +169,24 @@ impl Session {
             return;
         };
         transfer.relay = Relay::Finished { usage, at: now };
+        self.count_carried(usage);
+        let Some(transfer) = self.transfer.as_deref_mut() else {
+            return;
+        };
+        let against = transfer.carried_against(usage);
         let source = transfer.direction().map(Direction::source);
+        if let Some(ended) = transfer.ended.as_mut()
+            && ended.reason == CloseReason::Completed
+            && usage.outcome != Outcome::Complete
+        {
+            // The client was answered before the data was over, and then it was cut off after all.
+            ended.reason = CloseReason::TransferFailed;
+            outcome_words(usage.outcome).clone_into(&mut ended.why);
+        }
         let ended = transfer.ended.is_some();
         let success = transfer.success.take();
         self.reply_since = now;
-        if usage.wrong_direction > 0
-            && let Some(source) = source
-        {
+        if against && let Some(source) = source {
             self.report(
                 step,
                 Event::ProtocolViolation {
@@ -172,10 +199,27 @@ impl Session {
             self.conclude(step);
         } else if ended {
             self.close_transfer(step);
-        } else if let Some(reply) = success {
-            self.confirm(step, reply);
+        } else {
+            self.data_over(step, success);
         }
         self.take_leave(step);
+    }
+
+    /// The data is over and the client has no answer yet.
+    fn data_over(&mut self, step: &mut Step, success: Option<Reply>) {
+        let exceeded = self.transfer.as_deref().filter(|one| one.is_exceeded());
+        let cut = exceeded.map(Transfer::exceeded_reply);
+        if cut.is_some() {
+            self.report_exceeded(step);
+        }
+        match (success, cut) {
+            (Some(reply), _) => self.confirm(step, reply),
+            (None, Some(words)) if self.abort.is_none() => {
+                let why = outcome_words(Outcome::Exceeded).to_owned();
+                self.give_up(step, words, CloseReason::TransferFailed, why);
+            }
+            (None, Some(_) | None) => {}
+        }
     }
 
     /// Uses up what was negotiated, without a transfer.
@@ -222,8 +266,7 @@ impl Session {
         let Some(transfer) = self.transfer.take() else {
             return;
         };
-        let usage = transfer.usage();
-        let (up, down) = usage.map_or((0, 0), |usage| (usage.bytes_up, usage.bytes_down));
+        let (usage, volume, carried) = (transfer.usage(), transfer.volume(), transfer.carried);
         let (reason, code, why) = match transfer.ended {
             Some(ended) => (ended.reason, ended.code, ended.why),
             None => (
@@ -241,13 +284,15 @@ impl Session {
             );
             let event = if reason == CloseReason::Completed {
                 self.transfers += 1;
-                let unacknowledged = usage.map_or(0, |usage| usage.unacknowledged);
+                let unacknowledged = match carried {
+                    Carried::Relayed => Some(usage.map_or(0, |usage| usage.unacknowledged)),
+                    Carried::Forwarded => None,
+                };
                 Event::TransferCompleted {
                     transfer: id,
                     command,
                     path,
-                    bytes_up: up,
-                    bytes_down: down,
+                    volume,
                     micros,
                     unacknowledged,
                 }
@@ -257,8 +302,7 @@ impl Session {
                     transfer: id,
                     command,
                     path,
-                    bytes_up: up,
-                    bytes_down: down,
+                    volume,
                     micros,
                     code,
                     why,
@@ -290,14 +334,45 @@ impl Session {
                     command: transfer.ask.name(),
                     opened: opened.wall,
                     used: hole.used.map(|used| used.wall),
-                    bytes_up: up,
-                    bytes_down: down,
+                    volume,
                     reason,
-                    carried: Carried::Relayed,
+                    carried,
                 },
             );
         }
         self.last_activity = step.now.mono;
+    }
+}
+
+impl Transfer {
+    /// Says to the client why a transfer that the upstream confirms is not complete.
+    pub(super) fn incomplete(&self) -> UpstreamFault {
+        match (self.tls_failure, self.usage().map(|usage| usage.outcome)) {
+            (Some(why), _) => UpstreamFault::DataTls(why),
+            (None, Some(Outcome::Truncated { side: _ })) => UpstreamFault::Truncated,
+            (
+                None,
+                Some(
+                    Outcome::Complete
+                    | Outcome::Broken { side: _ }
+                    | Outcome::Stalled
+                    | Outcome::LingerOver
+                    | Outcome::Exceeded
+                    | Outcome::Aborted,
+                )
+                | None,
+            ) => UpstreamFault::Unconfirmed,
+        }
+    }
+
+    /// Says the same to the journal.
+    pub(super) fn why_incomplete(&self) -> String {
+        match (self.tls_failure, self.usage().map(|usage| usage.outcome)) {
+            (Some(why), _) => why.to_string(),
+            (None, Some(Outcome::Complete)) => "a leg was not in TLS".to_owned(),
+            (None, Some(outcome)) => outcome_words(outcome).to_owned(),
+            (None, None) => "the data connection broke".to_owned(),
+        }
     }
 }
 
@@ -309,8 +384,15 @@ pub(super) fn outcome_words(outcome: Outcome) -> &'static str {
         Outcome::Broken {
             side: Side::Upstream,
         } => "the server's data connection broke",
+        Outcome::Truncated { side: Side::Client } => {
+            "the client's data ended without TLS's close_notify"
+        }
+        Outcome::Truncated {
+            side: Side::Upstream,
+        } => "the server's data ended without TLS's close_notify",
         Outcome::Stalled => "no byte moved for too long",
         Outcome::LingerOver => "the end of the data never came",
+        Outcome::Exceeded => "it reached a limit of bytes and was cut",
         Outcome::Aborted => "it was aborted",
     }
 }

@@ -15,7 +15,7 @@ impl Session {
         if self.server.is_closed() && !self.upstream_held() && self.farewell.is_none() {
             let (words, reason) = if self.dialogue.owes_only_quit() {
                 (Reply::new(221, "Goodbye."), SessionEnd::Quit)
-            } else if carrying {
+            } else if carrying && self.in_transfer() {
                 (
                     UpstreamFault::GoneInTransfer.reply(),
                     SessionEnd::UpstreamClosed,
@@ -40,12 +40,12 @@ impl Session {
                     SessionEnd::ClientClosed
                 },
             );
-        } else if self.draining && !self.in_transfer() {
+        } else if self.draining && !self.in_transfer() && !carrying {
             self.finish(step, Some(OwnFault::Shutdown.reply()), SessionEnd::Shutdown);
         }
     }
 
-    /// Ends the session with these words, but lets a running relay deliver what it has first.
+    /// Ends the session with these words, but lets a running transfer deliver what it has first.
     pub(super) fn leave(&mut self, step: &mut Step, words: Reply, reason: SessionEnd) {
         if self.farewell.is_some() {
             // The first words hold.
@@ -73,7 +73,10 @@ impl Session {
         if !self.is_talkative() {
             return;
         }
-        if let Some(words) = words {
+        // In the middle of a handshake there is no way to say them.
+        if let Some(words) = words
+            && !self.security.is_handshaking(Side::Client)
+        {
             self.say(step, words);
         }
         self.phase = Phase::Ending(reason);
@@ -104,7 +107,7 @@ impl Session {
             Event::SessionClosed {
                 reason,
                 micros,
-                commands: self.commands,
+                commands: u64::from(self.commands),
                 transfers: self.transfers,
                 pinholes: self.pinholes,
             },

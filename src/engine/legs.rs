@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::limit::Bound;
 use super::pinhole::{CloseReason, PinholeId, TransferId};
-use super::{DialError, Direction, Legs, Outcome, Side, Time, Usage};
+use super::tls::{DataTls, TlsFault};
+use super::{Carried, DialError, Direction, Legs, Outcome, Side, Time, Usage};
 use crate::ftp::{Command, Reply, TransferDirection, Verb};
 
 /// How far a data connection has come.
@@ -87,8 +89,21 @@ pub(super) struct Transfer {
     pub(super) ask: Verb,
     pub(super) stage: Stage,
     pub(super) legs: Legs<Leg>,
+    pub(super) carried: Carried,
+    /// It was to be forwarded; that it be relayed instead was asked for.
+    pub(super) taken_back: bool,
     pub(super) command: Option<Running>,
     pub(super) relay: Relay,
+    /// What it may carry.
+    pub(super) bound: Bound,
+    /// How each leg is to be protected, from the transfer command on.
+    pub(super) tls: Legs<DataTls>,
+    /// The legs that are in TLS.
+    pub(super) secured: Legs<bool>,
+    /// The upstream's leg was told to begin TLS.
+    pub(super) tls_begun: bool,
+    /// Why a leg is not in TLS.
+    pub(super) tls_failure: Option<TlsFault>,
     /// The 1xx that waits for the client's data port to be dialled.
     pub(super) preliminary: Option<Reply>,
     /// The upstream's 2xx that waits for the data.
@@ -120,11 +135,11 @@ impl Transfer {
         }
     }
 
-    /// Tells whether both legs are connected, so that a relay can carry.
+    /// Tells whether both legs are connected, so that bytes can flow. The kernel dials by itself.
     pub(super) fn is_joined(&self) -> bool {
         let up = |leg: &Leg| match leg {
             Leg::Awaits(hole) => hole.as_ref().is_some_and(|hole| hole.used.is_some()),
-            Leg::Dials { dial, .. } => *dial == Dial::Up,
+            Leg::Dials { dial, .. } => *dial == Dial::Up || self.carried == Carried::Forwarded,
         };
         up(&self.legs.client) && up(&self.legs.upstream)
     }
@@ -143,9 +158,15 @@ impl Transfer {
         }
     }
 
+    /// Tells whether all bytes were carried, under the protection that they were to have.
     pub(super) fn is_complete(&self) -> bool {
-        self.usage()
-            .is_some_and(|usage| usage.outcome == Outcome::Complete)
+        let clear = |side| self.tls[side] == DataTls::Clear;
+        let protected = |side| clear(side) || self.secured[side];
+        protected(Side::Client)
+            && protected(Side::Upstream)
+            && self
+                .usage()
+                .is_some_and(|usage| usage.outcome == Outcome::Complete)
     }
 }
 

@@ -4,7 +4,7 @@
 //! which they must happen; here the order across kinds is the meaning: the record before its effect, the
 //! hole before its announcement. Nothing is queued inside, so there is no drain to forget. The only
 //! asynchrony is a held lane: while a pinhole is being opened or a leg dialled, that lane takes no next
-//! line. TLS will be one more such barrier: a `StartTls` request that holds the lane until its fact.
+//! line. TLS is one more such barrier: `StartTls` holds a lane until the handshake is over.
 //!
 //! This module must not know sockets, files, clocks, threads, randomness or a runtime.
 
@@ -12,26 +12,41 @@
 
 mod abort;
 pub mod catalogue;
+mod check;
 mod command;
 mod data;
+mod data_tls;
 mod dialogue;
 mod ending;
+mod event;
 mod fault;
+mod forward;
+mod guest;
+mod hiding;
+mod judgement;
+mod known;
 mod lane;
 mod leaving;
 mod legs;
+mod limit;
 mod negotiation;
 mod opening;
 mod pinhole;
 mod reason;
 mod record;
 mod reply;
+mod security;
 mod session;
 mod settings;
 mod speaking;
 mod state;
+mod summary;
+mod time;
 mod timer;
+mod tls;
 mod transfer;
+mod upstream_tls;
+mod whereabouts;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -40,13 +55,22 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-pub use data::{DialError, Direction, Manner, Outcome, Usage};
+pub use check::{Check, Checks};
+pub use data::{Bounds, DialError, Direction, Manner, Outcome, Pace, Usage, Volume, Wire};
+pub use event::Event;
+pub use guest::Guest;
 pub use pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
-pub use reason::{Carried, Refusal, SessionEnd, Violation};
-pub use record::{Event, Record};
-pub use session::{Session, Summary};
+pub use reason::{Carried, Refusal, Ruling, SessionEnd, Violation};
+pub use record::Record;
+pub use session::Session;
 pub use settings::{
     DataMode, ForeignAddress, PeerMatch, SessionFacts, Settings, SourcePort, Timeouts,
+};
+pub use summary::Summary;
+pub use time::{Time, Wall};
+pub use tls::{
+    ClientCertificate, ClientTls, DataTls, TlsFacts, TlsFailure, TlsFault, TlsMode, TlsPolicy,
+    TlsRequire, TlsRole, TlsVersion, UpstreamTls,
 };
 
 /// One of the two peers of a session.
@@ -137,36 +161,6 @@ impl Serialize for SessionId {
     }
 }
 
-/// A wall-clock reading: microseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Wall(pub u64);
-
-impl fmt::Display for Wall {
-    /// Writes UTC as RFC 3339 with microseconds.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micros = i64::try_from(self.0).unwrap_or(i64::MAX);
-        match jiff::Timestamp::from_microsecond(micros) {
-            Ok(time) => write!(f, "{time:.6}"),
-            Err(_) => write!(f, "{:.6}", jiff::Timestamp::MAX),
-        }
-    }
-}
-
-impl Serialize for Wall {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// A reading of both clocks, handed in; the engine never reads one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Time {
-    /// Monotonic time since an arbitrary start.
-    pub mono: Duration,
-    /// Wall-clock time, for records only.
-    pub wall: Wall,
-}
-
 /// A fact, told to the session.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -178,6 +172,9 @@ pub enum Input<'a> {
         gateway: SocketAddr,
         /// The upstream's address on it.
         upstream: SocketAddr,
+        /// Whether the kernel can carry data connections of this session: there is a firewall that does, and neither
+        /// peer is an address of this host.
+        forwardable: bool,
     },
     /// No address of the upstream could be dialled.
     UpstreamUnreachable {
@@ -201,6 +198,20 @@ pub enum Input<'a> {
         /// Which peer.
         to: Side,
     },
+    /// A control connection is in TLS.
+    TlsEstablished {
+        /// With whom.
+        with: Side,
+        /// What the handshake gave.
+        facts: Box<TlsFacts>,
+    },
+    /// There is no TLS on a control connection, or no more.
+    TlsFailed {
+        /// With whom.
+        with: Side,
+        /// Why.
+        why: TlsFailure,
+    },
     /// A port is set aside for a pinhole; nothing listens there yet.
     PinholeReserved {
         /// The pinhole.
@@ -208,7 +219,7 @@ pub enum Input<'a> {
         /// Its address and port.
         at: SocketAddr,
     },
-    /// The pinhole is open.
+    /// The pinhole is open, or is relayed instead of forwarded now.
     PinholeOpened {
         /// The pinhole.
         id: PinholeId,
@@ -220,7 +231,8 @@ pub enum Input<'a> {
         /// Why.
         why: RefusalReason,
     },
-    /// The awaited peer dialled; the shell has shut the hole behind it.
+    /// The awaited peer dialled, and proved to be who it is where [`DataTls::Resumed`] asks for it; the hole is shut
+    /// behind it.
     PinholeUsed {
         /// The pinhole.
         id: PinholeId,
@@ -243,7 +255,25 @@ pub enum Input<'a> {
         /// Why.
         why: DialError,
     },
-    /// The relay of a transfer ended, by itself or because it was told to.
+    /// A data leg is in TLS. Of a pinhole with [`DataTls::Resumed`] this is told before `PinholeUsed`.
+    DataTlsEstablished {
+        /// The data connection.
+        transfer: TransferId,
+        /// The side.
+        side: Side,
+        /// What the handshake gave.
+        facts: Box<TlsFacts>,
+    },
+    /// A data leg that was to be in TLS is not: nothing was carried.
+    DataTlsFailed {
+        /// The data connection.
+        transfer: TransferId,
+        /// The side.
+        side: Side,
+        /// Why.
+        why: TlsFailure,
+    },
+    /// The relay of a transfer, or its connection in the kernel, ended: by itself or because it was told to.
     DataFinished {
         /// The data connection.
         transfer: TransferId,
@@ -279,6 +309,14 @@ pub enum Output {
         /// The bytes.
         bytes: Vec<u8>,
     },
+    /// Begin TLS on a control connection: a barrier. What stands before it leaves in clear, what follows inside TLS; nothing
+    /// that came in clear is handed in behind it. Answered by `TlsEstablished` or `TlsFailed`.
+    StartTls {
+        /// With whom.
+        with: Side,
+        /// Which end we are.
+        role: TlsRole,
+    },
     /// Set a port of the window aside; answered by `PinholeReserved` or `PinholeRefused`.
     ReservePinhole {
         /// Its name.
@@ -288,6 +326,12 @@ pub enum Output {
     },
     /// Open a reserved pinhole; answered by `PinholeOpened` or `PinholeRefused`.
     OpenPinhole {
+        /// Its name.
+        id: PinholeId,
+    },
+    /// Nobody came through a pinhole whose connection the kernel was to carry: carry it here, at the same address and
+    /// port. Answered by `PinholeOpened` or `PinholeRefused`; by neither if it came after all, which `PinholeUsed` tells.
+    RelayInstead {
         /// Its name.
         id: PinholeId,
     },
@@ -309,12 +353,25 @@ pub enum Output {
         /// Our address to dial from: the peer must see the address of its control connection.
         from: SocketAddr,
     },
-    /// Carry bytes in this direction as soon as both legs are there; payload against it goes nowhere.
+    /// Carry bytes in this direction as soon as both legs are there, and in TLS where they are to be; payload against it
+    /// goes nowhere. The client's handshake may begin now, the upstream's waits for `StartDataTls`. Where the kernel
+    /// carries them: watch that they move, and tell when they are over.
     StartRelay {
         /// The data connection.
         transfer: TransferId,
         /// The direction.
         direction: Direction,
+        /// How each leg is protected.
+        tls: Legs<DataTls>,
+        /// What may be carried; nothing bounds what the kernel carries.
+        bounds: Bounds,
+    },
+    /// Begin TLS on a data leg as soon as it is connected; answered by `DataTlsEstablished` or `DataTlsFailed`.
+    StartDataTls {
+        /// The data connection.
+        transfer: TransferId,
+        /// The side.
+        side: Side,
     },
     /// End a transfer's legs. If `StartRelay` was asked for and `DataFinished` was not told yet, `Abort` and `Drop` are
     /// answered with `DataFinished` at once, also when the relay never began; otherwise nothing answers.

@@ -8,9 +8,10 @@ use memchr::memmem;
 use super::dialogue::{Pending, Purpose};
 use super::fault::{ClientFault, UpstreamFault};
 use super::legs::{Dial, Leg, Relay, Stage, Transfer};
+use super::limit::Bound;
 use super::pinhole::{CloseReason, TransferId};
 use super::session::{EpsvSupport, Session, Step};
-use super::{DataMode, Event, ForeignAddress, Legs, Refusal, Side};
+use super::{Carried, Check, DataMode, Event, ForeignAddress, Legs, Refusal, Side};
 use crate::ftp::address::{AddressFault, parse_227, parse_229, parse_eprt, parse_port};
 use crate::ftp::{Command, Reply, Verb, escaped_to};
 
@@ -23,9 +24,10 @@ impl Session {
     pub(super) fn client_address(
         &mut self,
         step: &mut Step,
-        verb: Verb,
-        argument: &[u8],
+        command: &Command,
     ) -> Result<SocketAddr, Option<(Refusal, ClientFault)>> {
+        let verb = command.verb;
+        let argument = command.argument().unwrap_or_default();
         let peer = self.facts.client.ip();
         let parsed = match verb {
             Verb::Port => parse_port(argument).map(SocketAddr::from),
@@ -47,10 +49,17 @@ impl Session {
             ForeignAddress::Ignore => peer,
             ForeignAddress::Allow(networks) if within(networks, address.ip()) => address.ip(),
             ForeignAddress::Refuse | ForeignAddress::Allow(_) => {
-                return self.bounce(step, verb, address, ClientFault::Bounce);
+                let (check, fault) = (Check::ForeignAddress, ClientFault::Bounce);
+                if !self.only_observes(step, check, || command.to_string(), fault.code()) {
+                    return self.bounce(step, verb, address, fault);
+                }
+                peer
             }
         };
-        if address.port() < LOWEST_PORT {
+        let (check, fault) = (Check::LowPort, ClientFault::LowPort);
+        if address.port() < LOWEST_PORT
+            && !self.only_observes(step, check, || command.to_string(), fault.code())
+        {
             return self.bounce(step, verb, address, ClientFault::LowPort);
         }
         Ok(SocketAddr::new(host, address.port()))
@@ -94,8 +103,15 @@ impl Session {
             ask,
             stage: Stage::Asked,
             legs: Legs { client, upstream },
+            carried: Carried::Relayed,
+            taken_back: false,
             command: None,
             relay: Relay::NotAsked,
+            bound: Bound::default(),
+            tls: Legs::default(),
+            secured: Legs::default(),
+            tls_begun: false,
+            tls_failure: None,
             preliminary: None,
             success: None,
             ended: None,

@@ -9,7 +9,7 @@ use super::fault::OwnFault;
 use super::legs::{Hole, Leg, Stage, Transfer};
 use super::pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason};
 use super::session::{Gate, Session, Step};
-use super::{Event, Output, PeerMatch, Side};
+use super::{Carried, Event, Output, PeerMatch, Side};
 use crate::ftp::address::{eprt_argument, port_argument, reply_227, reply_229};
 use crate::ftp::{Command, Verb};
 
@@ -26,13 +26,23 @@ impl Session {
             (Side::Client, PeerMatch::Prefix) => prefix(peer),
             (Side::Client, PeerMatch::Exact) | (Side::Upstream, _) => IpNet::from(peer),
         };
+        let tls = self.data_tls(side);
+        let leads_to = self
+            .transfer
+            .as_deref()
+            .and_then(|transfer| match &transfer.legs[!side] {
+                Leg::Dials { to, .. } => *to,
+                Leg::Awaits(_) => None,
+            });
+        let forwarding = self.forwarding(step.now.wall, side, from, leads_to);
+        let carried = match forwarding {
+            Some(_) => Carried::Forwarded,
+            None => Carried::Relayed,
+        };
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };
-        let leads_to = match &transfer.legs[!side] {
-            Leg::Dials { to, .. } => *to,
-            Leg::Awaits(_) => None,
-        };
+        transfer.carried = carried;
         transfer.stage = Stage::Opening(side);
         transfer.legs[side] = Leg::Awaits(Some(Hole {
             id,
@@ -48,6 +58,9 @@ impl Session {
             from,
             at,
             leads_to,
+            tls,
+            carried,
+            source: forwarding.and_then(|forwarding| forwarding.source),
         };
         step.out.push(Output::ReservePinhole { id, pinhole });
     }
@@ -66,6 +79,7 @@ impl Session {
             return;
         };
         let (transfer_id, command) = (transfer.id, transfer.ask.name());
+        let carried = transfer.carried;
         let Some(hole) = transfer.hole_mut(side) else {
             return;
         };
@@ -83,6 +97,7 @@ impl Session {
                 leads_to,
                 command,
                 ttl,
+                carried,
             },
         );
         step.out.push(Output::OpenPinhole { id });
@@ -107,7 +122,7 @@ impl Session {
 
     pub(super) fn pinhole_opened(&mut self, step: &mut Step, id: PinholeId) {
         let Some((side, transfer)) = self.opening(id) else {
-            return;
+            return self.relayed_instead(step, id);
         };
         let (ask, at) = (transfer.ask, transfer.hole(side).and_then(|hole| hole.at));
         let Some(at) = at else { return };
@@ -139,7 +154,7 @@ impl Session {
 
     pub(super) fn pinhole_refused(&mut self, step: &mut Step, id: PinholeId, why: RefusalReason) {
         let Some((side, transfer)) = self.opening(id) else {
-            return;
+            return self.not_relayed_instead(step, id, why);
         };
         let Some(hole) = transfer.hole(side) else {
             return;

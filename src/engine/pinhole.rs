@@ -8,7 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::Side;
+use super::tls::DataTls;
+use super::{Carried, Side};
 
 /// Numbers a pinhole within its session, from 1; `session.n` names it for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -43,6 +44,13 @@ pub struct Pinhole {
     pub at: IpAddr,
     /// Where the other leg dials, when it is known already.
     pub leads_to: Option<SocketAddr>,
+    /// How it will be protected, as it looks now. With [`DataTls::Resumed`] the hole stays open until a connection has
+    /// resumed the TLS session of the control connection; whoever does not is turned away.
+    pub tls: DataTls,
+    /// Who carries the connection; the kernel only where it is known where it leads.
+    pub carried: Carried,
+    /// Of a forwarded connection: what `leads_to` sees as its source, our address there (port 0: any); none for the peer's own.
+    pub source: Option<SocketAddr>,
 }
 
 /// Why a pinhole could not be reserved or opened.
@@ -76,7 +84,7 @@ pub enum CloseReason {
     NoCommand,
     /// A later PASV, EPSV, PORT or EPRT took its place.
     Replaced,
-    /// REIN, AUTH or HOST reset what was negotiated.
+    /// REIN, AUTH, HOST or PROT reset what was negotiated.
     Reset,
     /// The other leg could not be negotiated, or could not be told to its peer.
     NegotiationFailed,

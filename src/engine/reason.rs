@@ -1,6 +1,11 @@
 //! The stable words by which records say how and why.
 
-use serde::Serialize;
+use std::sync::Arc;
+
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+
+use crate::policy::Origin;
 
 /// How a data connection's bytes were carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -8,6 +13,8 @@ use serde::Serialize;
 pub enum Carried {
     /// By this process.
     Relayed,
+    /// By the kernel: one leg awaits, the other dials, and the firewall joins them.
+    Forwarded,
 }
 
 /// Why the engine itself refused a command.
@@ -16,8 +23,14 @@ pub enum Carried {
 pub enum Refusal {
     /// An alias by which some servers set up data behind a firewall's back.
     HiddenVerb,
-    /// A security mechanism that is not offered here.
+    /// A security command that is not offered here, or not at this point.
     Security,
+    /// A login or a transfer in clear where TLS is required.
+    TlsRequired,
+    /// A user name that is not the client certificate's.
+    CertificateUser,
+    /// A host name that is not the one that TLS was set up for.
+    ServerName,
     /// An argument that is malformed.
     Malformed,
     /// A bare LF, a bare CR or a NUL inside the line.
@@ -30,6 +43,12 @@ pub enum Refusal {
     NothingNegotiated,
     /// The address family or form can't be used on this control connection.
     Family,
+    /// The bytes that a rule grants the session are used up.
+    SessionBytes,
+    /// A rule limits the transfer now, and did not when its data connection was set up.
+    LimitedSince,
+    /// The account that anonymous users had is gone from the configuration.
+    GuestGone,
 }
 
 /// How a peer broke the protocol.
@@ -50,7 +69,9 @@ pub enum Violation {
     SurplusReply,
     /// A reply that was missing after ABOR, made up for.
     MissingReply,
-    /// Payload against the direction of the transfer, dropped.
+    /// Bytes in clear where TLS was due: behind AUTH, or behind the 234 to it.
+    ClearBehindAuth,
+    /// Payload against the direction of the transfer; dropped where this process carried it.
     WrongDirection,
 }
 
@@ -80,10 +101,33 @@ pub enum SessionEnd {
     Violation,
     /// A client spoke another protocol.
     ForeignProtocol,
+    /// A control connection that was to be in TLS is not.
+    TlsFailed,
+    /// A rule closed it.
+    RuleClosed,
+    /// The server refused the start directory of anonymous users.
+    StartRefused,
     /// The journal could not be written.
     RecordRefused,
     /// An operator ended it.
     Killed,
     /// The gateway stopped.
     Shutdown,
+}
+
+/// The rule that a record names: by its name, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling(pub Arc<Origin>);
+
+impl Serialize for Ruling {
+    /// Writes the fields `rule`, `file` and `line`; the default verdict stands nowhere.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Ruling", 3)?;
+        fields.serialize_field("rule", &*self.0.name)?;
+        if self.0.line > 0 {
+            fields.serialize_field("file", &*self.0.file)?;
+            fields.serialize_field("line", &self.0.line)?;
+        }
+        fields.end()
+    }
 }

@@ -7,7 +7,6 @@ use super::fault::UpstreamFault;
 use super::legs::Stage;
 use super::session::{Phase, Session, Step};
 use super::{Event, SessionEnd, Side, Violation};
-use crate::ftp::feature::{feature_verb, filter_feat};
 use crate::ftp::{FrameFault, Line, Reply, ReplyFault, Verb};
 
 impl Session {
@@ -16,6 +15,7 @@ impl Session {
     pub(super) fn upstream_held(&self) -> bool {
         self.gate.is_some()
             || self.final_held()
+            || self.security.is_handshaking(Side::Upstream)
             || self.transfer.as_deref().is_some_and(|transfer| {
                 matches!(transfer.stage, Stage::Opening(_)) || transfer.preliminary.is_some()
             })
@@ -51,6 +51,10 @@ impl Session {
 
     fn upstream_reply(&mut self, step: &mut Step, reply: Reply) {
         self.reply_since = step.now.mono;
+        let reply = match self.phase {
+            Phase::Greeting => self.shown_greeting(step.now.wall, reply),
+            _ => reply,
+        };
         if reply.code().get() == 421 {
             return self.leave(step, reply, SessionEnd::UpstreamClosed);
         }
@@ -92,7 +96,13 @@ impl Session {
             Some(Pending::Ours(purpose)) => match purpose {
                 Purpose::Epsv | Purpose::Pasv => self.port_announced(step, purpose, reply),
                 Purpose::Port => self.port_accepted(step, reply),
+                Purpose::Auth | Purpose::AuthSsl => self.auth_answered(step, purpose, &reply),
+                Purpose::Pbsz => self.pbsz_answered(step, &reply),
+                Purpose::Prot => self.prot_answered(step, &reply),
                 Purpose::Rest => self.rest_answered(step, reply),
+                Purpose::Syst => self.syst_answered(step, &reply),
+                Purpose::Pwd => self.pwd_answered(&reply),
+                Purpose::StartIn => self.started_in(step, &reply),
                 Purpose::Fence => self.fence_answered(),
                 Purpose::Swallow => {}
             },
@@ -104,10 +114,7 @@ impl Session {
     fn greeting(&mut self, step: &mut Step, reply: Reply) {
         match reply.code().get() {
             120 => self.say(step, reply),
-            220 => {
-                self.phase = Phase::Talking;
-                self.say(step, reply);
-            }
+            220 => self.greeted(step, reply),
             400..=599 => self.finish(step, Some(reply), SessionEnd::UpstreamClosed),
             _ => {
                 let words = UpstreamFault::Violation.reply();
@@ -137,29 +144,48 @@ impl Session {
             Verb::Pass | Verb::Acct => self.login_answered(step, code),
             Verb::Rein if reply.is_success() => {
                 self.user = None;
+                self.login = None;
                 self.logged_in = false;
                 self.login_since = step.now.mono;
                 self.rest = None;
+                self.guest = false;
+                self.user_is_now(None);
             }
+            Verb::Host if !reply.is_success() => self.security.forget_host(),
             Verb::Rest if code != 350 => self.rest = None,
-            Verb::Feat => {
-                let filtered = filter_feat(&reply, |feature| self.offers(feature_verb(feature)));
-                return self.say(step, filtered);
-            }
+            Verb::Feat => return self.say_features(step, &reply),
+            Verb::Size => self.size_answered(&reply),
             Verb::Quit if self.dialogue.owes_transfer() => {
                 let words = UpstreamFault::GoneInTransfer.reply();
                 return self.leave(step, words, SessionEnd::Quit);
             }
-            Verb::Quit => return self.finish(step, Some(reply), SessionEnd::Quit),
+            Verb::Quit => return self.leave(step, reply, SessionEnd::Quit),
             _ => {}
         }
+        let reply = self.guest_reply(verb, reply);
+        let logged_in = matches!(verb, Verb::User | Verb::Pass | Verb::Acct) && reply.is_success();
+        if logged_in && self.start_guest(step, &reply) {
+            return;
+        }
         self.say(step, reply);
+        self.moved(step, verb, code);
+    }
+
+    /// Remembers a user's name as it was sent, where that is another than the journal's.
+    fn user_is_now(&mut self, raw: Option<Box<[u8]>>) {
+        match (raw, self.known.existing()) {
+            (None, None) => {}
+            (None, Some(known)) => known.user = None,
+            (Some(raw), _) => self.known.facts().user = Some(raw),
+        }
     }
 
     fn user_answered(&mut self, step: &mut Step, code: u16) {
         let accepted = (200..400).contains(&code);
         if accepted || !self.logged_in {
             self.user = self.login.as_deref().map(|login| Arc::clone(&login.user));
+            let raw = self.login.as_deref().and_then(|login| login.raw.clone());
+            self.user_is_now(raw);
         }
         match code {
             230 | 232 => self.login(step),
@@ -185,23 +211,5 @@ impl Session {
         self.logged_in = true;
         let email = self.login.take().and_then(|login| login.email);
         self.report(step, Event::LoginSucceeded { email });
-    }
-
-    /// Tells whether a feature's verb would pass: FEAT offers no more than that.
-    fn offers(&self, verb: Verb) -> bool {
-        let security = matches!(
-            verb,
-            Verb::Auth
-                | Verb::Adat
-                | Verb::Prot
-                | Verb::Pbsz
-                | Verb::Ccc
-                | Verb::Mic
-                | Verb::Conf
-                | Verb::Enc
-        );
-        // Features such as UTF8 and TVFS name no command, so an unknown word says nothing of what would pass.
-        let denied = verb != Verb::Unknown && self.settings.rules.denies_always(verb);
-        !(security || verb.is_refused_alias() || verb == Verb::Algs || denied)
     }
 }

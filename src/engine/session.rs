@@ -7,12 +7,15 @@ use std::time::Duration;
 use super::abort::Abort;
 use super::dialogue::Dialogue;
 use super::fault::{OwnFault, UpstreamFault};
+use super::known::Known;
 use super::lane::Lane;
 use super::legs::{Relay, Transfer};
+use super::security::Security;
 pub(super) use super::state::{EpsvSupport, Farewell, Gate, Login, Phase};
+use super::tls::{TlsFault, TlsMode};
 use super::{Event, Input, Output, SessionEnd, SessionFacts, Settings, Side, Time};
 use crate::ftp::command::is_tls_client_hello;
-use crate::ftp::{Command, ReplyAssembler, Verb};
+use crate::ftp::{Command, ReplyAssembler};
 
 /// Most lines of one reply.
 const MOST_REPLY_LINES: usize = 20_000;
@@ -27,10 +30,18 @@ pub struct Session {
     /// Our own and the upstream's address on the upstream's control connection.
     pub(super) gateway: SocketAddr,
     pub(super) upstream: SocketAddr,
+    /// The kernel can carry this session's data connections.
+    pub(super) forwardable: bool,
     pub(super) user: Option<Arc<str>>,
     /// What USER and PASS said, until the server has answered them.
     pub(super) login: Option<Box<Login>>,
     pub(super) logged_in: bool,
+    /// The user is anonymous, and logs in as the config's account.
+    pub(super) guest: bool,
+    /// What the rules are told beyond this.
+    pub(super) known: Known,
+    /// Bytes of all transfers, both directions together.
+    pub(super) carried: u64,
     /// Since when a login is awaited.
     pub(super) login_since: Duration,
     pub(super) epsv_all: bool,
@@ -45,6 +56,7 @@ pub struct Session {
     pub(super) draining: bool,
     /// The upstream's last words, or ours in its place, to be said when the running transfer is over.
     pub(super) farewell: Option<Box<Farewell>>,
+    pub(super) security: Security,
     pub(super) client: Lane,
     pub(super) server: Lane,
     pub(super) assembler: ReplyAssembler,
@@ -61,24 +73,9 @@ pub struct Session {
     pub(super) tokens_at: Duration,
     pub(super) next_pinhole: u32,
     pub(super) next_transfer: u32,
-    pub(super) commands: u64,
+    pub(super) commands: u32,
     pub(super) transfers: u32,
     pub(super) pinholes: u32,
-}
-
-/// What `ctl sessions` shows of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The user name as the client gave it (escaped), once it did.
-    pub user: Option<Arc<str>>,
-    /// Whether the upstream accepted the user.
-    pub logged_in: bool,
-    /// The transfer command that runs.
-    pub transfer: Option<&'static str>,
-    /// Commands that the client sent.
-    pub commands: u64,
-    /// Transfers that ended well.
-    pub transfers: u32,
 }
 
 /// One call of `handle`: the time it was told, and the outputs so far.
@@ -102,9 +99,13 @@ impl Session {
             arrived: Duration::ZERO,
             gateway: unset,
             upstream: unset,
+            forwardable: false,
             user: None,
             login: None,
             logged_in: false,
+            guest: false,
+            known: Known::default(),
+            carried: 0,
             login_since: Duration::ZERO,
             epsv_all: false,
             epsv: EpsvSupport::Unknown,
@@ -114,6 +115,7 @@ impl Session {
             quitting: false,
             draining: false,
             farewell: None,
+            security: Security::default(),
             dialogue: Dialogue::default(),
             stash: None,
             transfer: None,
@@ -146,10 +148,13 @@ impl Session {
 
     /// Tells whether bytes from a side are wanted now; if not, stop reading from it.
     pub fn accepts(&self, from: Side) -> bool {
+        if self.security.is_handshaking(from) {
+            return false;
+        }
         match self.phase {
             Phase::New | Phase::Ending(_) | Phase::Over => false,
             Phase::Dialling => from == Side::Client && self.client.accepts(),
-            Phase::Greeting | Phase::Talking => self.lane(from).accepts(),
+            Phase::Greeting | Phase::Securing | Phase::Talking => self.lane(from).accepts(),
         }
     }
 
@@ -173,17 +178,6 @@ impl Session {
         self.settings = settings;
     }
 
-    /// Shows what an operator wants to know.
-    pub fn summary(&self) -> Summary {
-        Summary {
-            user: self.user.clone(),
-            logged_in: self.logged_in,
-            transfer: self.running_verb().map(Verb::name),
-            commands: self.commands,
-            transfers: self.transfers,
-        }
-    }
-
     fn lane(&self, side: Side) -> &Lane {
         match side {
             Side::Client => &self.client,
@@ -201,7 +195,12 @@ impl Session {
     fn take(&mut self, step: &mut Step, input: Input<'_>) {
         match input {
             Input::ClientArrived => self.arrive(step),
-            Input::UpstreamConnected { gateway, upstream } => {
+            Input::UpstreamConnected {
+                gateway,
+                upstream,
+                forwardable,
+            } => {
+                self.forwardable = forwardable;
                 self.upstream_connected(step, gateway, upstream)
             }
             Input::UpstreamUnreachable { why } => {
@@ -220,6 +219,8 @@ impl Session {
             Input::Received { from, bytes } => self.received(step, from, bytes),
             Input::Closed { by } => self.closed(step, by),
             Input::SendStalled { to: _ } => self.finish(step, None, SessionEnd::SendStalled),
+            Input::TlsEstablished { with, facts } => self.tls_established(step, with, *facts),
+            Input::TlsFailed { with, why } => self.tls_failed(step, with, why),
             Input::PinholeReserved { id, at } => self.pinhole_reserved(step, id, at),
             Input::PinholeOpened { id } => self.pinhole_opened(step, id),
             Input::PinholeRefused { id, why } => self.pinhole_refused(step, id, why),
@@ -230,6 +231,16 @@ impl Session {
                 side,
                 why,
             } => self.data_dial_failed(step, transfer, side, why),
+            Input::DataTlsEstablished {
+                transfer,
+                side,
+                facts,
+            } => self.data_tls_established(step, transfer, side, &facts),
+            Input::DataTlsFailed {
+                transfer,
+                side,
+                why,
+            } => self.data_tls_failed(step, transfer, side, why),
             Input::DataFinished { transfer, usage } => self.data_finished(step, transfer, usage),
             Input::RecordAccepted => self.record_accepted(step),
             Input::RecordRefused => self.record_refused(step),
@@ -254,7 +265,14 @@ impl Session {
         self.reply_since = step.now.mono;
         self.last_activity = step.now.mono;
         self.tokens_at = step.now.mono;
+        if !self.may_arrive(step) {
+            return;
+        }
         self.phase = Phase::Dialling;
+        let implicit = self.settings.client_tls.mode == TlsMode::Implicit;
+        if implicit {
+            self.arrive_in_tls(step.now.mono);
+        }
         self.gate(
             step,
             Gate::Session,
@@ -265,7 +283,12 @@ impl Session {
                 upstream: Arc::clone(&self.settings.upstream),
             },
         );
-        step.out.push(Output::DialUpstream);
+        if implicit {
+            // The upstream is dialled when the client has shown that it speaks TLS.
+            self.start_tls(step, Side::Client);
+        } else {
+            step.out.push(Output::DialUpstream);
+        }
     }
 
     fn upstream_connected(&mut self, step: &mut Step, gateway: SocketAddr, upstream: SocketAddr) {
@@ -277,11 +300,17 @@ impl Session {
         self.phase = Phase::Greeting;
         self.reply_since = step.now.mono;
         self.report(step, Event::UpstreamConnected { upstream, gateway });
+        if self.settings.upstream_tls.mode == TlsMode::Implicit {
+            self.start_tls(step, Side::Upstream);
+        }
     }
 
     fn received(&mut self, step: &mut Step, from: Side, bytes: &[u8]) {
         if matches!(self.phase, Phase::Ending(_)) {
             return;
+        }
+        if self.security.is_handshaking(from) {
+            return self.said_in_clear(step, from);
         }
         // A ClientHello may hold no LF at all, so it is told by the first byte of the session.
         if from == Side::Client
@@ -296,6 +325,9 @@ impl Session {
     }
 
     fn closed(&mut self, step: &mut Step, by: Side) {
+        if self.security.is_handshaking(by) {
+            return self.tls_failed(step, by, TlsFault::HungUp.into());
+        }
         if self.lane(by).is_closed() {
             // Told a second time: even writing fails, nobody is there for the rest.
             self.finish(step, None, closed_by(by));
@@ -338,7 +370,7 @@ impl Session {
     pub(super) fn is_talkative(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Dialling | Phase::Greeting | Phase::Talking
+            Phase::Dialling | Phase::Greeting | Phase::Securing | Phase::Talking
         )
     }
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::SessionId;
-use crate::policy::RuleSet;
+use super::check::Checks;
+use super::guest::Guest;
+use super::tls::{ClientTls, UpstreamTls};
+use crate::policy::{Grammar, RuleSet};
 
 /// What one session is born with.
 #[derive(Clone, Debug)]
@@ -49,8 +52,18 @@ pub struct Settings {
     pub pipeline: usize,
     /// Commands per second, as a token bucket of four seconds' worth; a completed transfer gives back what it took.
     pub commands_per_second: u32,
+    /// How the upstream writes paths; none to go by its answer to SYST.
+    pub paths: Option<Grammar>,
+    /// The checks that only record what they would have refused.
+    pub observe: Checks,
+    /// As whom anonymous users log in, if not as themselves.
+    pub guest: Option<Arc<Guest>>,
     /// Whether the e-mail address that anonymous users give as password is journalled.
     pub anonymous_email: bool,
+    /// What clients are offered and asked for.
+    pub client_tls: ClientTls,
+    /// What is asked of the upstream.
+    pub upstream_tls: UpstreamTls,
     /// Deadlines.
     pub timeouts: Timeouts,
     /// What is allowed.
@@ -104,7 +117,8 @@ pub struct Timeouts {
     pub login: Duration,
     /// Without a command and without a transfer.
     pub idle: Duration,
-    /// For the rest of a line that was begun; for a transfer command after a pinhole was used.
+    /// For the rest of a line that was begun; for a transfer command after a pinhole was used; for the handshake of a
+    /// control connection.
     pub command: Duration,
     /// For the upstream's dial in active mode, after the transfer command.
     pub upstream_dial: Duration,

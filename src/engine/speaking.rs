@@ -70,7 +70,7 @@ impl Session {
         match self.gate.take() {
             Some(Gate::Pinhole(side)) => self.pinhole_recorded(step, side),
             Some(Gate::Launch) => self.launched(),
-            Some(Gate::Session | Gate::ClientDial) | None => {}
+            Some(Gate::Session | Gate::ClientDial | Gate::LateDial) | None => {}
         }
     }
 
@@ -85,7 +85,7 @@ impl Session {
             }
             Some(Gate::Pinhole(_)) => self.pinhole_unrecorded(step),
             Some(Gate::Launch) => self.launch_unrecorded(step),
-            Some(Gate::ClientDial) => self.client_dial_unrecorded(step),
+            Some(Gate::ClientDial | Gate::LateDial) => self.dial_unrecorded(step),
             None => {}
         }
     }

@@ -15,6 +15,8 @@ pub(super) enum Phase {
     Dialling,
     /// The upstream is connected and owes its greeting.
     Greeting,
+    /// The upstream has greeted and is being secured; the client does not know of it yet.
+    Securing,
     /// Commands and replies pass.
     Talking,
     /// Everything was said; a relay is still being torn down.
@@ -34,6 +36,8 @@ pub(super) enum Gate {
     Launch,
     /// The dial of the client's data port.
     ClientDial,
+    /// The dial of the upstream's data port, when the transfer command was sent before.
+    LateDial,
 }
 
 /// The last words of a session that only waits for its running transfer.
@@ -56,6 +60,8 @@ pub(super) enum EpsvSupport {
 #[derive(Debug)]
 pub(super) struct Login {
     pub(super) user: Arc<str>,
+    /// The name as it was sent, where it was escaped.
+    pub(super) raw: Option<Box<[u8]>>,
     /// The password of an anonymous user, where the config wants it recorded.
     pub(super) email: Option<String>,
 }

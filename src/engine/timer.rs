@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use super::abort::SECOND_FINAL;
 use super::fault::{ClientFault, OwnFault, UpstreamFault};
+use super::forward::BOTH_WAIT;
 use super::legs::{Dial, Leg, Relay, Stage, Transfer};
 use super::pinhole::CloseReason;
 use super::session::{Phase, Session, Step};
+use super::tls::TlsFault;
 use super::{Event, Outcome, SessionEnd, Side, Wake};
 
 /// What a deadline waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deadline {
+    /// A control connection is being secured.
+    Securing(Side),
     Login,
     Idle,
     Line,
@@ -21,6 +25,8 @@ enum Deadline {
     Rate,
     /// Nobody dialled this side's pinhole.
     Unused(Side),
+    /// The transfer command was sent, and neither a 1xx nor a connection that the kernel would carry came.
+    WaitsForEachOther,
     /// The pinhole was used, and no transfer command came.
     NoCommand,
     /// The upstream's port could not be dialled; its own words may still come.
@@ -36,12 +42,14 @@ enum Deadline {
 impl Deadline {
     fn why(self) -> &'static str {
         match self {
+            Deadline::Securing(_) => "TLS",
             Deadline::Login => "login",
             Deadline::Idle => "idle",
             Deadline::Line => "line",
             Deadline::Reply => "reply",
             Deadline::Rate => "rate",
             Deadline::Unused(_) => "unused pinhole",
+            Deadline::WaitsForEachOther => "relaying instead",
             Deadline::NoCommand => "no transfer command",
             Deadline::UpstreamWords => "upstream's refusal",
             Deadline::AfterBreak => "upstream's final after a break",
@@ -91,7 +99,7 @@ impl Session {
     fn deadlines(&self, mut say: impl FnMut(Duration, Deadline)) {
         if !matches!(
             self.phase,
-            Phase::Dialling | Phase::Greeting | Phase::Talking
+            Phase::Dialling | Phase::Greeting | Phase::Securing | Phase::Talking
         ) || self.gate.is_some()
         {
             return;
@@ -104,9 +112,18 @@ impl Session {
             }
             return;
         }
+        for side in [Side::Client, Side::Upstream] {
+            let answers = side == Side::Upstream && self.phase == Phase::Securing;
+            if answers || self.security.is_handshaking(side) {
+                say(
+                    self.security.since() + timeouts.command,
+                    Deadline::Securing(side),
+                );
+            }
+        }
         if !self.logged_in {
             say(self.login_since + timeouts.login, Deadline::Login);
-        } else if self.dialogue.is_empty() && !self.in_transfer() {
+        } else if self.dialogue.is_empty() && !self.in_transfer() && !self.is_carrying() {
             say(self.last_activity + timeouts.idle, Deadline::Idle);
         }
         if let Some(begun) = self.client.begun() {
@@ -130,7 +147,9 @@ impl Session {
                 .command
                 .as_ref()
                 .is_some_and(|command| command.marked.is_some());
-            transfer.relay == Relay::Asked && (marked || transfer.success.is_some())
+            transfer.relay == Relay::Asked
+                && transfer.ended.is_none()
+                && (marked || transfer.success.is_some())
         });
         if self.dialogue.awaits_upstream() && !data_runs {
             say(self.reply_since + timeouts.final_reply, Deadline::Reply);
@@ -170,6 +189,9 @@ impl Session {
                 if unused(Side::Client) && command.marked.is_none() && transfer.success.is_some() {
                     say(command.began + timeouts.ttl, Deadline::Unused(Side::Client));
                 }
+                if transfer.is_deadlocked() {
+                    say(command.began + BOTH_WAIT, Deadline::WaitsForEachOther);
+                }
                 if unused(Side::Upstream) {
                     say(
                         command.began + timeouts.upstream_dial,
@@ -202,6 +224,9 @@ impl Session {
 
     fn expire(&mut self, step: &mut Step, deadline: Deadline) {
         match deadline {
+            Deadline::Securing(side) if self.security.is_handshaking(side) => {
+                self.tls_failed(step, side, TlsFault::TimedOut.into());
+            }
             Deadline::Login => self.finish(
                 step,
                 Some(OwnFault::LoginTimeout.reply()),
@@ -217,7 +242,7 @@ impl Session {
                 Some(OwnFault::CommandTimeout.reply()),
                 SessionEnd::CommandTimeout,
             ),
-            Deadline::Reply => {
+            Deadline::Reply | Deadline::Securing(_) => {
                 self.leave(
                     step,
                     UpstreamFault::Silent.reply(),
@@ -228,6 +253,7 @@ impl Session {
             Deadline::Rate => {}
             Deadline::Abort => self.fence(step),
             Deadline::Farewell => self.take_leave(step),
+            Deadline::WaitsForEachOther => self.relay_instead(step),
             Deadline::NoCommand => self.spend(step, CloseReason::NoCommand),
             Deadline::Unused(side) => self.nobody_dialled(step, side),
             Deadline::UpstreamWords => {
@@ -246,13 +272,15 @@ impl Session {
                 self.give_up(step, reply, CloseReason::TransferFailed, why.to_string());
             }
             Deadline::AfterBreak => {
-                let reply = UpstreamFault::SilentAfterData.reply();
-                self.give_up(
-                    step,
-                    reply,
-                    CloseReason::TransferFailed,
-                    "the data connection broke".to_owned(),
-                );
+                let Some(transfer) = self.transfer.as_deref() else {
+                    return;
+                };
+                let fault = match transfer.tls_failure {
+                    Some(why) => UpstreamFault::DataTls(why),
+                    None => UpstreamFault::SilentAfterData,
+                };
+                let why = transfer.why_incomplete();
+                self.give_up(step, fault.reply(), CloseReason::TransferFailed, why);
             }
         }
     }

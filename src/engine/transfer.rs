@@ -4,37 +4,44 @@ use std::net::SocketAddr;
 
 use super::dialogue::{Pending, Purpose};
 use super::fault::{ClientFault, OwnFault, UpstreamFault};
+use super::judgement::{Judged, Permission};
 use super::legs::{Dial, Leg, Relay, Running, Stage};
 use super::pinhole::{CloseReason, PinholeId, TransferId};
 use super::session::{Gate, Session, Step};
-use super::{DialError, Direction, Event, Output, Refusal, Side, SourcePort};
+use super::{Carried, DialError, Direction, Event, Legs, Output, Refusal, Side};
 use crate::ftp::{Command, Reply, Verb, escaped_to};
 
 impl Session {
-    /// Tells whether a transfer command is on its way or running.
+    /// Tells whether a transfer command is on its way or running, and its final answer not said yet.
     pub(super) fn in_transfer(&self) -> bool {
         self.transfer
             .as_deref()
             .is_some_and(|transfer| match transfer.stage {
-                Stage::Running | Stage::Resuming(_) => true,
+                Stage::Running => transfer.ended.is_none(),
+                Stage::Resuming(_) => true,
                 Stage::Asked | Stage::Opening(_) | Stage::Offered => false,
             })
     }
 
-    /// Tells whether a relay was asked for and has not ended.
+    /// Tells whether bytes are to be carried, by us or by the kernel, and that has not ended.
     pub(super) fn is_carrying(&self) -> bool {
         self.transfer
             .as_deref()
             .is_some_and(|transfer| matches!(transfer.relay, Relay::Asked | Relay::Ending))
     }
 
-    /// Handles a transfer command that the rules allow.
-    pub(super) fn client_transfers(&mut self, step: &mut Step, command: Command) {
+    /// Handles a transfer command that the rules allow: they are asked once more, with what it is to go over.
+    pub(super) fn client_transfers(
+        &mut self,
+        step: &mut Step,
+        command: Command,
+        permission: &Permission,
+    ) {
         let offered = self
             .transfer
-            .as_deref_mut()
-            .filter(|transfer| matches!(transfer.stage, Stage::Offered));
-        let Some(transfer) = offered else {
+            .as_deref()
+            .is_some_and(|transfer| matches!(transfer.stage, Stage::Offered));
+        if !offered {
             self.spoil_rest(command.verb);
             self.refuse(
                 step,
@@ -43,7 +50,24 @@ impl Session {
                 ClientFault::NothingNegotiated,
             );
             return;
+        }
+        let permission = match self.judge_transfer(step, &command, permission) {
+            Judged::Allowed(permission) => permission,
+            Judged::Denied => return self.denied(step, command.verb),
+            Judged::Closed => return,
         };
+        let bound = match self.bound(step.now.mono, &command, &permission) {
+            Ok(bound) => bound,
+            Err((why, fault)) => {
+                self.denied(step, command.verb);
+                return self.refuse(step, command.to_string(), why, fault);
+            }
+        };
+        self.note_sizes(&command);
+        let Some(transfer) = self.transfer.as_deref_mut() else {
+            return;
+        };
+        transfer.bound = bound;
         match self.rest {
             Some(offset) if self.rest_stale => {
                 transfer.stage = Stage::Resuming(Box::new(command));
@@ -78,9 +102,14 @@ impl Session {
         }
     }
 
-    /// Dials the upstream's port where it awaits us, and in the same step sends the transfer command.
+    /// Dials the upstream's port where it awaits us, and in the same step sends the transfer command. What is forwarded is
+    /// dialled by the kernel when the other peer dials.
     fn launch(&mut self, step: &mut Step, command: Command) {
         let gateway = self.gateway;
+        let tls = Legs {
+            client: self.data_tls(Side::Client),
+            upstream: self.data_tls(Side::Upstream),
+        };
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };
@@ -95,14 +124,17 @@ impl Session {
             marked: None,
         });
         let id = transfer.id;
+        let relayed = transfer.carried == Carried::Relayed;
         let dial = match &mut transfer.legs.upstream {
-            Leg::Dials { to: Some(to), dial } => {
+            Leg::Dials { to: Some(to), dial } if relayed => {
                 *dial = Dial::Begun;
                 Some(*to)
             }
-            Leg::Dials { to: None, .. } | Leg::Awaits(_) => None,
+            Leg::Dials { .. } | Leg::Awaits(_) => None,
         };
         transfer.relay = Relay::Asked;
+        transfer.tls = tls;
+        let bounds = transfer.bound.bounds;
         let direction = transfer.direction().unwrap_or(Direction::Download);
         self.renaming = false;
         if let Some(to) = dial {
@@ -130,6 +162,8 @@ impl Session {
         step.out.push(Output::StartRelay {
             transfer: id,
             direction,
+            tls,
+            bounds,
         });
     }
 
@@ -179,7 +213,12 @@ impl Session {
                 CloseReason::TransferFailed,
                 why.to_string(),
             );
-        } else if first && self.dial_client(step) {
+            return;
+        }
+        if first {
+            self.start_upstream_data_tls(step);
+        }
+        if first && self.dial_client(step) {
             if let Some(transfer) = self.transfer.as_deref_mut() {
                 transfer.preliminary = Some(reply);
             }
@@ -190,12 +229,12 @@ impl Session {
 
     /// Dials the client's data port, if this leg dials and has not; tells whether it is being dialled.
     pub(super) fn dial_client(&mut self, step: &mut Step) -> bool {
-        let target = self.facts.target;
-        let port = match self.settings.data_source_port {
-            SourcePort::ControlMinusOne => target.port().saturating_sub(1),
-            SourcePort::Random => 0,
-        };
-        let Some(transfer) = self.transfer.as_deref_mut() else {
+        let from = self.client_source();
+        let Some(transfer) = self
+            .transfer
+            .as_deref_mut()
+            .filter(|transfer| transfer.carried == Carried::Relayed)
+        else {
             return false;
         };
         let id = transfer.id;
@@ -216,7 +255,6 @@ impl Session {
                 to,
             },
         );
-        let from = SocketAddr::new(target.ip(), port);
         step.out.push(Output::DialData {
             transfer: id,
             side: Side::Client,
@@ -226,7 +264,7 @@ impl Session {
         true
     }
 
-    pub(super) fn client_dial_unrecorded(&mut self, step: &mut Step) {
+    pub(super) fn dial_unrecorded(&mut self, step: &mut Step) {
         let reply = OwnFault::JournalDown.reply();
         self.give_up(
             step,

@@ -19,6 +19,43 @@ pub fn filter_feat(reply: &Reply, mut keep: impl FnMut(&[u8]) -> bool) -> Reply 
     Reply::from_lines(reply.code(), kept.map(|(_, line)| line))
 }
 
+/// Adds features of ours to a 211; where a server knows no FEAT, or not yet, they are all that there is.
+#[must_use]
+pub fn with_features(reply: Reply, ours: &[&str]) -> Reply {
+    if ours.is_empty() {
+        return reply;
+    }
+    match reply.code().get() {
+        211 => {
+            let lines: Vec<&[u8]> = reply.lines().collect();
+            let inner = match lines.as_slice() {
+                [_, inner @ .., _] => inner,
+                [] | [_] => &[],
+            };
+            let first = match lines.as_slice() {
+                [first, _, ..] => first,
+                [] | [_] => b"211-Features:".as_slice(),
+            };
+            let last = match lines.as_slice() {
+                [_, .., last] => last,
+                [] | [_] => b"211 End".as_slice(),
+            };
+            let ours: Vec<String> = ours.iter().map(|one| format!(" {one}")).collect();
+            let all = [first]
+                .into_iter()
+                .chain(inner.iter().copied())
+                .chain(ours.iter().map(String::as_bytes))
+                .chain([last]);
+            Reply::from_lines(reply.code(), all)
+        }
+        500..=504 | 530 => {
+            let ours = ours.iter().map(|one| format!(" {one}"));
+            Reply::multi(211, "Features:", ours, "End")
+        }
+        _ => reply,
+    }
+}
+
 /// Gives the feature in an inner line; some servers write `211-` before each.
 fn feature_of(line: &[u8]) -> &[u8] {
     let feature = line.trim_ascii();

@@ -47,11 +47,11 @@ pub enum ControlError {
 /// A request and where its answer goes.
 pub(super) type Asked = (Request, oneshot::Sender<Response>);
 
-/// The bound socket and its file.
+/// The bound socket, with its file where that is ours.
 #[derive(Debug)]
-pub(super) struct ControlSocket {
+pub struct ControlSocket {
     listener: StdUnixListener,
-    _file: SocketFile,
+    _file: Option<SocketFile>,
 }
 
 /// The file of a socket that is ours; removed when this is dropped.
@@ -63,7 +63,10 @@ struct SocketFile {
 
 impl ControlSocket {
     /// Binds the socket, replacing one that nobody answers at.
-    pub(super) fn bind(path: &Path) -> Result<ControlSocket, ControlError> {
+    ///
+    /// # Errors
+    /// When somebody answers there, something else is in its place, or the kernel refuses.
+    pub fn bind(path: &Path) -> Result<ControlSocket, ControlError> {
         let failed = |source| ControlError::Kernel {
             path: path.to_owned(),
             source,
@@ -87,11 +90,27 @@ impl ControlSocket {
         let (listener, inode) = bound.map_err(failed)?;
         Ok(ControlSocket {
             listener,
-            _file: SocketFile {
+            _file: Some(SocketFile {
                 path: path.to_owned(),
                 inode,
-            },
+            }),
         })
+    }
+
+    /// Takes a socket that another process has bound and whose file is that one's.
+    pub fn handed(listener: StdUnixListener) -> ControlSocket {
+        ControlSocket {
+            listener,
+            _file: None,
+        }
+    }
+
+    /// Gives another descriptor of the socket.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn listener(&self) -> io::Result<StdUnixListener> {
+        self.listener.try_clone()
     }
 
     /// Answers for ever, by way of `asked`.

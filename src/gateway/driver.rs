@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 
 use super::admission::Permit;
 use super::legs::DataLegs;
+use super::secure::Secure;
 use super::settings::{Place, Policy};
 use super::status::SessionReport;
 use super::stream::Control;
@@ -54,13 +55,14 @@ pub(super) struct Driver {
     /// Its presence counts the session towards the upstream's `max_sessions`.
     upstream_seat: Option<Seat>,
     data: DataLegs,
+    /// TLS, once there is any.
+    secure: Option<Box<Secure>>,
     timer: Option<Pin<Box<Sleep>>>,
     /// When the timer will fire.
     armed: Option<Duration>,
     order: Option<Order>,
     waker: Option<Waker>,
     arrived: bool,
-    carried: u64,
     _permit: Permit,
 }
 
@@ -86,12 +88,12 @@ impl Driver {
             dial: None,
             upstream_seat: None,
             data: DataLegs::default(),
+            secure: None,
             timer: None,
             armed: None,
             order: None,
             waker: None,
             arrived: false,
-            carried: 0,
             _permit: permit,
         }
     }
@@ -146,7 +148,20 @@ impl Driver {
                 let (gateway, upstream) = (connected.gateway, connected.upstream);
                 self.controls.upstream = Some(Control::new(connected.wire));
                 self.upstream_seat = Some(connected.seat);
-                self.tell(cx, Input::UpstreamConnected { gateway, upstream });
+                if let Some(host) = connected.dialled {
+                    self.secure.get_or_insert_default().dialled = Some(host);
+                }
+                let client = self.session.facts().client.ip();
+                let pinholes = &self.worker.shared().pinholes;
+                let forwardable = pinholes.can_forward(client, upstream.ip());
+                self.tell(
+                    cx,
+                    Input::UpstreamConnected {
+                        gateway,
+                        upstream,
+                        forwardable,
+                    },
+                );
             }
             Err(why) => self.tell(cx, Input::UpstreamUnreachable { why }),
         }
@@ -162,9 +177,6 @@ impl Driver {
         let Some(fact) = data.poll(cx, &ground) else {
             return false;
         };
-        if let Input::DataFinished { usage, .. } = &fact {
-            self.carried += usage.bytes_up + usage.bytes_down;
-        }
         self.tell(cx, fact);
         true
     }
@@ -179,6 +191,12 @@ impl Driver {
             (None, None) => self.session.is_over() || idle,
             _ => gone(client) && gone(upstream) && (self.session.is_over() || idle),
         }
+    }
+
+    /// Ends a transfer that the kernel carried until somebody else emptied the firewall.
+    pub(super) fn break_off_flows(&mut self) {
+        self.data.break_off_flows();
+        self.wake();
     }
 
     /// Leaves an order for the next poll, and has it polled.
@@ -230,7 +248,7 @@ impl Driver {
             command: summary.transfer.map(str::to_owned),
             commands: summary.commands,
             transfers: summary.transfers,
-            bytes: self.carried + self.data.progress(),
+            bytes: summary.bytes + self.data.progress(),
         }
     }
 }

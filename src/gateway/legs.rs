@@ -1,8 +1,12 @@
-//! The data legs of one session: pinholes, dials and the relay, as the engine asks for them.
+//! The data legs of one session: pinholes, dials, the relay and what the kernel carries, as the engine asks for them.
 //!
 //! Invariant: every leg belongs to one transfer and one side; what was told to be closed is gone when the call
 //! returns. This module must not know why a leg is wanted.
 
+mod candidates;
+mod flow;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::net::SocketAddr;
@@ -10,13 +14,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use self::candidates::Candidates;
+use self::flow::{Flow, News};
 use self::transfer::{Dial, Leg, Transfer};
+use super::secure::Secure;
 use super::status::Gauges;
 use crate::engine::{
-    Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason, Side, TransferId,
-    Usage,
+    Bounds, DataTls, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason,
+    Side, TransferId, Usage,
 };
-use crate::pinhole::{self, Pinholes, RelayLimits, Sockets, SourcePortFallback};
+use crate::pinhole::{self, Opened, Pinholes, RelayLimits, Sockets, SourcePortFallback};
 
 /// What the legs need from the gateway for a call.
 pub(super) struct Ground<'a> {
@@ -26,12 +33,22 @@ pub(super) struct Ground<'a> {
     pub(super) now: Duration,
     pub(super) connect: Duration,
     pub(super) limits: RelayLimits,
+    pub(super) secure: Option<&'a Secure>,
 }
 
 /// All data legs of a session. Sessions without a transfer have none of these.
 #[derive(Default)]
 pub(super) struct DataLegs {
     transfers: Vec<Transfer>,
+}
+
+/// What is told of a transfer that was to be ended, in this order.
+#[derive(Default)]
+pub(super) struct Ended {
+    /// That its pinhole was used, when that was not told before.
+    pub(super) used: Option<Input<'static>>,
+    /// What was carried, when the engine is to be told at once.
+    pub(super) usage: Option<Usage>,
 }
 
 impl DataLegs {
@@ -50,7 +67,10 @@ impl DataLegs {
         let at = reservation.at();
         let transfer = self.transfer(pinhole.transfer);
         transfer.pinholes[pinhole.side] = Some(id);
-        transfer.legs[pinhole.side] = Leg::Reserved(reservation);
+        transfer.legs[pinhole.side] = Leg::Reserved {
+            reservation,
+            tls: pinhole.tls,
+        };
         Ok(at)
     }
 
@@ -61,19 +81,33 @@ impl DataLegs {
         };
         let leg = std::mem::replace(&mut transfer.legs[side], Leg::Absent);
         let opened = match leg {
-            Leg::Reserved(reservation) => reservation.open(),
+            Leg::Reserved { reservation, tls } => {
+                reservation.open_as_asked().map(|opened| (opened, tls))
+            }
             Leg::Absent
             | Leg::Awaiting { .. }
             | Leg::Dialling { .. }
+            | Leg::Securing(_)
             | Leg::Up(_)
-            | Leg::Relayed => Err(RefusalReason::Resources),
+            | Leg::Relayed
+            | Leg::Forwarded(_) => Err(RefusalReason::Resources),
         };
         match opened {
-            Ok(open) => {
+            Ok((Opened::Here(open), tls)) => {
                 transfer.legs[side] = Leg::Awaiting {
                     open,
+                    candidates: Candidates::wanted(tls),
+                    renew_at: ground
+                        .pinholes
+                        .renewal()
+                        .map(|renewal| ground.now + renewal),
                     _counted: ground.gauges.pinhole(),
                 };
+                Ok(())
+            }
+            Ok((Opened::InTheKernel(hole), _)) => {
+                let flow = Flow::new(ground, hole, id, side);
+                transfer.legs[side] = Leg::Forwarded(Box::new(flow));
                 Ok(())
             }
             Err(why) => {
@@ -84,7 +118,32 @@ impl DataLegs {
         }
     }
 
-    /// Shuts a pinhole. A connection that came through it and that nobody relays is closed.
+    /// Listens at a pinhole that the kernel was to forward; tells nothing if its connection came already.
+    pub(super) fn relay_instead(
+        &mut self,
+        ground: &Ground<'_>,
+        id: PinholeId,
+    ) -> Option<Result<(), RefusalReason>> {
+        let (transfer, side) = self.of_pinhole(id)?;
+        let leg = std::mem::replace(&mut transfer.legs[side], Leg::Absent);
+        let Leg::Forwarded(flow) = leg else {
+            transfer.legs[side] = leg;
+            return None;
+        };
+        match flow.relay_here(ground) {
+            Ok(leg) => {
+                let here = !matches!(leg, Leg::Forwarded(_));
+                transfer.legs[side] = leg;
+                here.then_some(Ok(()))
+            }
+            Err(why) => {
+                transfer.pinholes[side] = None;
+                Some(Err(why))
+            }
+        }
+    }
+
+    /// Shuts a pinhole. A connection that came through it and that nobody relays is closed, or ended in the kernel.
     pub(super) fn close(&mut self, id: PinholeId) {
         if let Some((transfer, side)) = self.of_pinhole(id) {
             transfer.pinholes[side] = None;
@@ -104,6 +163,7 @@ impl DataLegs {
         side: Side,
         (from, to): (SocketAddr, SocketAddr),
     ) {
+        ground.pinholes.note_dial(from, to);
         let sockets = Arc::clone(ground.sockets);
         let mut dial: Dial =
             Box::pin(async move { pinhole::dial(&*sockets, Some(from), to).await });
@@ -117,45 +177,82 @@ impl DataLegs {
         };
     }
 
-    /// Carries bytes as soon as both legs are there.
-    pub(super) fn start(&mut self, ground: &Ground<'_>, id: TransferId, direction: Direction) {
+    /// Carries bytes as soon as both legs are there, or watches the kernel do it.
+    pub(super) fn start(
+        &mut self,
+        ground: &Ground<'_>,
+        id: TransferId,
+        direction: Direction,
+        tls: Legs<DataTls>,
+        bounds: Bounds,
+    ) {
         let transfer = self.transfer(id);
+        transfer.bounds = bounds;
         transfer.direction = Some(direction);
-        transfer.begin(ground);
+        transfer.tls = tls;
+        match transfer.flow() {
+            Some(flow) => flow.watch(ground, direction),
+            None => {
+                transfer.secure(ground);
+                transfer.begin(ground);
+            }
+        }
     }
 
-    /// Ends a transfer's legs; answers with its usage where the engine is to be told at once.
+    /// Lets the handshake of a leg begin as soon as it is connected.
+    pub(super) fn start_tls(&mut self, ground: &Ground<'_>, id: TransferId, side: Side) {
+        let transfer = self.transfer(id);
+        match side {
+            Side::Upstream => transfer.upstream_tls_due = true,
+            // The client's is due with the relay.
+            Side::Client => {}
+        }
+        transfer.secure(ground);
+    }
+
+    /// Ends a transfer's legs; answers with what the engine is to be told at once.
     pub(super) fn end(
         &mut self,
         ground: &Ground<'_>,
         cx: &mut Context<'_>,
         id: TransferId,
         manner: Manner,
-    ) -> Option<Usage> {
-        let position = self.transfers.iter().position(|one| one.id == id)?;
-        let transfer = self.transfers.get_mut(position)?;
+    ) -> Ended {
+        let Some(position) = self.transfers.iter().position(|one| one.id == id) else {
+            return Ended::default();
+        };
+        let Some(transfer) = self.transfers.get_mut(position) else {
+            return Ended::default();
+        };
+        if let Some(flow) = transfer.flow() {
+            let Some(ended) = flow.end(cx, ground, manner) else {
+                return Ended::default();
+            };
+            self.remove(position);
+            return ended;
+        }
         let usage = match (&mut transfer.relay, manner) {
             (Some((relay, _)), _) => {
                 relay.end(manner);
                 match relay.poll_finish(cx) {
                     Poll::Ready(usage) => Some(usage),
-                    Poll::Pending => return None,
+                    Poll::Pending => return Ended::default(),
                 }
             }
             (None, Manner::Linger) if transfer.direction.is_some() => {
                 transfer.lingers_until = Some(ground.now + ground.limits.linger);
-                return None;
+                return Ended::default();
             }
             (None, Manner::Abort) => {
                 transfer.reset();
-                transfer.direction.map(|_| nothing(Outcome::Aborted))
+                transfer.direction.map(|_| Usage::nothing(Outcome::Aborted))
             }
             (None, Manner::Drop | Manner::Linger) => {
-                transfer.direction.map(|_| nothing(Outcome::Aborted))
+                transfer.direction.map(|_| Usage::nothing(Outcome::Aborted))
             }
         };
         self.remove(position);
-        usage
+        Ended { used: None, usage }
     }
 
     /// Goes on with everything; answers with the next fact.
@@ -169,21 +266,31 @@ impl DataLegs {
                 break;
             };
             for side in [Side::Client, Side::Upstream] {
-                if let Some(fact) = transfer.poll_leg(cx, side, ground.now) {
+                let news = transfer.news.take();
+                if let Some(fact) = news.or_else(|| transfer.poll_leg(cx, side, ground)) {
                     warn_of_other_source_port(ground.sockets.source_port_fallback());
+                    transfer.secure(ground);
                     transfer.begin(ground);
                     return Some(fact);
                 }
             }
+            let news = transfer.flow().and_then(|flow| flow.poll(cx, ground));
+            let flowed = match news {
+                Some(News::Used(fact)) => return Some(fact),
+                Some(News::Finished(usage)) => Some(usage),
+                None => None,
+            };
             let finished = match &mut transfer.relay {
                 Some((relay, _)) => match relay.poll_finish(cx) {
                     Poll::Ready(usage) => Some(usage),
                     Poll::Pending => None,
                 },
-                None => transfer
-                    .lingers_until
-                    .filter(|until| *until <= ground.now)
-                    .map(|_| nothing(Outcome::LingerOver)),
+                None => flowed.or_else(|| {
+                    transfer
+                        .lingers_until
+                        .filter(|until| *until <= ground.now)
+                        .map(|_| Usage::nothing(Outcome::LingerOver))
+                }),
             };
             if let Some(usage) = finished {
                 let id = transfer.id;
@@ -195,6 +302,13 @@ impl DataLegs {
             }
         }
         None
+    }
+
+    /// Ends what the kernel carries, after somebody else has emptied the firewall; the next poll tells of it.
+    pub(super) fn break_off_flows(&mut self) {
+        for flow in self.transfers.iter_mut().filter_map(Transfer::flow) {
+            flow.break_off();
+        }
     }
 
     /// When a leg next wants to be looked at, whatever happens; relays keep their own time.
@@ -214,17 +328,7 @@ impl DataLegs {
             None => {
                 // One is the rule; room for more would be paid for by every transfer.
                 self.transfers.reserve_exact(1);
-                self.transfers.push(Transfer {
-                    id,
-                    legs: Legs {
-                        client: Leg::Absent,
-                        upstream: Leg::Absent,
-                    },
-                    pinholes: Legs::default(),
-                    direction: None,
-                    relay: None,
-                    lingers_until: None,
-                });
+                self.transfers.push(Transfer::new(id));
                 self.transfers.len() - 1
             }
         };
@@ -268,15 +372,5 @@ fn warn_of_other_source_port(fallback: &SourcePortFallback) {
             "data connections to clients come from random ports: the port below the listener's is taken or needs CAP_NET_BIND_SERVICE; \
              firewalls of active clients may want it (data_source_port: random says that they need not)"
         );
-    }
-}
-
-fn nothing(outcome: Outcome) -> Usage {
-    Usage {
-        bytes_up: 0,
-        bytes_down: 0,
-        wrong_direction: 0,
-        unacknowledged: 0,
-        outcome,
     }
 }

@@ -83,14 +83,20 @@ pub enum ListenError {
 
 /// A listening socket and whose it is.
 #[derive(Debug)]
-pub(super) struct Bound {
-    pub(super) name: String,
-    pub(super) at: SocketAddr,
-    pub(super) socket: TcpListener,
+pub struct Bound {
+    /// The listener's name.
+    pub name: String,
+    /// Where it listens.
+    pub at: SocketAddr,
+    /// The socket.
+    pub socket: TcpListener,
 }
 
 /// Makes all listening sockets of a config, except those that were inherited.
-pub(super) fn bind_all(
+///
+/// # Errors
+/// When one cannot be had; none is left open then.
+pub fn bind_all(
     config: &Config,
     sockets: &dyn Sockets,
     mut inherited: BTreeMap<String, Vec<TcpListener>>,

@@ -5,13 +5,17 @@
 //! never looks into FTP text, and decides nothing that the engine could decide.
 
 mod admission;
+mod certificates;
 mod clock;
 mod control;
 mod descriptors;
 mod driver;
+pub mod guests;
 pub mod journal;
 mod legs;
 mod listener;
+mod observed;
+mod secure;
 mod settings;
 mod shared;
 mod start;
@@ -22,6 +26,10 @@ mod upstream;
 mod wire;
 mod worker;
 
-pub use control::ControlError;
-pub use listener::{ListenError, inherited};
-pub use start::{Gateway, Loader, Overrides, Remote, Running, StartError};
+pub use control::{ControlError, ControlSocket};
+pub use listener::{Bound, ListenError, bind_all, inherited};
+pub use start::{
+    ControlEntry, Gateway, Herald, Loader, Overrides, Phase, Remote, Running, StartError,
+    bind_control, journal_settings,
+};
+pub use steward::keep_what_needs_a_restart;

@@ -11,14 +11,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::guests::Guests;
+use super::secure;
 use super::upstream::Upstream;
-use crate::config::{self, Config, Verdict};
+use crate::config::{self, Config};
 use crate::engine::{
-    DataMode, ForeignAddress, PeerMatch, SessionFacts, SessionId, Settings, SourcePort, Timeouts,
-    Wall,
+    Check, ClientTls, DataMode, ForeignAddress, PeerMatch, SessionFacts, SessionId, Settings,
+    SourcePort, Timeouts, TlsMode, TlsPolicy, TlsRequire, UpstreamTls, Wall,
 };
 use crate::pinhole::RelayLimits;
-use crate::policy::{self, RuleSet};
+use crate::policy::{Grammar, RuleSet};
+use crate::tls;
 
 /// The deadlines that the shell keeps, for all sessions alike.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +54,7 @@ impl Tuning {
 pub(super) struct Policy {
     pub(super) settings: Arc<Settings>,
     pub(super) upstream: Arc<Upstream>,
+    pub(super) material: secure::Material,
     advertise: Vec<config::Advertise>,
 }
 
@@ -123,15 +127,25 @@ pub(super) fn upstreams(
 pub(super) fn policies(
     config: &Config,
     upstreams: &BTreeMap<String, Arc<Upstream>>,
+    material: &tls::Material,
+    rules: &Arc<RuleSet>,
+    guests: &Guests,
 ) -> Vec<(String, Policy)> {
-    let rules = Arc::new(rules(&config.rules));
     let made = config.listeners.iter().filter_map(|(name, listener)| {
         // The loader made sure that each listener's upstream exists.
         let upstream = upstreams.get(listener.upstream.as_str())?;
-        let settings = settings(config, name.as_str(), listener, &rules)?;
+        let settings = settings(config, name.as_str(), listener, (rules, guests))?;
         let policy = Policy {
             settings: Arc::new(settings),
             upstream: Arc::clone(upstream),
+            material: secure::Material {
+                acceptor: material.acceptors.get(name.as_str()).cloned(),
+                connector: material.connectors.get(listener.upstream.as_str()).cloned(),
+                ends_silently: match listener.tls.missing_close_notify {
+                    config::MissingCloseNotify::Refuse => false,
+                    config::MissingCloseNotify::Accept => true,
+                },
+            },
             advertise: listener.advertise.clone(),
         };
         Some((name.to_string(), policy))
@@ -143,7 +157,7 @@ fn settings(
     config: &Config,
     name: &str,
     listener: &config::Listener,
-    rules: &Arc<RuleSet>,
+    (rules, guests): (&Arc<RuleSet>, &Guests),
 ) -> Option<Settings> {
     let upstream = config.upstream_of(listener)?;
     let limits = &config.limits;
@@ -173,10 +187,71 @@ fn settings(
         reply: usize::try_from(limits.reply).unwrap_or(usize::MAX),
         pipeline: usize::try_from(limits.pipeline).unwrap_or(usize::MAX),
         commands_per_second: per_second(limits.commands),
+        paths: grammar(upstream.paths),
+        observe: listener.observe.iter().copied().map(check).collect(),
+        guest: guests.get(listener.upstream.as_str()).map(Arc::clone),
         anonymous_email: config.journal.anonymous_email,
+        client_tls: client_tls(&listener.tls),
+        upstream_tls: upstream_tls(&upstream.tls),
         timeouts: timeouts(config),
         rules: Arc::clone(rules),
     })
+}
+
+fn client_tls(tls: &config::ListenerTls) -> ClientTls {
+    ClientTls {
+        mode: match tls.mode {
+            config::TlsMode::None => TlsMode::None,
+            config::TlsMode::Explicit => TlsMode::Explicit,
+            config::TlsMode::Implicit => TlsMode::Implicit,
+        },
+        require: match tls.require {
+            config::TlsRequire::Nothing => TlsRequire::Nothing,
+            config::TlsRequire::Login => TlsRequire::Login,
+            config::TlsRequire::All => TlsRequire::All,
+        },
+        resumed_only: match tls.resumption {
+            config::Resumption::Ignore | config::Resumption::Prefer => false,
+            config::Resumption::Require => true,
+        },
+        names_users: tls.client_certificates.user_from.is_some(),
+    }
+}
+
+fn upstream_tls(tls: &config::UpstreamTls) -> UpstreamTls {
+    UpstreamTls {
+        mode: match tls.mode {
+            config::UpstreamTlsMode::None => TlsMode::None,
+            config::UpstreamTlsMode::Explicit => TlsMode::Explicit,
+            config::UpstreamTlsMode::Implicit => TlsMode::Implicit,
+        },
+        policy: match tls.policy {
+            config::TlsPolicy::Require => TlsPolicy::Require,
+            config::TlsPolicy::Prefer => TlsPolicy::Prefer,
+        },
+    }
+}
+
+fn grammar(paths: config::PathGrammar) -> Option<Grammar> {
+    match paths {
+        config::PathGrammar::Auto => None,
+        config::PathGrammar::Unix => Some(Grammar::Unix),
+        config::PathGrammar::Windows => Some(Grammar::Windows),
+        config::PathGrammar::IbmI => Some(Grammar::IbmI),
+        config::PathGrammar::Mvs => Some(Grammar::Mvs),
+        config::PathGrammar::Vms => Some(Grammar::Vms),
+    }
+}
+
+fn check(check: config::Check) -> Check {
+    match check {
+        config::Check::BareLf => Check::BareLf,
+        config::Check::UnknownVerb => Check::UnknownVerb,
+        config::Check::ForeignAddress => Check::ForeignAddress,
+        config::Check::LowPort => Check::LowPort,
+        config::Check::Argument => Check::Argument,
+        config::Check::EpsvAll => Check::EpsvAll,
+    }
 }
 
 fn timeouts(config: &Config) -> Timeouts {
@@ -198,17 +273,6 @@ fn foreign(what: config::ForeignAddress, allowed: &[ipnet::IpNet]) -> ForeignAdd
         config::ForeignAddress::Ignore => ForeignAddress::Ignore,
         config::ForeignAddress::Allow => ForeignAddress::Allow(allowed.to_vec()),
     }
-}
-
-fn rules(rules: &config::Rules) -> RuleSet {
-    let default = match rules.default {
-        Verdict::Allow => policy::Default::Allow,
-        Verdict::Deny => policy::Default::Deny,
-    };
-    let refuse_dangerous = rules
-        .files
-        .contains(&config::RuleFile::EverythingButDangerous);
-    RuleSet::new(default, refuse_dangerous)
 }
 
 /// The engine counts commands per second; slower rates become one.
@@ -303,13 +367,23 @@ mod tests {
         ));
     }
 
+    fn rules() -> Arc<RuleSet> {
+        Arc::new(RuleSet::empty(crate::policy::Default::Allow))
+    }
+
     #[test]
     fn settings_carry_what_the_config_says() {
         let config = config(
             "limits: {line: 8KiB, commands: 120/min}\ntimeouts: {idle: 1m}\nrules: {default: deny}\n",
         );
         let upstreams = upstreams(&config, &BTreeMap::new());
-        let made = policies(&config, &upstreams);
+        let made = policies(
+            &config,
+            &upstreams,
+            &tls::Material::default(),
+            &rules(),
+            &Guests::new(),
+        );
         let settings = &made[0].1.settings;
         assert_eq!(made[0].0, "main");
         assert_eq!(&*settings.upstream, "old");
@@ -322,7 +396,14 @@ mod tests {
     fn the_first_public_client_that_is_told_a_private_address_is_told_of_once() {
         let config = config("");
         let upstreams = upstreams(&config, &BTreeMap::new());
-        let (name, policy) = policies(&config, &upstreams).remove(0);
+        let (name, policy) = policies(
+            &config,
+            &upstreams,
+            &tls::Material::default(),
+            &rules(),
+            &Guests::new(),
+        )
+        .remove(0);
         let place = Place::new(&name, policy);
         let facts = |client: &str| {
             let client = SocketAddr::new(client.parse().expect("an address"), 4000);

@@ -7,8 +7,10 @@ use arc_swap::ArcSwap;
 use super::admission::Admission;
 use super::clock::Clock;
 use super::journal::Journal;
+use super::observed::Observed;
 use super::settings::{Names, Tuning};
 use super::status::Gauges;
+use crate::helper;
 use crate::pinhole::{Pinholes, Sockets};
 
 /// Everything that sessions of different workers have in common.
@@ -17,8 +19,10 @@ pub(super) struct Shared {
     pub(super) names: Names,
     pub(super) journal: Arc<Journal>,
     pub(super) sockets: Arc<dyn Sockets>,
+    pub(super) resolver: Arc<dyn helper::Names>,
     pub(super) pinholes: Arc<Pinholes>,
     pub(super) admission: Arc<Admission>,
     pub(super) gauges: Arc<Gauges>,
+    pub(super) observed: Observed,
     pub(super) tuning: ArcSwap<Tuning>,
 }

@@ -11,9 +11,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::admission::Admission;
+use super::certificates::Certificates;
 use super::clock::{self, Clock};
 use super::control::{ControlError, ControlSocket};
 use super::descriptors;
+use super::guests;
+use super::journal::keeper::{Keeper, OwnKeeper};
 use super::journal::{Addresses, Journal, JournalSettings, Target};
 use super::listener::{self, ListenError};
 use super::settings::{self, Names, Place, Tuning};
@@ -21,12 +24,44 @@ use super::shared::Shared;
 use super::status::{ListenerReport, ReloadReport};
 use super::steward::{self, Errand, Steward};
 use super::worker::{self, Entrance};
-use crate::config::{Config, JournalFile, RecordedAddresses};
+use crate::config::files::{Disk, Files};
+use crate::config::{Config, ConfigErrors, JournalFile, RecordedAddresses};
 use crate::engine::{Event, Legs, Record};
-use crate::pinhole::{Intruder, OwnSockets, Pinholes, Sockets};
+use crate::helper::{Names as Resolver, OwnNames};
+use crate::nft::{Firewall, Happening};
+use crate::pinhole::{GuardKind, Intruder, OwnSockets, Pinholes, Sockets};
+use crate::rules;
+use crate::tls::{self, MaterialError};
 
 /// Reads the config again for a reload; the error is one or more lines for people.
 pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send>;
+
+/// Tells whoever manages services how far the gateway is.
+pub type Herald = Box<dyn Fn(Phase) + Send>;
+
+/// How far a gateway is that has started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The config is being read again.
+    Reloading,
+    /// It was; the new one is in force, or cannot be used.
+    Reloaded {
+        /// Whether it is in force.
+        in_force: bool,
+    },
+    /// No new sessions are taken.
+    Stopping,
+}
+
+/// Where the control socket comes from.
+#[derive(Debug, Default)]
+pub enum ControlEntry {
+    /// It is bound as the config says.
+    #[default]
+    Bound,
+    /// Another process has bound it; none where it could not.
+    Handed(Option<ControlSocket>),
+}
 
 /// What a caller may want otherwise than the config says, or give along.
 #[derive(Default)]
@@ -39,14 +74,36 @@ pub struct Overrides {
     pub loader: Option<Loader>,
     /// Where sockets come from; made in this process without it.
     pub sockets: Option<Arc<dyn Sockets>>,
+    /// Where the files come from that the config names; read in this process without it.
+    pub files: Option<Arc<dyn Files>>,
+    /// The kernel's firewall, which guards the windows and forwards; without it neither is done.
+    pub firewall: Option<Arc<dyn Firewall>>,
+    /// Where the control socket comes from.
+    pub control: ControlEntry,
+    /// The broker's process id, where there is one.
+    pub broker: Option<u32>,
+    /// Who is told how far the gateway is; systemd without it.
+    pub herald: Option<Herald>,
+    /// Who opens, puts aside and deletes the journal's files; this process without it.
+    pub keeper: Option<Arc<dyn Keeper>>,
+    /// Who resolves the names of upstreams; this process without it.
+    pub names: Option<Arc<dyn Resolver>>,
+    /// How this process is confined, for `ctl status`.
+    pub sandbox: Option<String>,
 }
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A rule file or a password file could not be read or is wrong.
+    #[error(transparent)]
+    Rules(#[from] ConfigErrors),
     /// A listener could not be made.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Certificates, keys or issuers can't be used.
+    #[error("{}", in_lines(.0))]
+    Tls(Vec<MaterialError>),
     /// The control socket could not be made.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -81,28 +138,40 @@ impl Gateway {
     /// # Errors
     /// When an address, the journal, the control socket or a thread cannot be had; nothing is left behind then.
     pub fn start(config: Config, overrides: Overrides) -> Result<Running, StartError> {
+        let files = overrides.files.unwrap_or_else(|| Arc::new(Disk));
+        let loaded = rules::load(&config, &*files)?;
+        let (rules, rules_digest) = (Arc::new(loaded.rules), loaded.digest);
+        let guests = guests::load(&config, &*files)?;
         descriptors::prepare(&config);
         let sockets = overrides
             .sockets
             .unwrap_or_else(|| Arc::new(OwnSockets::new()));
+        let material = tls::load(&config, &*files).map_err(StartError::Tls)?;
         let bound = listener::bind_all(&config, &*sockets, overrides.inherited)?;
-        let control = control_socket(&config)?;
-        let journal = open_journal(&config)?;
+        let control = match overrides.control {
+            ControlEntry::Bound => bind_control(&config)?,
+            ControlEntry::Handed(control) => control,
+        };
+        let keeper = overrides.keeper.unwrap_or_else(|| Arc::new(OwnKeeper));
+        let journal = open_journal(&config, keeper)?;
         let shared = Arc::new(Shared {
             clock: Clock::start(),
             names: Names::new(),
-            pinholes: pinholes(&config, &sockets, &journal),
+            pinholes: pinholes(&config, &sockets, &journal, overrides.firewall),
             journal,
             sockets,
+            resolver: overrides.names.unwrap_or_else(|| Arc::new(OwnNames)),
             admission: Admission::new(&config.limits),
             gauges: Arc::default(),
+            observed: Default::default(),
             tuning: ArcSwap::from_pointee(Tuning::of(&config)),
         });
         let upstreams = settings::upstreams(&config, &BTreeMap::new());
-        let places: Vec<Arc<Place>> = settings::policies(&config, &upstreams)
-            .into_iter()
-            .map(|(name, policy)| Arc::new(Place::new(&name, policy)))
-            .collect();
+        let places: Vec<Arc<Place>> =
+            settings::policies(&config, &upstreams, &material, &rules, &guests)
+                .into_iter()
+                .map(|(name, policy)| Arc::new(Place::new(&name, policy)))
+                .collect();
         let addresses: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.at)).collect();
         // Everything that can fail for lack of descriptors comes before the first client can take one.
         let count = overrides
@@ -128,7 +197,7 @@ impl Gateway {
         }
         drop(alive);
         drop(bound);
-        say_where(&shared, &config, &addresses);
+        say_where(&shared, &config, rules_digest, &addresses);
         let (errands, received) = mpsc::unbounded_channel();
         let steward = Steward {
             shared,
@@ -136,6 +205,11 @@ impl Gateway {
             upstreams,
             config,
             loader: overrides.loader,
+            sandbox: overrides.sandbox,
+            files,
+            certificates: Certificates::new(material),
+            rules,
+            guests,
             workers,
             listeners: addresses
                 .iter()
@@ -145,6 +219,10 @@ impl Gateway {
                 })
                 .collect(),
             draining: false,
+            broker: overrides.broker,
+            herald: overrides
+                .herald
+                .unwrap_or_else(|| Box::new(steward::tell_systemd)),
         };
         let steward = spawn("steward".to_owned(), move || {
             steward_runtime.block_on(steward::run(steward, control, received, all_gone));
@@ -243,11 +321,27 @@ impl Remote {
         let _ = self.errands.send(Errand::End);
     }
 
+    /// As [`Remote::drain`], for a gateway whose broker is gone: whoever comes next may have the control socket's place.
+    pub fn abandon(&self) {
+        let _ = self.errands.send(Errand::Abandon);
+    }
+
+    /// Tells what happened in the firewall and concerns no hole that somebody waits for.
+    pub fn happened(&self, happening: Happening) {
+        let _ = self.errands.send(Errand::Happened(happening));
+    }
+
     /// As [`Running::reload`], but the outcome is told in the log.
     pub fn reload(&self) {
         let (answer, _) = oneshot::channel();
         let _ = self.errands.send(Errand::Reload(answer));
     }
+}
+
+/// Writes what is wrong with files, one line each.
+pub(super) fn in_lines(errors: &[MaterialError]) -> String {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
@@ -291,8 +385,11 @@ fn entrances(
     Ok(made)
 }
 
-/// A control socket that cannot be made for lack of rights is no reason not to carry FTP.
-fn control_socket(config: &Config) -> Result<Option<ControlSocket>, StartError> {
+/// Binds the control socket; that it cannot be made for lack of rights is no reason not to carry FTP.
+///
+/// # Errors
+/// When another gateway answers there, or something else is in its place.
+pub fn bind_control(config: &Config) -> Result<Option<ControlSocket>, StartError> {
     let Some(path) = &config.control.socket else {
         return Ok(None);
     };
@@ -308,16 +405,17 @@ fn control_socket(config: &Config) -> Result<Option<ControlSocket>, StartError> 
     }
 }
 
-fn open_journal(config: &Config) -> Result<Arc<Journal>, StartError> {
+fn open_journal(config: &Config, keeper: Arc<dyn Keeper>) -> Result<Arc<Journal>, StartError> {
     let path = match &config.journal.file {
         JournalFile::Stdout => "on standard output".to_owned(),
         JournalFile::Path(path) => path.display().to_string(),
     };
-    Journal::open(journal_settings(config)).map_err(|source| StartError::Journal { path, source })
+    Journal::kept_by(keeper, journal_settings(config))
+        .map_err(|source| StartError::Journal { path, source })
 }
 
 /// What the config says of the journal, in the journal's own terms.
-pub(super) fn journal_settings(config: &Config) -> JournalSettings {
+pub fn journal_settings(config: &Config) -> JournalSettings {
     let journal = &config.journal;
     JournalSettings {
         target: match &journal.file {
@@ -336,7 +434,12 @@ pub(super) fn journal_settings(config: &Config) -> JournalSettings {
     }
 }
 
-fn pinholes(config: &Config, sockets: &Arc<dyn Sockets>, journal: &Arc<Journal>) -> Arc<Pinholes> {
+fn pinholes(
+    config: &Config,
+    sockets: &Arc<dyn Sockets>,
+    journal: &Arc<Journal>,
+    firewall: Option<Arc<dyn Firewall>>,
+) -> Arc<Pinholes> {
     let journal = Arc::clone(journal);
     let on_intruder = move |intruder: Intruder| {
         // No effect waits for it; the journal itself counts what it lost.
@@ -355,10 +458,16 @@ fn pinholes(config: &Config, sockets: &Arc<dyn Sockets>, journal: &Arc<Journal>)
         client: config.pinholes.window.ports(),
         upstream: config.pinholes.upstream_window.ports(),
     };
-    Pinholes::new(windows, Arc::clone(sockets), Box::new(on_intruder))
+    let (sockets, on_intruder) = (Arc::clone(sockets), Box::new(on_intruder));
+    match firewall {
+        Some(firewall) => {
+            Pinholes::behind(firewall, config.pinholes.ttl, windows, sockets, on_intruder)
+        }
+        None => Pinholes::new(windows, sockets, on_intruder),
+    }
 }
 
-fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)]) {
+fn say_where(shared: &Shared, config: &Config, rules: String, addresses: &[(String, SocketAddr)]) {
     for (name, at) in addresses {
         let upstream = config
             .listeners
@@ -367,7 +476,7 @@ fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)
         let upstream = upstream.map_or("", |(_, listener)| listener.upstream.as_str());
         tracing::info!("listener {name} on {at}, to upstream {upstream}");
     }
-    if !shared.pinholes.filter_in_force() {
+    if shared.pinholes.guard() == GuardKind::AcceptAndReset {
         tracing::warn!(
             "the kernel refuses socket filters: strangers who dial a pinhole are accepted and reset instead of ignored"
         );
@@ -376,6 +485,8 @@ fn say_where(shared: &Shared, config: &Config, addresses: &[(String, SocketAddr)
         shared,
         Event::GatewayStarted {
             version: env!("CARGO_PKG_VERSION"),
+            config: settings::digest(config),
+            rules,
         },
     );
 }

@@ -63,8 +63,42 @@ pub struct StatusReport {
     pub pinholes: u64,
     /// The journal.
     pub journal: JournalReport,
-    /// What keeps pinholes shut to strangers: `socket_filter`, or `accept_and_reset` where the kernel refuses filters.
+    /// Our certificates; none without TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateReport>,
+    /// What keeps pinholes shut to strangers: `nftables`; without it `socket_filter`, or `accept_and_reset` where the kernel
+    /// refuses filters.
     pub guard: String,
+    /// `pinholes.firewall`.
+    pub firewall: String,
+    /// Who is who.
+    pub process: ProcessReport,
+    /// How the gateway's process is confined; none with `firewall: none`, where it has no privilege to begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<String>,
+    /// What rules and checks that only observe would have done since the start, by name.
+    #[serde(default)]
+    pub observed: Vec<ObservedReport>,
+}
+
+/// The processes of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessReport {
+    /// The process that talks to peers.
+    pub gateway: u32,
+    /// The process that may touch the firewall, where there is one.
+    pub broker: Option<u32>,
+}
+
+/// How often a rule or a check that only observes would have done something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedReport {
+    /// The rule with its file, or the check's name.
+    pub what: String,
+    /// What it would have done.
+    pub would: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// One socket of a listener.
@@ -85,6 +119,15 @@ pub struct JournalReport {
     pub records: u64,
     /// Records that were lost; no effect waited for them.
     pub lost: u64,
+}
+
+/// How long one of our certificates lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateReport {
+    /// Its file.
+    pub file: String,
+    /// Whole days until its end.
+    pub days_left: u64,
 }
 
 /// What a session is doing.
@@ -110,7 +153,7 @@ pub struct SessionReport {
     pub commands: u64,
     /// Transfers that ended well.
     pub transfers: u32,
-    /// Bytes of file data carried so far, both directions together.
+    /// Bytes of file data that the gateway carried so far, both directions together; not what the kernel carried.
     pub bytes: u64,
 }
 

@@ -5,28 +5,39 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::certificates::{self, Certificates};
 use super::clock;
 use super::control::ControlSocket;
+use super::guests::{self, Guests};
 use super::settings::{self, Place, Tuning};
 use super::shared::Shared;
-use super::start::{Loader, journal_settings};
+use super::start::{Herald, Loader, Phase, in_lines, journal_settings};
 use super::status::{
-    JournalReport, ListenerReport, ReloadReport, Request, Response, SessionReport, StatusReport,
+    JournalReport, ListenerReport, ProcessReport, ReloadReport, Request, Response, SessionReport,
+    StatusReport,
 };
 use super::upstream::Upstream;
 use super::worker::Message;
 use crate::config::Config;
+use crate::config::files::Files;
 use crate::engine::{Event, Record};
+use crate::nft::Happening;
+use crate::policy::RuleSet;
+use crate::rules;
+use crate::tls;
 
 /// What the steward is told from inside the process.
 #[derive(Debug)]
 pub(super) enum Errand {
     Drain,
     End,
+    Abandon,
+    Happened(Happening),
     Reload(oneshot::Sender<Result<ReloadReport, String>>),
 }
 
@@ -37,9 +48,16 @@ pub(super) struct Steward {
     pub(super) upstreams: BTreeMap<String, Arc<Upstream>>,
     pub(super) config: Config,
     pub(super) loader: Option<Loader>,
+    pub(super) sandbox: Option<String>,
+    pub(super) files: Arc<dyn Files>,
+    pub(super) certificates: Certificates,
+    pub(super) rules: Arc<RuleSet>,
+    pub(super) guests: Guests,
     pub(super) workers: Vec<mpsc::UnboundedSender<Message>>,
     pub(super) listeners: Vec<ListenerReport>,
     pub(super) draining: bool,
+    pub(super) broker: Option<u32>,
+    pub(super) herald: Herald,
 }
 
 /// Looks after the gateway until its last worker is gone.
@@ -50,12 +68,14 @@ pub(super) async fn run(
     mut all_gone: mpsc::Receiver<Infallible>,
 ) {
     let (ask, mut asked) = mpsc::unbounded_channel();
-    let serving = control.map(|control| tokio::spawn(control.serve(ask.clone())));
+    let mut serving = control.map(|control| tokio::spawn(control.serve(ask.clone())));
     for upstream in steward.upstreams.values() {
         let (upstream, shared) = (Arc::clone(upstream), Arc::clone(&steward.shared));
         tokio::spawn(async move { upstream.probe(&shared).await });
     }
     let mut end_at = None;
+    let mut look = tokio::time::interval(certificates::LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let deadline = async {
             match end_at {
@@ -79,11 +99,20 @@ pub(super) async fn run(
                     end_at = None;
                     steward.tell_all(|| Message::End);
                 }
+                Errand::Abandon => {
+                    tracing::error!("the broker is gone: nothing new can be opened");
+                    if let Some(serving) = serving.take() {
+                        serving.abort();
+                    }
+                    end_at = end_at.or(steward.drain());
+                }
+                Errand::Happened(happening) => steward.note(happening),
                 Errand::Reload(answer) => {
                     // Whoever asked may not wait for the answer; the log has it.
                     let _ = answer.send(steward.reload());
                 }
             },
+            _ = look.tick() => steward.look_at_certificates(),
             Some((request, answer)) = asked.recv() => {
                 if request == Request::Drain {
                     end_at = end_at.or(steward.drain());
@@ -117,9 +146,36 @@ impl Steward {
         }
         let sessions = u64::from(self.shared.admission.sessions());
         tracing::info!("stopping: no new sessions; {sessions} still run");
-        tell_service_manager(&[sd_notify::NotifyState::Stopping]);
+        (self.herald)(Phase::Stopping);
         record(&self.shared, Event::GatewayStopping { sessions });
         true
+    }
+
+    /// Sees to what happened in the firewall.
+    fn note(&self, happening: Happening) {
+        match happening {
+            Happening::Knocked { from, at, more } => {
+                if more > 0 {
+                    tracing::info!(%from, %at, more, "strangers knock at shut ports");
+                }
+                // No effect waits for it; the journal itself counts what it lost.
+                let _ = self.shared.journal.write(&Record {
+                    at: clock::wall(),
+                    session: None,
+                    client: Some(from.ip()),
+                    user: None,
+                    event: Event::PinholeIntruder { from, at },
+                });
+            }
+            Happening::Restored => {
+                tracing::warn!(
+                    "another program removed our table from the firewall; it is restored, and transfers that the kernel carried are ended"
+                );
+                self.tell_all(|| Message::FirewallRestored);
+            }
+            // Whoever waits for it was told.
+            Happening::Used { .. } => {}
+        }
     }
 
     fn tell_all(&self, message: impl Fn() -> Message) {
@@ -191,11 +247,6 @@ impl Steward {
     fn status(&self) -> StatusReport {
         let shared = &self.shared;
         let journal = shared.journal.state();
-        let guard = if shared.pinholes.filter_in_force() {
-            "socket_filter"
-        } else {
-            "accept_and_reset"
-        };
         StatusReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: shared.clock.mono().as_secs(),
@@ -209,16 +260,25 @@ impl Steward {
                 records: journal.records,
                 lost: journal.lost,
             },
-            guard: guard.to_owned(),
+            certificates: self.certificates.report(SystemTime::now()),
+            guard: shared.pinholes.guard().word().to_owned(),
+            firewall: self.config.pinholes.firewall.to_string(),
+            process: ProcessReport {
+                gateway: std::process::id(),
+                broker: self.broker,
+            },
+            sandbox: self.sandbox.clone(),
+            observed: shared.observed.report(),
         }
     }
 
     /// Reopens the journal, reads the config again and puts it in force.
     fn reload(&mut self) -> Result<ReloadReport, String> {
         self.shared.journal.reopen();
-        tell_service_manager(&reloading());
+        (self.herald)(Phase::Reloading);
         let outcome = self.replace_config();
-        tell_service_manager(&[sd_notify::NotifyState::Ready]);
+        let in_force = outcome.is_ok();
+        (self.herald)(Phase::Reloaded { in_force });
         match &outcome {
             Ok(report) if report.needs_restart.is_empty() => {
                 tracing::info!("the config was reloaded")
@@ -228,7 +288,8 @@ impl Steward {
                 report.needs_restart.join(", "),
             ),
             Err(why) => {
-                tracing::error!("the config was not reloaded, the old one stays in force:\n{why}")
+                tracing::error!("the config was not reloaded, the old one stays in force:\n{why}");
+                record(&self.shared, Event::ReloadRefused { why: why.clone() });
             }
         }
         outcome
@@ -239,15 +300,21 @@ impl Steward {
         let loader =
             loader.ok_or("this gateway was started without a config that could be read again")?;
         let mut new = loader()?;
+        let material = tls::load(&new, &*self.files).map_err(|errors| in_lines(&errors))?;
+        let rules = rules::load(&new, &*self.files).map_err(|error| error.to_string())?;
+        for warning in &rules.warnings {
+            tracing::warn!("{warning}");
+        }
+        let guests = guests::load(&new, &*self.files).map_err(|error| error.to_string())?;
+        let rules_digest = rules.digest;
+        let rules = Arc::new(rules.rules);
         let needs_restart = keep_what_needs_a_restart(&self.config, &mut new);
         let journal = self.shared.journal.replace_settings(journal_settings(&new));
         journal.map_err(|error| format!("the new journal.file cannot be opened: {error}"))?;
         self.upstreams = settings::upstreams(&new, &self.upstreams);
-        for (name, policy) in settings::policies(&new, &self.upstreams) {
-            if let Some(place) = self.places.iter().find(|place| *place.name == *name) {
-                place.replace(policy);
-            }
-        }
+        (self.rules, self.guests) = (rules, guests);
+        self.put_in_force(&new, &material);
+        self.certificates.replace(material);
         self.shared.tuning.store(Arc::new(Tuning::of(&new)));
         self.shared.admission.replace(&new.limits);
         self.config = new;
@@ -257,6 +324,7 @@ impl Steward {
             &self.shared,
             Event::GatewayReloaded {
                 config: config.clone(),
+                rules: rules_digest,
             },
         );
         Ok(ReloadReport {
@@ -266,8 +334,41 @@ impl Steward {
     }
 }
 
+impl Steward {
+    fn put_in_force(&self, config: &Config, material: &tls::Material) {
+        let policies =
+            settings::policies(config, &self.upstreams, material, &self.rules, &self.guests);
+        for (name, policy) in policies {
+            if let Some(place) = self.places.iter().find(|place| *place.name == *name) {
+                place.replace(policy);
+            }
+        }
+    }
+
+    /// Reads certificates and keys again, puts new ones in force, and warns of those that end soon.
+    fn look_at_certificates(&mut self) {
+        if !self.certificates.are_any() {
+            return;
+        }
+        if let Some(material) = self.certificates.changed(&self.config, &*self.files) {
+            self.put_in_force(&self.config, &material);
+            self.certificates.replace(material);
+            self.tell_all(|| Message::Reload);
+            tracing::info!("certificates have changed on disk; new sessions get the new ones");
+        }
+        for (file, days) in self.certificates.expiring(SystemTime::now()) {
+            tracing::warn!(
+                "the certificate in {} expires in {days} days; renew it",
+                file.display()
+            );
+            let file = file.display().to_string();
+            record(&self.shared, Event::CertificateExpiring { file, days });
+        }
+    }
+}
+
 /// Puts back into a new config what a running gateway cannot change; answers with the keys that differed.
-fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<String> {
+pub fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<String> {
     let mut waiting = Vec::new();
     for (name, listener) in &old.listeners {
         match new.listeners.get_mut(name) {
@@ -310,8 +411,17 @@ pub(super) fn record(shared: &Shared, event: Event) {
     });
 }
 
+/// Tells systemd how far we are.
+pub(super) fn tell_systemd(phase: Phase) {
+    match phase {
+        Phase::Reloading => tell_service_manager(&reloading()),
+        Phase::Reloaded { .. } => tell_service_manager(&[sd_notify::NotifyState::Ready]),
+        Phase::Stopping => tell_service_manager(&[sd_notify::NotifyState::Stopping]),
+    }
+}
+
 /// Tells systemd, where it started us (sd_notify(3)).
-pub(super) fn tell_service_manager(state: &[sd_notify::NotifyState<'_>]) {
+fn tell_service_manager(state: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(%error, "the service manager does not listen");
     }

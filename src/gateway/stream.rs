@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::wire::Wire;
+use crate::engine::{TlsFacts, TlsFailure};
+use crate::tls::Channel;
 
 /// How long a closed connection may take to drain and to be closed by its peer too.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
@@ -30,12 +32,32 @@ pub(super) enum Flushed {
 #[derive(Debug)]
 pub(super) struct Control {
     wire: Wire,
+    tls: Option<Box<Tls>>,
     rest: Option<Box<Rest>>,
     closing: Option<Box<Closing>>,
     /// The peer's end of file or a failure was seen: nothing is read any more.
     ended: bool,
     /// Sending failed: nothing is sent any more. What the peer sent before may still be there to be read.
     mute: bool,
+}
+
+/// TLS of a control connection.
+#[derive(Debug)]
+struct Tls {
+    channel: Channel,
+    stage: Stage,
+}
+
+/// How far TLS has come.
+#[derive(Debug)]
+enum Stage {
+    /// What is to be sent meanwhile waits, since it may leave only inside TLS.
+    Handshaking {
+        later: Vec<u8>,
+    },
+    Up,
+    /// Nothing leaves any more, and never in clear.
+    Failed,
 }
 
 /// What the peer has not taken yet.
@@ -57,6 +79,7 @@ impl Control {
     pub(super) fn new(wire: Wire) -> Control {
         Control {
             wire,
+            tls: None,
             rest: None,
             closing: None,
             ended: false,
@@ -68,6 +91,57 @@ impl Control {
     pub(super) fn waiting(&self) -> usize {
         let rest = self.rest.as_deref();
         rest.map_or(0, |rest| rest.bytes.len() - rest.sent)
+    }
+
+    /// Tells whether something waits to be sent, be it only inside TLS.
+    pub(super) fn is_sending(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// Begins TLS behind all that was sent so far.
+    pub(super) fn secure(&mut self, channel: Channel) {
+        let later = Vec::new();
+        self.tls = Some(Box::new(Tls {
+            channel,
+            stage: Stage::Handshaking { later },
+        }));
+    }
+
+    /// Tells whether a handshake runs.
+    pub(super) fn is_handshaking(&self) -> bool {
+        let stage = self.tls.as_ref().map(|tls| &tls.stage);
+        matches!(stage, Some(Stage::Handshaking { .. }))
+    }
+
+    /// Goes on with the handshake; ready once, when it is over.
+    pub(super) fn poll_secured(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Duration,
+        patience: Duration,
+    ) -> Poll<Result<Box<TlsFacts>, TlsFailure>> {
+        // What was said in clear before comes first.
+        if self.rest.is_some() && self.flush(cx, now, patience) == Flushed::Some {
+            return Poll::Pending;
+        }
+        let Some(tls) = &mut self.tls else {
+            return Poll::Pending;
+        };
+        let Stage::Handshaking { later } = &mut tls.stage else {
+            return Poll::Pending;
+        };
+        let over = ready!(tls.channel.poll_handshake(cx, &mut self.wire));
+        let later = std::mem::take(later);
+        if over.is_err() {
+            tls.stage = Stage::Failed;
+        } else {
+            tls.stage = Stage::Up;
+            if !later.is_empty() {
+                // A failure is seen again by whoever sends or reads next.
+                let _sent = self.send(cx, later, now, patience);
+            }
+        }
+        Poll::Ready(over)
     }
 
     /// Tells whether the peer may still be read.
@@ -112,12 +186,20 @@ impl Control {
         if self.mute {
             return Flushed::All;
         }
+        match self.tls.as_mut().map(|tls| &mut tls.stage) {
+            Some(Stage::Handshaking { later }) => {
+                later.extend_from_slice(&bytes);
+                return Flushed::All;
+            }
+            Some(Stage::Failed) => return Flushed::All,
+            Some(Stage::Up) | None => {}
+        }
         if let Some(rest) = &mut self.rest {
             rest.bytes.extend_from_slice(&bytes);
             return self.flush(cx, now, patience);
         }
         let mut sent = 0;
-        match self.wire.poll_write(cx, &bytes, &mut sent) {
+        match write(&mut self.wire, &mut self.tls, cx, &bytes, &mut sent) {
             Poll::Ready(Ok(())) => Flushed::All,
             Poll::Ready(Err(_)) => self.broke(),
             Poll::Pending => {
@@ -143,7 +225,13 @@ impl Control {
             return Flushed::All;
         };
         let before = rest.sent;
-        match self.wire.poll_write(cx, &rest.bytes, &mut rest.sent) {
+        match write(
+            &mut self.wire,
+            &mut self.tls,
+            cx,
+            &rest.bytes,
+            &mut rest.sent,
+        ) {
             Poll::Ready(Ok(())) => {
                 self.rest = None;
                 Flushed::All
@@ -175,7 +263,10 @@ impl Control {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.wire.poll_read(cx, buffer)
+        match self.tls.as_deref_mut() {
+            Some(Tls { channel, .. }) => channel.poll_read(cx, &mut self.wire, buffer),
+            None => self.wire.poll_read(cx, buffer),
+        }
     }
 
     /// Answers once that the peer took nothing for too long.
@@ -226,6 +317,14 @@ impl Control {
             .as_deref_mut()
             .filter(|closing| !closing.output_ended)
         {
+            if let Some(Tls {
+                channel,
+                stage: Stage::Up,
+            }) = self.tls.as_deref_mut()
+                && ready!(channel.poll_end(cx, &mut self.wire)).is_err()
+            {
+                return Poll::Ready(());
+            }
             closing.output_ended = true;
             if self.wire.end_output().is_err() {
                 return Poll::Ready(());
@@ -246,5 +345,26 @@ impl Control {
             (None, Some(rest)) => rest.stalls_at,
             (None, None) => None,
         }
+    }
+}
+
+/// Writes in clear, or inside TLS once that is up; what was said before the handshake leaves in clear.
+fn write(
+    wire: &mut Wire,
+    tls: &mut Option<Box<Tls>>,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+    sent: &mut usize,
+) -> Poll<io::Result<()>> {
+    match tls.as_deref_mut() {
+        Some(Tls {
+            channel,
+            stage: Stage::Up,
+        }) => channel.poll_write(cx, wire, bytes, sent),
+        Some(Tls {
+            stage: Stage::Handshaking { .. } | Stage::Failed,
+            ..
+        })
+        | None => wire.poll_write(cx, bytes, sent),
     }
 }

@@ -17,6 +17,7 @@ use super::shared::Shared;
 use super::wire::{self, Wire};
 use crate::config::{self, Host, UpstreamAddress};
 use crate::engine::DialError;
+use crate::helper::Names;
 use crate::pinhole;
 
 /// How long an address that failed is tried after all others.
@@ -53,6 +54,8 @@ pub(super) struct Connected {
     pub(super) gateway: SocketAddr,
     pub(super) upstream: SocketAddr,
     pub(super) seat: Seat,
+    /// What it was dialled as, where it is spoken to over TLS.
+    pub(super) dialled: Option<Host>,
 }
 
 impl Upstream {
@@ -77,7 +80,7 @@ impl Upstream {
     /// Dials the upstream's control connection for a session.
     pub(super) async fn dial(self: Arc<Self>, shared: &Shared) -> Result<Connected, DialError> {
         let seat = self.take_seat().ok_or(DialError::Busy)?;
-        let (stream, upstream) = self.connect(shared).await?;
+        let (stream, upstream, host) = self.connect(shared).await?;
         let prepared = || -> io::Result<SocketAddr> {
             let keepalive = shared.tuning.load().keepalive;
             wire::tune(&SockRef::from(&stream), keepalive, false)?;
@@ -90,6 +93,10 @@ impl Upstream {
             gateway,
             upstream,
             seat,
+            dialled: match self.config.tls.mode {
+                config::UpstreamTlsMode::None => None,
+                config::UpstreamTlsMode::Explicit | config::UpstreamTlsMode::Implicit => host,
+            },
         })
     }
 
@@ -122,12 +129,15 @@ impl Upstream {
         })
     }
 
-    async fn connect(&self, shared: &Shared) -> Result<(TcpStream, SocketAddr), DialError> {
+    async fn connect(
+        &self,
+        shared: &Shared,
+    ) -> Result<(TcpStream, SocketAddr, Option<Host>), DialError> {
         let until = Instant::now() + shared.tuning.load().connect;
-        let resolving = tokio::time::timeout_at(until.into(), self.addresses());
+        let resolving = tokio::time::timeout_at(until.into(), self.addresses(&*shared.resolver));
         let addresses = resolving.await.map_err(|_| DialError::TimedOut)?;
         let mut why = DialError::NoSuchName;
-        for (tried, address) in addresses.iter().enumerate() {
+        for (tried, (address, place)) in addresses.iter().enumerate() {
             let left = until.saturating_duration_since(Instant::now());
             let others = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
             // A dead address must leave time for those behind it.
@@ -135,7 +145,8 @@ impl Upstream {
             match pinhole::dial_within(&*shared.sockets, None, *address, patience).await {
                 Ok(stream) => {
                     self.lives(*address);
-                    return Ok((stream, *address));
+                    let host = self.config.addresses.get(*place);
+                    return Ok((stream, *address, host.map(|found| found.host.clone())));
                 }
                 Err(error) => {
                     tracing::debug!(upstream = %self.name, %address, %error, "dial failed");
@@ -147,13 +158,13 @@ impl Upstream {
         Err(why)
     }
 
-    /// All addresses, those that failed lately last.
-    async fn addresses(&self) -> Vec<SocketAddr> {
-        let mut found = Vec::new();
-        for address in &self.config.addresses {
-            for resolved in resolve(address).await {
-                if !found.contains(&resolved) {
-                    found.push(resolved);
+    /// All addresses, those that failed lately last, each with the place in the config that it comes from.
+    async fn addresses(&self, names: &dyn Names) -> Vec<(SocketAddr, usize)> {
+        let mut found: Vec<(SocketAddr, usize)> = Vec::new();
+        for (place, address) in self.config.addresses.iter().enumerate() {
+            for resolved in resolve(names, address).await {
+                if !found.iter().any(|(known, _)| *known == resolved) {
+                    found.push((resolved, place));
                 }
             }
         }
@@ -161,7 +172,7 @@ impl Upstream {
         if !dead.is_empty() {
             let now = Instant::now();
             // The sort is stable: otherwise the order of the config holds.
-            found.sort_by_key(|address| dead.get(address).is_some_and(|until| now < *until));
+            found.sort_by_key(|(address, _)| dead.get(address).is_some_and(|until| now < *until));
         }
         found
     }
@@ -183,22 +194,27 @@ impl Upstream {
 }
 
 /// The addresses of a host; none when its name can't be resolved.
-async fn resolve(address: &UpstreamAddress) -> Vec<SocketAddr> {
-    match &address.host {
-        Host::Address(ip) => vec![SocketAddr::new(*ip, address.port)],
-        Host::Name(name) => match tokio::net::lookup_host((name.as_str(), address.port)).await {
-            Ok(found) => found.collect(),
+async fn resolve(names: &dyn Names, address: &UpstreamAddress) -> Vec<SocketAddr> {
+    let found = match &address.host {
+        Host::Address(ip) => vec![*ip],
+        Host::Name(name) => match names.resolve(name.as_str()).await {
+            Ok(found) => found,
             Err(error) => {
                 tracing::debug!(%name, %error, "the name cannot be resolved");
                 Vec::new()
             }
         },
-    }
+    };
+    let ports = found
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, address.port));
+    ports.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::helper::OwnNames;
 
     fn upstream(addresses: &[&str], max_sessions: Option<u32>) -> Upstream {
         let addresses = addresses
@@ -226,10 +242,19 @@ mod tests {
             "127.0.0.1:1".parse().expect("one"),
             "127.0.0.2:1".parse().expect("two"),
         );
-        assert_eq!(upstream.addresses().await, [first, second]);
+        assert_eq!(
+            upstream.addresses(&OwnNames).await,
+            [(first, 0), (second, 1)]
+        );
         upstream.died(first);
-        assert_eq!(upstream.addresses().await, [second, first]);
+        assert_eq!(
+            upstream.addresses(&OwnNames).await,
+            [(second, 1), (first, 0)]
+        );
         upstream.lives(first);
-        assert_eq!(upstream.addresses().await, [first, second]);
+        assert_eq!(
+            upstream.addresses(&OwnNames).await,
+            [(first, 0), (second, 1)]
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: urgent data never hides what is behind it, and a short read costs no second one. This module must not
 //! know what the bytes mean.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,6 +13,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead as _, Interest, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::tls::Transport;
 
 /// The socket of a control connection.
 #[derive(Debug)]
@@ -89,10 +91,41 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
+    fn try_write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Wire::Accepted(socket) => socket.try_io(Interest::WRITABLE, |mut stream| {
+                stream.write_vectored(parts)
+            }),
+            Wire::Dialled(stream) => stream.try_write_vectored(parts),
+        }
+    }
+
     pub(super) fn end_output(&self) -> io::Result<()> {
         match self {
             Wire::Accepted(socket) => SockRef::from(socket.get_ref()).shutdown(Shutdown::Write),
             Wire::Dialled(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl Transport for Wire {
+    fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_read(cx, into)
+    }
+
+    fn poll_transmit(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.try_write_vectored(from) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.poll_writable(cx))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => return Poll::Ready(written),
+            }
         }
     }
 }

@@ -45,6 +45,8 @@ pub(super) enum Message {
     Kill(String, oneshot::Sender<bool>),
     /// New settings are in force.
     Reload,
+    /// Somebody else has emptied the firewall.
+    FirewallRestored,
     /// Take no new sessions; end when the last is over.
     Drain,
     /// End all sessions now.
@@ -123,6 +125,11 @@ impl Worker {
                         end_at.get_or_insert(tokio::time::Instant::now() + LAST_WORDS);
                     }
                     Some(Message::Reload) => self.reload(&open),
+                    Some(Message::FirewallRestored) => {
+                        for driver in self.drivers() {
+                            driver.borrow_mut().break_off_flows();
+                        }
+                    }
                     Some(Message::Sessions(answer)) => {
                         // Whoever asked may have given up.
                         let _ = answer.send(self.reports());

@@ -58,6 +58,14 @@ pub struct FlowUsage {
     pub state: FlowState,
 }
 
+impl FlowUsage {
+    /// Tells whether the kernel counts packets (`net.netfilter.nf_conntrack_acct`): no connection is without any.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.packets_from_peer != 0 || self.packets_to_peer != 0
+    }
+}
+
 /// How far a forwarded connection is, as the kernel's connection tracking sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowState {
@@ -71,6 +79,16 @@ pub enum FlowState {
     Over,
 }
 
+impl FlowState {
+    /// Tells whether at least one side has sent its FIN, or the connection is gone.
+    pub fn has_begun_to_end(self) -> bool {
+        match self {
+            FlowState::Opening | FlowState::Open => false,
+            FlowState::Ending | FlowState::Over => true,
+        }
+    }
+}
+
 /// How a hole was when it was shut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
@@ -78,4 +96,31 @@ pub struct Settled {
     pub used: bool,
     /// What that connection had carried so far, if the kernel carried it.
     pub usage: Option<FlowUsage>,
+}
+
+/// What became of a hole that was to be shut unless its connection runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settling {
+    /// It is shut.
+    Shut(Settled),
+    /// Its connection runs, and nothing was changed.
+    Runs(FlowUsage),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_connection_that_is_counted_has_packets() {
+        let usage = |packets_from_peer| FlowUsage {
+            wire_bytes_from_peer: 60 * packets_from_peer,
+            packets_from_peer,
+            wire_bytes_to_peer: 0,
+            packets_to_peer: 0,
+            state: FlowState::Open,
+        };
+        assert!(!usage(0).is_counted());
+        assert!(usage(1).is_counted());
+    }
 }

@@ -4,13 +4,24 @@
 //! values here are all that crosses between the two, so each can be checked whole. This module must not know FTP,
 //! sessions or the config.
 
+pub mod broker;
+pub mod client;
+pub mod envelope;
 pub mod hole;
+#[cfg(feature = "nftables")]
+pub mod kernel;
+pub mod message;
+pub mod packet;
+pub mod sealed;
+pub mod socket;
 
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-pub use hole::{FirewallHole, FlowState, FlowUsage, HoleKey, Opening, Settled};
+pub use client::Client;
+pub use hole::{FirewallHole, FlowState, FlowUsage, HoleKey, Opening, Settled, Settling};
 
 /// Something that the firewall tells by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +61,9 @@ pub trait Firewall: Send + Sync {
     /// `NotFound` when it was used or has expired; else as [`Firewall::open`].
     fn renew(&self, key: HoleKey, ttl: Duration) -> io::Result<()>;
 
+    /// Resolves with who dialled when a forwarded hole was used.
+    fn used(&self, key: HoleKey, cx: &mut Context<'_>) -> Poll<SocketAddr>;
+
     /// Tells what a forwarded hole's connection has carried; none if it was not used.
     ///
     /// # Errors
@@ -67,4 +81,15 @@ pub trait Firewall: Send + Sync {
     /// # Errors
     /// When the broker or the kernel does not answer; the kernel shuts the hole at its time then.
     fn close(&self, key: HoleKey) -> io::Result<Settled>;
+
+    /// Closes a hole whose connection has begun to end or never came; tells how far it is if it runs, and leaves it.
+    ///
+    /// # Errors
+    /// As [`Firewall::usage`] and [`Firewall::close`].
+    fn settle(&self, key: HoleKey) -> io::Result<Settling> {
+        match self.usage(key)? {
+            Some(usage) if !usage.state.has_begun_to_end() => Ok(Settling::Runs(usage)),
+            Some(_) | None => self.close(key).map(Settling::Shut),
+        }
+    }
 }

@@ -16,6 +16,8 @@ use tokio::net::TcpStream;
 
 use super::buffer::{BUFFER, Buffer};
 use super::splice::Pipe;
+use super::stream::Stream;
+use crate::tls::Channel;
 
 /// From so many bytes on, a transfer is worth a pipe: what one read may fetch is copied, more is spliced.
 const SPLICE_AFTER: u64 = BUFFER as u64;
@@ -42,6 +44,8 @@ pub(super) enum InHand {
     },
     /// All that is in the pipe.
     Piped(Pipe),
+    /// Nothing of ours: records that the receiver's TLS holds until its kernel takes them.
+    Sealed,
 }
 
 impl InHand {
@@ -50,24 +54,41 @@ impl InHand {
         matches!(self, InHand::Nothing)
     }
 
-    /// Fetches what the source has; 0 at its end. Nothing may be in hand.
+    /// Fetches what the source has, up to `most` bytes; 0 at its end. Nothing may be in hand.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` where TLS ended without close_notify; else the kernel's, or `InvalidData`.
     pub(super) fn poll_fetch(
         &mut self,
-        source: &TcpStream,
+        source: &mut Stream,
+        receiver: &Stream,
         carried: u64,
+        most: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        let Stream { socket, tls } = source;
+        if let Some(tls) = tls {
+            let mut buffer = Buffer::take();
+            let most = most.min(buffer.len());
+            let room = buffer.get_mut(..most).unwrap_or_default();
+            let end = ready!(tls.poll_read(cx, socket, room))?;
+            self.hold(buffer, end);
+            return Poll::Ready(Ok(end));
+        }
+        let source = &*socket;
+        // A pipe for a few bytes is not worth it.
+        let may_splice = receiver.tls.is_none() && carried >= SPLICE_AFTER && most >= BUFFER;
         loop {
             ready!(source.poll_read_ready(cx))?;
-            let fetched = match (carried >= SPLICE_AFTER).then(Pipe::take).flatten() {
+            let fetched = match may_splice.then(Pipe::take).flatten() {
                 Some(mut pipe) => {
-                    let fetched = source.try_io(Interest::READABLE, || pipe.fill(source));
+                    let fetched = source.try_io(Interest::READABLE, || pipe.fill(source, most));
                     if matches!(fetched, Ok(1..)) {
                         *self = InHand::Piped(pipe);
                     }
                     fetched
                 }
-                None => self.copy_from(source),
+                None => self.copy_from(source, most),
             };
             match fetched {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -77,12 +98,14 @@ impl InHand {
         }
     }
 
-    fn copy_from(&mut self, source: &TcpStream) -> io::Result<usize> {
+    fn copy_from(&mut self, source: &TcpStream, most: usize) -> io::Result<usize> {
         let mut buffer = Buffer::take();
+        let most = most.min(buffer.len());
         let mut partial = None;
         let fetched = source.try_io(Interest::READABLE, || {
-            let (_, end) = recv(source, &mut *buffer, RecvFlags::empty())?;
-            if (1..buffer.len()).contains(&end) {
+            let room = buffer.get_mut(..most).unwrap_or_default();
+            let (_, end) = recv(source, room, RecvFlags::empty())?;
+            if (1..most).contains(&end) {
                 // The queue is empty now, so the next byte is a new event: say so, to save the call that finds out.
                 partial = Some(end);
                 return Err(io::ErrorKind::WouldBlock.into());
@@ -93,6 +116,11 @@ impl InHand {
             Some(end) => end,
             None => fetched?,
         };
+        self.hold(buffer, end);
+        Ok(end)
+    }
+
+    fn hold(&mut self, buffer: Buffer, end: usize) {
         if end > 0 {
             *self = InHand::Copied {
                 buffer,
@@ -100,19 +128,23 @@ impl InHand {
                 end,
             };
         }
-        Ok(end)
     }
 
-    /// Sends of what is in hand as much as the receiver takes.
+    /// Sends of what is in hand as much as the receiver takes; what its TLS takes counts as sent.
     pub(super) fn poll_send(
         &mut self,
-        receiver: &TcpStream,
+        receiver: &mut Stream,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        let Stream { socket, tls } = receiver;
+        if let Some(tls) = tls {
+            return self.poll_send_sealed(tls, socket, cx);
+        }
+        let receiver = &*socket;
         loop {
             ready!(receiver.poll_write_ready(cx))?;
             let sent = receiver.try_io(Interest::WRITABLE, || match self {
-                InHand::Nothing => Ok(0),
+                InHand::Nothing | InHand::Sealed => Ok(0),
                 InHand::Copied { buffer, start, end } => {
                     let bytes = buffer.get(*start..*end).unwrap_or_default();
                     let sent = send(receiver, bytes, SendFlags::NOSIGNAL)?;
@@ -132,9 +164,36 @@ impl InHand {
         }
     }
 
+    /// Seals all that is in hand, and gives the buffer back; sends what was sealed before.
+    fn poll_send_sealed(
+        &mut self,
+        tls: &mut Channel,
+        socket: &mut TcpStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            InHand::Copied { buffer, start, end } => {
+                let bytes = buffer.get(*start..*end).unwrap_or_default();
+                let sealed = tls.seal(bytes)?;
+                *start += sealed;
+                if start >= end {
+                    *self = InHand::Sealed;
+                    return Poll::Ready(Ok(sealed));
+                }
+                ready!(tls.poll_flush(cx, socket))?;
+                Poll::Ready(Ok(sealed))
+            }
+            InHand::Nothing | InHand::Piped(_) | InHand::Sealed => {
+                ready!(tls.poll_flush(cx, socket))?;
+                *self = InHand::Nothing;
+                Poll::Ready(Ok(0))
+            }
+        }
+    }
+
     fn let_go_when_empty(&mut self) {
         let empty = match self {
-            InHand::Nothing => true,
+            InHand::Nothing | InHand::Sealed => true,
             InHand::Copied { start, end, .. } => start >= end,
             InHand::Piped(pipe) => pipe.filled() == 0,
         };
@@ -157,12 +216,47 @@ impl Against {
         self.dropped
     }
 
+    /// Tells whether nothing more can come.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
     /// Drops what came, up to a bound; its end of file means nothing.
     pub(super) fn poll_drop(
         &mut self,
-        receiver: &TcpStream,
+        receiver: &mut Stream,
         cx: &mut Context<'_>,
     ) -> io::Result<()> {
+        let Stream { socket, tls } = receiver;
+        match tls {
+            Some(tls) => self.poll_drop_opened(tls, socket, cx),
+            None => self.poll_drop_clear(socket, cx),
+        }
+    }
+
+    /// Drops what came in TLS. Reading it is what takes in the tickets that a server sends.
+    fn poll_drop_opened(
+        &mut self,
+        tls: &mut Channel,
+        socket: &mut TcpStream,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        while !self.ended && self.dropped < AGAINST_AT_MOST {
+            let mut buffer = Buffer::take();
+            match tls.poll_read(cx, socket, &mut buffer) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => self.ended = true,
+                Poll::Ready(Ok(got)) => self.dropped += got as u64,
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.ended = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_drop_clear(&mut self, receiver: &TcpStream, cx: &mut Context<'_>) -> io::Result<()> {
         while !self.ended && self.dropped < AGAINST_AT_MOST {
             match receiver.poll_read_ready(cx) {
                 Poll::Ready(ready) => ready?,
@@ -189,9 +283,13 @@ impl Against {
     ///
     /// Closing while unread bytes wait, or before more come, is a reset that destroys what it has not read
     /// yet: one that sent against the direction is listened to a little longer.
-    pub(super) fn part(&mut self, receiver: TcpStream) {
+    pub(super) fn part(&mut self, receiver: Stream) {
+        let Stream { socket, tls } = receiver;
+        let receiver = socket;
         // What came just now is not an event yet.
         let mut buffer = Buffer::take();
+        // What TLS says at its end is no payload.
+        let dropped_before = self.dropped;
         while !self.ended && self.dropped < AGAINST_AT_MOST {
             match recv(&receiver, &mut *buffer, RecvFlags::TRUNC) {
                 Ok((_, 0)) => self.ended = true,
@@ -200,7 +298,11 @@ impl Against {
                 Err(_) => break,
             }
         }
-        if self.dropped == 0 || self.ended {
+        let listen = self.dropped > 0 && !self.ended;
+        if tls.is_some() {
+            self.dropped = dropped_before;
+        }
+        if !listen {
             return;
         }
         if LINGERING.fetch_add(1, Ordering::Relaxed) >= LINGERERS {
@@ -209,7 +311,7 @@ impl Against {
         }
         tokio::spawn(async move {
             let mut rest = Against::default();
-            let drained = poll_fn(|cx| match rest.poll_drop(&receiver, cx) {
+            let drained = poll_fn(|cx| match rest.poll_drop_clear(&receiver, cx) {
                 Ok(()) if !rest.ended && rest.dropped < AGAINST_AT_MOST => Poll::Pending,
                 Ok(()) | Err(_) => Poll::Ready(()),
             });

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::sockets::Sockets;
@@ -69,7 +69,14 @@ async fn connect(
 }
 
 async fn connect_from(socket: Socket, to: SocketAddr) -> io::Result<TcpStream> {
-    TcpSocket::from_std_stream(socket.into()).connect(to).await
+    // A dial that is given up may be connected already, without anybody having looked: its end must not look like that
+    // of an empty file. So it is a reset until somebody has the connection.
+    socket.set_linger(Some(Duration::ZERO))?;
+    let connected = TcpSocket::from_std_stream(socket.into())
+        .connect(to)
+        .await?;
+    SockRef::from(&connected).set_linger(None)?;
+    Ok(connected)
 }
 
 fn errno(error: &io::Error) -> Option<Errno> {

@@ -28,6 +28,28 @@ const IPV6_SOURCE: u32 = IP_HEADER + 8; // RFC 8200 section 3
 const PASS: SockFilter = SockFilter::new(RETURN, 0, 0, u32::MAX);
 const DROP: SockFilter = SockFilter::new(RETURN, 0, 0, 0);
 
+/// What keeps a port of the window shut to everyone but the awaited peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardKind {
+    /// The kernel's firewall: nobody else gets as far as the port.
+    Nftables,
+    /// A filter at each listening socket: nobody else gets an answer.
+    SocketFilter,
+    /// Nothing in the kernel: everybody else is accepted and reset.
+    AcceptAndReset,
+}
+
+impl GuardKind {
+    /// Gives the word that stands for it in `ctl status`.
+    pub fn word(self) -> &'static str {
+        match self {
+            GuardKind::Nftables => "nftables",
+            GuardKind::SocketFilter => "socket_filter",
+            GuardKind::AcceptAndReset => "accept_and_reset",
+        }
+    }
+}
+
 /// Attaches filters for as long as the kernel lets us.
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -48,9 +70,8 @@ impl Guard {
         }
     }
 
-    /// Makes a guard whose kernel refuses filters.
-    #[cfg(test)]
-    pub(super) fn refused() -> Guard {
+    /// Makes a guard that attaches none: the kernel refuses them, or its firewall stands before the port.
+    pub(super) fn without_filters() -> Guard {
         Guard {
             in_force: AtomicBool::new(false),
         }

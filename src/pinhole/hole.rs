@@ -1,4 +1,4 @@
-//! Pinholes made real: reserved, open, used, and gone with their value.
+//! All pinholes of the program: which ports are taken, by whom, and what guards them.
 //!
 //! Invariant: a hole's claim on its port ends when its connection is handed out or its value is dropped,
 //! and by then nobody can reach it; there is one socket at most on one port. This module must not know why a hole
@@ -7,31 +7,34 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use rustix::io::Errno;
-use tokio::io::unix::AsyncFd;
-use tokio::net::TcpStream;
 
-use super::guard::Guard;
+use super::forward;
+use super::grant::{Gatekeeper, Grant};
+use super::guard::{Guard, GuardKind};
 use super::intruder::{Intruder, Intruders};
-use super::kernel;
-use super::listener::{Listener, Watched};
+use super::listener::Listener;
+use super::opened::Reservation;
 use super::parking::Parking;
 use super::sockets::Sockets;
+use super::sources::Sources;
 use super::window::Window;
-use crate::engine::{Legs, Pinhole, RefusalReason, Side};
+use crate::engine::{Carried, DataTls, Legs, Pinhole, RefusalReason, Side};
+use crate::nft::{Firewall, Opening};
 
 /// All pinholes of the program: its windows, its listeners, its guard.
 pub struct Pinholes {
     sockets: Arc<dyn Sockets>,
-    guard: Guard,
-    intruders: Intruders,
+    pub(super) guard: Guard,
+    gatekeeper: Option<Gatekeeper>,
+    pub(super) sources: Arc<Sources>,
+    pub(super) intruders: Intruders,
     taken: Mutex<Taken>,
 }
 
@@ -51,7 +54,27 @@ impl Pinholes {
         on_intruder: Box<dyn Fn(Intruder) + Send + Sync>,
     ) -> Arc<Pinholes> {
         let guard = Guard::new(&*sockets);
-        Pinholes::with_guard(windows, sockets, on_intruder, guard)
+        Pinholes::with_guard(windows, sockets, on_intruder, guard, None)
+    }
+
+    /// Makes windows behind the kernel's firewall, with the time that an unused pinhole lives.
+    pub fn behind(
+        firewall: Arc<dyn Firewall>,
+        ttl: Duration,
+        windows: Legs<RangeInclusive<u16>>,
+        sockets: Arc<dyn Sockets>,
+        on_intruder: Box<dyn Fn(Intruder) + Send + Sync>,
+    ) -> Arc<Pinholes> {
+        if forward::binds_anything(&*sockets) {
+            tracing::warn!(
+                "net.ipv4.ip_nonlocal_bind or net.ipv6.ip_nonlocal_bind is on: whether a peer is this host itself cannot be told, \
+                 so all data is relayed; set both to 0 to let the kernel carry it"
+            );
+        }
+        // A second guard would do no harm, but a confined process may not be allowed to attach one.
+        let guard = Guard::without_filters();
+        let gatekeeper = Some(Gatekeeper::new(firewall, ttl));
+        Pinholes::with_guard(windows, sockets, on_intruder, guard, gatekeeper)
     }
 
     /// Makes windows on a kernel that refuses socket filters.
@@ -61,7 +84,8 @@ impl Pinholes {
         sockets: Arc<dyn Sockets>,
         on_intruder: Box<dyn Fn(Intruder) + Send + Sync>,
     ) -> Arc<Pinholes> {
-        Pinholes::with_guard(windows, sockets, on_intruder, Guard::refused())
+        let guard = Guard::without_filters();
+        Pinholes::with_guard(windows, sockets, on_intruder, guard, None)
     }
 
     fn with_guard(
@@ -69,10 +93,13 @@ impl Pinholes {
         sockets: Arc<dyn Sockets>,
         on_intruder: Box<dyn Fn(Intruder) + Send + Sync>,
         guard: Guard,
+        gatekeeper: Option<Gatekeeper>,
     ) -> Arc<Pinholes> {
         Arc::new(Pinholes {
             sockets,
             guard,
+            gatekeeper,
+            sources: Arc::default(),
             intruders: Intruders::new(on_intruder),
             taken: Mutex::new(Taken {
                 windows: Legs {
@@ -85,9 +112,35 @@ impl Pinholes {
         })
     }
 
-    /// Tells whether the kernel takes socket filters from us; if not, strangers are accepted and reset.
-    pub fn filter_in_force(&self) -> bool {
-        self.guard.in_force()
+    /// Tells what keeps the ports shut to strangers.
+    pub fn guard(&self) -> GuardKind {
+        match (&self.gatekeeper, self.guard.in_force()) {
+            (Some(_), _) => GuardKind::Nftables,
+            (None, true) => GuardKind::SocketFilter,
+            (None, false) => GuardKind::AcceptAndReset,
+        }
+    }
+
+    /// Tells whether the kernel can carry connections between these two: it has a firewall for it, and both are surely
+    /// other hosts. Packets of this host itself take another way through the firewall.
+    pub fn can_forward(&self, client: IpAddr, upstream: IpAddr) -> bool {
+        let peers = [client, upstream];
+        self.gatekeeper.is_some()
+            && peers
+                .into_iter()
+                .all(|peer| forward::is_elsewhere(&*self.sockets, peer))
+    }
+
+    /// Notes a dial of ours from a fixed port: what is forwarded to that peer's port soon after comes from another.
+    pub fn note_dial(&self, from: SocketAddr, to: SocketAddr) {
+        if self.gatekeeper.is_some() && from.port() != 0 {
+            drop(self.sources.take(from, to));
+        }
+    }
+
+    /// Tells how long after its opening, and after each renewal, a pinhole that is still awaited has to be renewed.
+    pub fn renewal(&self) -> Option<Duration> {
+        self.gatekeeper.as_ref().map(Gatekeeper::renewal)
     }
 
     /// Sets a random free port of the side's window aside; nothing listens there for this pinhole yet.
@@ -99,11 +152,25 @@ impl Pinholes {
             tracing::error!(at = %pinhole.at, from = %pinhole.from, "a pinhole of two families");
             return Err(RefusalReason::Kernel);
         }
+        let forward = match (pinhole.carried, pinhole.leads_to) {
+            (Carried::Relayed, _) => None,
+            (Carried::Forwarded, Some(to)) => Some(Opening::Forward {
+                peer: pinhole.from.addr(),
+                at: SocketAddr::new(pinhole.at, 0),
+                to,
+                source: pinhole.source,
+            }),
+            (Carried::Forwarded, None) => {
+                tracing::error!("a pinhole is to be forwarded to nowhere");
+                return Err(RefusalReason::Kernel);
+            }
+        };
         let mut passed_over = Vec::new();
         loop {
             let listener = self.claim(pinhole, &passed_over)?;
             let at = listener.at();
-            match listener.reserve(pinhole.from, &*self.sockets) {
+            let several = pinhole.tls == DataTls::Resumed;
+            match listener.reserve(pinhole.from, several, &*self.sockets) {
                 Ok(number) => {
                     return Ok(Reservation {
                         hold: Hold {
@@ -113,6 +180,7 @@ impl Pinholes {
                             from: pinhole.from,
                             side: pinhole.side,
                         },
+                        forward,
                     });
                 }
                 Err(error) => {
@@ -128,6 +196,14 @@ impl Pinholes {
                 }
             }
         }
+    }
+
+    /// Asks the firewall, if there is one, to let the peer in.
+    pub(super) fn admit(&self, opening: Opening) -> Result<Option<Grant>, RefusalReason> {
+        let (Opening::Forward { at, .. } | Opening::Relay { at, .. }) = opening;
+        let gatekeeper = self.gatekeeper.as_ref();
+        let asked = gatekeeper.map(|gatekeeper| gatekeeper.ask(opening));
+        asked.transpose().map_err(|error| refusal(&error, at))
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -173,13 +249,13 @@ impl Pinholes {
 
     /// Gives up what is parked, since somebody else (another gateway, while one takes over from the other) listens on the
     /// same ports at times: only a bind() at each hole notices that before the port is named to anybody.
-    fn distrust_parking(&self) {
+    pub(super) fn distrust_parking(&self) {
         self.taken().parking.close();
         self.clear_parking();
     }
 
     /// Closes the sockets that no hole needs now, and tells whether there were any.
-    fn clear_parking(&self) -> bool {
+    pub(super) fn clear_parking(&self) -> bool {
         let mut taken = self.taken();
         let Taken {
             parking, listeners, ..
@@ -201,12 +277,19 @@ impl fmt::Debug for Pinholes {
 
 /// A hole's place at a listener and its claim on the port; both end when this is dropped.
 #[derive(Debug)]
-struct Hold {
-    pinholes: Arc<Pinholes>,
-    listener: Arc<Listener>,
-    number: u64,
-    from: IpNet,
+pub(super) struct Hold {
+    pub(super) pinholes: Arc<Pinholes>,
+    pub(super) listener: Arc<Listener>,
+    pub(super) number: u64,
+    pub(super) from: IpNet,
     side: Side,
+}
+
+impl Hold {
+    /// Tells the address that is awaited; of a network, its first.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.from.addr()
+    }
 }
 
 impl Drop for Hold {
@@ -218,127 +301,14 @@ impl Drop for Hold {
     }
 }
 
-/// A port set aside for a pinhole that is not open yet; dropping it gives the port back.
-#[derive(Debug)]
-#[must_use]
-pub struct Reservation {
-    hold: Hold,
-}
-
-impl Reservation {
-    /// Tells the address and port.
-    pub fn at(&self) -> SocketAddr {
-        self.hold.listener.at()
-    }
-
-    /// Opens the pinhole: from now on its peer, and nobody else, can connect.
-    ///
-    /// # Errors
-    /// When the kernel refuses to listen; the port is given back.
-    pub fn open(self) -> Result<OpenPinhole, RefusalReason> {
-        let Reservation { hold } = self;
-        match hold.listener.open(hold.number, &hold.pinholes.guard) {
-            Ok(watched) => Ok(OpenPinhole {
-                watched: Some(Watch::Descriptor(watched)),
-                hold: Some(hold),
-            }),
-            Err(error) => {
-                if Errno::from_io_error(&error) == Some(Errno::ADDRINUSE) {
-                    hold.pinholes.distrust_parking();
-                }
-                Err(refusal(&error, hold.listener.at()))
-            }
-        }
-    }
-}
-
-/// An open pinhole; dropping it shuts it.
-#[derive(Debug)]
-#[must_use]
-pub struct OpenPinhole {
-    // Dropped first: with it, an unshared listener closes; then the claim on its port may end.
-    watched: Option<Watch>,
-    hold: Option<Hold>,
-}
-
-/// What is waited on: registered with the runtime of whoever polls first.
-#[derive(Debug)]
-enum Watch {
-    Descriptor(Watched),
-    Registered(AsyncFd<Watched>),
-}
-
-impl OpenPinhole {
-    /// Waits for the one connection of the awaited peer; when it resolves, the hole is shut.
-    ///
-    /// To be polled in the runtime that shall own the connection, whenever its task is woken, until it resolves or is
-    /// dropped; never again afterwards: then it stays pending.
-    ///
-    /// # Errors
-    /// The kernel's, when it can't accept: the hole is shut then, too.
-    pub fn poll_accept(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let accepted = ready!(self.poll_admitted(cx));
-        self.watched = None;
-        self.hold = None;
-        Poll::Ready(accepted.and_then(|(socket, peer)| {
-            let stream = std::net::TcpStream::from(socket);
-            Ok((TcpStream::from_std(stream)?, peer))
-        }))
-    }
-
-    fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(OwnedFd, SocketAddr)>> {
-        let Some(hold) = &self.hold else {
-            return Poll::Pending;
-        };
-        loop {
-            if let Some(admitted) = hold.listener.look(hold.number, cx.waker()) {
-                return Poll::Ready(Ok(admitted));
-            }
-            let Some(watched) = registered(&mut self.watched)? else {
-                return Poll::Pending;
-            };
-            let mut ready = ready!(watched.poll_read_ready(cx))?;
-            let swept = match hold.listener.sweep(hold.number, &hold.pinholes.guard) {
-                Err(error) if lacks_descriptors(&error) && hold.pinholes.clear_parking() => {
-                    continue;
-                }
-                swept => swept?,
-            };
-            if swept.emptied {
-                ready.clear_ready();
-            }
-            hold.pinholes
-                .intruders
-                .report(&swept.intruders, hold.listener.at());
-        }
-    }
-}
-
-/// Registers the descriptor with this task's runtime if that was not done yet.
-fn registered(watch: &mut Option<Watch>) -> io::Result<Option<&AsyncFd<Watched>>> {
-    if let Some(Watch::Descriptor(_)) = watch
-        && let Some(Watch::Descriptor(watched)) = watch.take()
-    {
-        let watched = kernel::watch(watched)?;
-        *watch = Some(Watch::Registered(watched));
-    }
-    match watch {
-        Some(Watch::Registered(watched)) => Ok(Some(watched)),
-        Some(Watch::Descriptor(_)) | None => Ok(None),
-    }
-}
-
-fn lacks_descriptors(error: &io::Error) -> bool {
+pub(super) fn lacks_descriptors(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::MFILE | Errno::NFILE)
     )
 }
 
-fn refusal(error: &io::Error, at: SocketAddr) -> RefusalReason {
+pub(super) fn refusal(error: &io::Error, at: SocketAddr) -> RefusalReason {
     tracing::warn!(%at, %error, "no pinhole");
     match Errno::from_io_error(error) {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {

@@ -12,6 +12,7 @@
 //! Invariant: nothing listens while no hole awaits; the filter never lets in a peer whom no hole awaits; a hole
 //! admits one connection. This module must not know which ports there are.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -30,6 +31,8 @@ use super::sockets::Sockets;
 
 /// How many connections of awaited peers may wait to be accepted.
 const BACKLOG: i32 = 128;
+/// Most connections that a hole keeps which looks at several; the oldest goes for a newer one.
+const CANDIDATES: usize = 16;
 /// Most connections that one sweep accepts before others get their turn.
 const SWEEP: usize = 256;
 
@@ -57,6 +60,8 @@ struct Hole {
     number: u64,
     from: IpNet,
     stage: Stage,
+    /// Connections that came to a hole which stays open until one of them has proved to be the right one.
+    candidates: Option<VecDeque<(OwnedFd, SocketAddr)>>,
 }
 
 #[derive(Debug)]
@@ -124,7 +129,14 @@ impl Listener {
     }
 
     /// Reserves a hole for a peer: the port is bound, nothing listens for it. Returns the hole's number.
-    pub(super) fn reserve(&self, from: IpNet, sockets: &dyn Sockets) -> io::Result<u64> {
+    ///
+    /// With `several` the hole hands out connections until it is taken away.
+    pub(super) fn reserve(
+        &self,
+        from: IpNet,
+        several: bool,
+        sockets: &dyn Sockets,
+    ) -> io::Result<u64> {
         let mut state = self.state();
         if state.socket.is_none() {
             state.socket = Some(Arc::new(sockets.pinhole(self.at)?));
@@ -138,6 +150,7 @@ impl Listener {
             number,
             from,
             stage: Stage::Reserved,
+            candidates: several.then(VecDeque::new),
         });
         Ok(number)
     }
@@ -171,11 +184,14 @@ impl Listener {
 
     /// Looks for the hole's connection, and leaves a waker for when another hole accepts it.
     ///
-    /// With the connection the hole is gone from here.
+    /// With the connection the hole is gone from here, unless it looks at several.
     pub(super) fn look(&self, number: u64, waker: &Waker) -> Option<(OwnedFd, SocketAddr)> {
         let mut state = self.state();
         let place = state.place(number)?;
         let hole = state.holes.get_mut(place)?;
+        if let Some(candidate) = hole.candidates.as_mut().and_then(VecDeque::pop_front) {
+            return Some(candidate);
+        }
         match &mut hole.stage {
             Stage::Reserved => None,
             Stage::Awaiting { waker: kept } => {
@@ -208,11 +224,18 @@ impl Listener {
         if let Some(place) = state.place(number) {
             // Who was admitted and is not wanted any more is hung up on by dropping it.
             let left = state.holes.swap_remove(place);
+            let unheard = left.candidates.into_iter().flatten();
+            let mut intruders: Vec<_> = unheard.map(turned_away).collect();
             if matches!(left.stage, Stage::Awaiting { .. }) && state.awaits_anybody() {
                 state.admit_awaited(guard);
                 let swept = state.sweep(None, guard);
-                return swept.map(|swept| swept.intruders).unwrap_or_default();
+                intruders.extend(swept.map(|swept| swept.intruders).unwrap_or_default());
+                return intruders;
             }
+            if !state.awaits_anybody() {
+                state.shut();
+            }
+            return intruders;
         }
         if !state.awaits_anybody() {
             state.shut();
@@ -320,13 +343,21 @@ impl State {
         intruders: &mut Vec<SocketAddr>,
     ) {
         let Some(hole) = self.who_awaits(peer.ip()) else {
-            // Closing with a linger of zero is a reset: not a byte, and no FIN that looks like an empty file.
-            if let Err(error) = SockRef::from(&socket).set_linger(Some(Duration::ZERO)) {
-                tracing::debug!(%error, "no reset");
-            }
-            intruders.push(peer);
+            intruders.push(turned_away((socket, peer)));
             return;
         };
+        if let (Some(candidates), Stage::Awaiting { waker }) =
+            (&mut hole.candidates, &mut hole.stage)
+        {
+            candidates.push_back((socket, peer));
+            if candidates.len() > CANDIDATES {
+                intruders.extend(candidates.pop_front().map(turned_away));
+            }
+            if let Some(waker) = waker.as_ref().filter(|_| caller != Some(hole.number)) {
+                waker.wake_by_ref();
+            }
+            return;
+        }
         let mine = caller == Some(hole.number);
         let before = mem::replace(&mut hole.stage, Stage::Admitted { socket, peer });
         if let Stage::Awaiting { waker: Some(waker) } = before
@@ -341,4 +372,12 @@ impl State {
         }
         // Else the caller is the only one who watches this socket, and about to leave: shut then, it is no event any more.
     }
+}
+
+/// Closes a connection with a reset: not a byte, and no FIN that looks like an empty file.
+fn turned_away((socket, peer): (OwnedFd, SocketAddr)) -> SocketAddr {
+    if let Err(error) = SockRef::from(&socket).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "no reset");
+    }
+    peer
 }

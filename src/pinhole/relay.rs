@@ -4,21 +4,26 @@
 //! end resets both legs. Payload against the direction goes nowhere. This module must not know FTP.
 
 use std::future::Future;
-use std::net::Shutdown;
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::carry::{Against, InHand};
 use super::kernel;
-use crate::engine::{Direction, Legs, Manner, Outcome, Side, Usage};
+use super::meter::Meter;
+use super::stream::Stream;
+use crate::engine::{Bounds, Direction, Legs, Manner, Outcome, Side, Usage};
 
 /// Most fetches and sends of one poll, before other tasks get their turn.
 const ROUNDS: usize = 8;
+
+/// How long a server that got everything may take to end its TLS: until then it may send tickets, without which the next
+/// data connection could not resume; and closing with such bytes unread would be a reset.
+const LAST_TICKETS: Duration = Duration::from_secs(2);
 
 /// How long a relay may stand still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,22 +40,41 @@ pub struct RelayLimits {
 #[derive(Debug)]
 #[must_use]
 pub struct Relay {
-    legs: Option<(TcpStream, TcpStream)>,
+    legs: Option<(Stream, Stream)>,
     direction: Direction,
     limits: RelayLimits,
     lingering: bool,
     in_hand: InHand,
     against: Against,
+    stage: Stage,
+    meter: Option<Box<Meter>>,
     carried: u64,
+    /// How many bytes of records the receiver's kernel had taken when this was last looked at.
+    sealed_moved: u64,
     moved_at: Instant,
     alarm: Option<Pin<Box<Sleep>>>,
     over: Option<Usage>,
 }
 
+/// How far a transfer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The source may have more.
+    Carrying,
+    /// All of it was sent; the end is to be told.
+    Ending,
+    /// The end was told; the receiver's own end is awaited for a moment.
+    Parting,
+}
+
 impl Relay {
     /// Starts carrying; nothing happens until it is polled.
-    pub fn start(legs: Legs<TcpStream>, direction: Direction, limits: RelayLimits) -> Relay {
-        let Legs { client, upstream } = legs;
+    pub fn start<S: Into<Stream>>(
+        legs: Legs<S>,
+        direction: Direction,
+        limits: RelayLimits,
+    ) -> Relay {
+        let (client, upstream) = (legs.client.into(), legs.upstream.into());
         let (source, receiver) = match direction.source() {
             Side::Client => (client, upstream),
             Side::Upstream => (upstream, client),
@@ -62,11 +86,20 @@ impl Relay {
             lingering: false,
             in_hand: InHand::default(),
             against: Against::default(),
+            stage: Stage::Carrying,
+            meter: None,
             carried: 0,
+            sealed_moved: 0,
             moved_at: Instant::now(),
             alarm: None,
             over: None,
         }
+    }
+
+    /// Holds it to these bounds; `now` is the time by their clock.
+    pub fn within(mut self, bounds: Bounds, now: Duration) -> Relay {
+        self.meter = Meter::new(bounds, now).map(Box::new);
+        self
     }
 
     /// Tells how many bytes were handed to the receiver's kernel.
@@ -121,29 +154,51 @@ impl Relay {
 
     fn poll_carry(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         let source = self.direction.source();
-        let Some((from, to)) = &self.legs else {
+        let Some((from, to)) = &mut self.legs else {
             return Poll::Pending;
         };
-        if self.against.poll_drop(to, cx).is_err() {
+        if let Err(error) = self.against.poll_drop(to, cx) {
+            // Whoever got everything may break off as it likes.
+            if self.stage == Stage::Parting {
+                return Poll::Ready(Outcome::Complete);
+            }
+            tracing::debug!(%error, "the receiver of a transfer broke");
             return Poll::Ready(Outcome::Broken { side: !source });
         }
         let mut moved = false;
         for _ in 0..ROUNDS {
-            let step = if self.in_hand.is_empty() {
-                match self.in_hand.poll_fetch(from, self.carried, cx) {
-                    Poll::Ready(Ok(0)) => {
-                        let ended = to_the_end(to);
-                        return Poll::Ready(ended.unwrap_or(Outcome::Broken { side: !source }));
+            let step = match (self.stage, self.in_hand.is_empty()) {
+                (Stage::Carrying, true) => {
+                    let allowance = match &mut self.meter {
+                        Some(meter) => meter.poll_allowance(cx),
+                        None => Poll::Ready(usize::MAX),
+                    };
+                    let fetched = match allowance {
+                        Poll::Ready(most) => {
+                            self.in_hand.poll_fetch(from, to, self.carried, most, cx)
+                        }
+                        Poll::Pending => Poll::Pending,
+                    };
+                    match fetched {
+                        Poll::Ready(Ok(0)) => {
+                            self.stage = Stage::Ending;
+                            Poll::Ready(())
+                        }
+                        Poll::Ready(Ok(bytes)) => {
+                            let meter = self.meter.as_deref_mut();
+                            if !meter.is_none_or(|meter| meter.fetched(Instant::now(), bytes)) {
+                                return Poll::Ready(Outcome::Exceeded);
+                            }
+                            Poll::Ready(())
+                        }
+                        Poll::Ready(Err(error)) => {
+                            tracing::debug!(%error, "the source of a transfer broke");
+                            return Poll::Ready(broken_source(&error, source));
+                        }
+                        Poll::Pending => Poll::Pending,
                     }
-                    Poll::Ready(Ok(_)) => Poll::Ready(()),
-                    Poll::Ready(Err(error)) => {
-                        tracing::debug!(%error, "the source of a transfer broke");
-                        return Poll::Ready(Outcome::Broken { side: source });
-                    }
-                    Poll::Pending => Poll::Pending,
                 }
-            } else {
-                match self.in_hand.poll_send(to, cx) {
+                (Stage::Carrying, false) => match self.in_hand.poll_send(to, cx) {
                     Poll::Ready(Ok(sent)) => {
                         self.carried += sent as u64;
                         Poll::Ready(())
@@ -153,10 +208,32 @@ impl Relay {
                         return Poll::Ready(Outcome::Broken { side: !source });
                     }
                     Poll::Pending => Poll::Pending,
+                },
+                (Stage::Ending, _) => match to.poll_end(cx) {
+                    Poll::Ready(Ok(())) if to.collects_tickets() && !self.against.ended() => {
+                        self.stage = Stage::Parting;
+                        self.alarm = None;
+                        self.moved_at = Instant::now();
+                        // What it sent in the meantime is looked at once more, to be woken by the rest.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(())) => return Poll::Ready(Outcome::Complete),
+                    Poll::Ready(Err(_)) => {
+                        return Poll::Ready(Outcome::Broken { side: !source });
+                    }
+                    Poll::Pending => Poll::Pending,
+                },
+                (Stage::Parting, _) if self.against.ended() => {
+                    return Poll::Ready(Outcome::Complete);
                 }
+                (Stage::Parting, _) => return Poll::Pending,
             };
             if step.is_pending() {
-                if moved {
+                // A part of the records may have gone.
+                let sealed_moved = to.moved();
+                if moved || sealed_moved != self.sealed_moved {
+                    self.sealed_moved = sealed_moved;
                     self.moved_at = Instant::now();
                 }
                 return Poll::Pending;
@@ -170,10 +247,12 @@ impl Relay {
 
     /// Resolves when nothing moved for too long. The timer is set again only when it fires, not at each move.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let (limit, outcome) = if self.lingering {
-            (self.limits.linger, Outcome::LingerOver)
-        } else {
-            (self.limits.stall, Outcome::Stalled)
+        let (limit, outcome) = match self.stage {
+            Stage::Parting => (LAST_TICKETS.min(self.limits.linger), Outcome::Complete),
+            Stage::Carrying | Stage::Ending if self.lingering => {
+                (self.limits.linger, Outcome::LingerOver)
+            }
+            Stage::Carrying | Stage::Ending => (self.limits.stall, Outcome::Stalled),
         };
         let deadline = self.moved_at + limit;
         let alarm = self
@@ -190,11 +269,16 @@ impl Relay {
 
     fn finish(&mut self, outcome: Outcome) -> Usage {
         let mut unacknowledged = 0;
-        if let Some((source, receiver)) = self.legs.take() {
+        if let Some((mut source, receiver)) = self.legs.take() {
             if outcome == Outcome::Complete {
+                // RFC 8446 section 6.1: each side says it. A source that takes no more bytes does without.
+                if source.is_protected() {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    let _said = source.poll_end(&mut cx);
+                }
                 // The FIN counts as one byte.
                 unacknowledged =
-                    kernel::unacknowledged(&receiver).map_or(0, |n| n.saturating_sub(1));
+                    kernel::unacknowledged(receiver.socket()).map_or(0, |n| n.saturating_sub(1));
                 self.against.part(receiver);
             } else {
                 reset(source);
@@ -212,6 +296,7 @@ impl Relay {
             bytes_down,
             wrong_direction: self.against.dropped(),
             unacknowledged,
+            wire: None,
             outcome,
         };
         self.over = Some(usage);
@@ -235,15 +320,18 @@ impl Drop for Relay {
     }
 }
 
-/// Half-closes the receiver: everything before was handed to its kernel.
-fn to_the_end(receiver: &TcpStream) -> std::io::Result<Outcome> {
-    SockRef::from(receiver).shutdown(Shutdown::Write)?;
-    Ok(Outcome::Complete)
+/// What it means that the source can't be read.
+fn broken_source(error: &io::Error, source: Side) -> Outcome {
+    match error.kind() {
+        // Only TLS says so: the connection ended, and what it carried did not.
+        io::ErrorKind::UnexpectedEof => Outcome::Truncated { side: source },
+        _ => Outcome::Broken { side: source },
+    }
 }
 
 /// Closes with a reset, so that nothing looks complete.
-fn reset(leg: TcpStream) {
-    if let Err(error) = SockRef::from(&leg).set_linger(Some(Duration::ZERO)) {
+fn reset(leg: Stream) {
+    if let Err(error) = SockRef::from(leg.socket()).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "no reset");
     }
 }

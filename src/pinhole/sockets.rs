@@ -68,8 +68,18 @@ impl SourcePortFallback {
 #[derive(Debug)]
 pub struct OwnSockets {
     fallback: SourcePortFallback,
-    /// While we hold it, no other gateway of this network namespace sets SO_REUSEPORT.
-    claim: Option<UnixDatagram>,
+    right: Right,
+}
+
+/// The right to share ports, which one gateway of a network namespace has.
+#[derive(Debug)]
+enum Right {
+    /// Ours, as long as this socket is.
+    Held(#[expect(dead_code, reason = "held, never used")] UnixDatagram),
+    /// The broker holds it for its gateway.
+    Lent,
+    /// Another gateway's.
+    None,
 }
 
 impl OwnSockets {
@@ -77,7 +87,23 @@ impl OwnSockets {
     pub fn new() -> OwnSockets {
         OwnSockets {
             fallback: SourcePortFallback::default(),
-            claim: claim_shared_ports(),
+            right: claim_shared_ports().map_or(Right::None, Right::Held),
+        }
+    }
+
+    /// Creates the maker of a process whose broker has the right to share ports, or has it not.
+    pub fn with_right(lent: bool) -> OwnSockets {
+        OwnSockets {
+            fallback: SourcePortFallback::default(),
+            right: if lent { Right::Lent } else { Right::None },
+        }
+    }
+
+    /// Tells whether ports are shared.
+    pub fn shares_ports(&self) -> bool {
+        match self.right {
+            Right::Held(_) | Right::Lent => true,
+            Right::None => false,
         }
     }
 
@@ -89,7 +115,7 @@ impl OwnSockets {
     /// its ports as taken.
     fn share_port(&self, socket: &Socket) -> io::Result<()> {
         socket.set_reuse_address(true)?;
-        if self.claim.is_some() {
+        if self.shares_ports() {
             socket.set_reuse_port(true)?;
         }
         Ok(())

@@ -64,11 +64,11 @@ impl Pipe {
         self.filled
     }
 
-    /// Moves what a socket has into the pipe, which must be empty; 0 at the end of the stream.
-    pub(super) fn fill(&mut self, from: impl AsFd) -> io::Result<usize> {
+    /// Moves what a socket has into the pipe, which must be empty, up to `most` bytes; 0 at the end of the stream.
+    pub(super) fn fill(&mut self, from: impl AsFd, most: usize) -> io::Result<usize> {
         let ends = self.ends.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-        match splice(from, None, &ends.write, None, ends.size, flags) {
+        match splice(from, None, &ends.write, None, ends.size.min(most), flags) {
             Ok(moved) => {
                 self.filled += moved;
                 Ok(moved)

@@ -13,6 +13,9 @@ mod endings;
 #[expect(dead_code, reason = "the gateway's own tests use the rest")]
 mod gate;
 mod hostile;
+#[path = "../gateway/kernel.rs"]
+#[expect(dead_code, reason = "the gateway's own tests use it")]
+mod kernel;
 mod legs;
 mod pinholes;
 mod scripted;

@@ -6,6 +6,9 @@ use std::process::Command;
 
 use crate::program::portcullis;
 
+/// The drop-in for `firewall: nftables`.
+const NFTABLES: &str = "systemd/portcullis.service.d/nftables.conf";
+
 fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("deploy")
@@ -76,7 +79,7 @@ fn the_units_fit_the_configuration() {
     assert!(stop > config.timeouts.drain.as_secs(), "{stop}");
     let descriptors: u64 = value(&service, "LimitNOFILE").parse().expect("a number");
     assert!(
-        descriptors >= portcullis::config::machine::descriptors_needed(&config),
+        descriptors >= portcullis::system::descriptors_needed(&config),
         "{descriptors}"
     );
     let start = value(&service, "ExecStart");
@@ -86,15 +89,63 @@ fn the_units_fit_the_configuration() {
     );
 }
 
+/// What the broker would drop at once need not be given to it, and what it keeps must be.
+#[test]
+fn the_drop_in_for_nftables_gives_the_broker_what_it_keeps_and_no_more() {
+    let text = std::fs::read_to_string(deploy(NFTABLES)).expect("readable");
+    let values = |key: &str| -> Vec<&str> {
+        let lines = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        lines.collect()
+    };
+    // An empty value first: else the unit's own would be added to.
+    let given = values("CapabilityBoundingSet");
+    let kept: Vec<_> = portcullis::sandbox::KEPT_BY_BROKER
+        .iter()
+        .map(|(_, name)| *name)
+        .collect();
+    assert_eq!(given, ["", &kept.join(" ")]);
+    assert_eq!(values("AmbientCapabilities"), [""]);
+    assert_eq!(values("DynamicUser"), ["no"]);
+    let users = std::fs::read_to_string(deploy("sysusers.d/portcullis.conf")).expect("readable");
+    assert!(
+        users.lines().any(|line| line.starts_with("u portcullis ")),
+        "{users}"
+    );
+}
+
+/// What is said of the service as it is, and as the drop-in changes it.
 #[test]
 fn systemd_accepts_the_units() {
+    systemd_accepts(&[]);
+    systemd_accepts(&[NFTABLES]);
+}
+
+/// The drop-in is found: the same check fails when it has a line that nobody knows.
+#[test]
+fn systemd_reads_the_drop_in() {
+    let Some(said) = systemd_says(&[NFTABLES], "Unheard=of\n") else {
+        return;
+    };
+    assert!(said.contains("Unheard"), "{said}");
+}
+
+fn systemd_accepts(drop_ins: &[&str]) {
+    if let Some(said) = systemd_says(drop_ins, "") {
+        assert!(!said.contains("portcullis"), "{said}");
+    }
+}
+
+/// What systemd-analyze complains of; none where it is missing and may be.
+fn systemd_says(drop_ins: &[&str], more: &str) -> Option<String> {
     let Ok(version) = Command::new("systemd-analyze").arg("--version").output() else {
         let left_out = std::env::var_os("PORTCULLIS_TEST_FAST").is_some();
         assert!(
             left_out,
             "systemd-analyze is missing: apt-get install systemd, or scripts/test --fast, which leaves this out"
         );
-        return;
+        return None;
     };
     assert!(version.status.success());
     // The unit names the installed program, which need not be on this machine.
@@ -112,12 +163,21 @@ fn systemd_accepts_the_units() {
         .expect("a file");
         units.push(path);
     }
+    for drop_in in drop_ins {
+        let text = std::fs::read_to_string(deploy(drop_in)).expect("readable");
+        let name = Path::new(drop_in)
+            .strip_prefix("systemd")
+            .expect("beside the units");
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        std::fs::write(&path, text + more).expect("a file");
+    }
     let output = Command::new("systemd-analyze")
         .args(["verify", "--man=no"])
         .args(&units)
         .output()
         .expect("systemd-analyze runs");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
-    assert!(!said.contains("portcullis"), "{said}");
+    Some(said)
 }

@@ -60,7 +60,10 @@ fn flags_win_over_the_file() {
         advertise: Some("203.0.113.10".into()),
         journal: Some("ftp.jsonl".into()),
         data_mode: Some("active".into()),
-        firewall: Some("none".into()),
+        firewall: Some("nftables".into()),
+        tls: Some("implicit".into()),
+        certificate: Some("/tls/chain.pem".into()),
+        key: Some("/tls/key.pem".into()),
     };
     let loaded = Config::load_with(&file, &flags).expect("good flags");
     assert_eq!(loaded.warnings, []);
@@ -132,7 +135,7 @@ fn bad_flags_are_named() {
         "--data-mode",
         "pasive",
         "--firewall",
-        "nftables",
+        "iptables",
         "--journal",
         "",
     ]);

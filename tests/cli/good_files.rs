@@ -27,7 +27,7 @@ fn a_directory_is_checked_file_by_file() {
 
 #[test]
 fn what_print_config_prints_reads_back_as_the_same() {
-    for file in examples("good") {
+    for file in examples("good").into_iter().chain(examples("complete")) {
         let printed = portcullis(&[
             "run",
             "--config",
@@ -61,7 +61,7 @@ fn every_key_arrives() {
     let printed = portcullis(&[
         "run",
         "--config",
-        "tests/cli/examples/good/everything-else.yaml",
+        "tests/cli/examples/complete/everything-else.yaml",
         "--print-config",
     ]);
     insta::assert_snapshot!("everything_else_printed", printed.stdout);

@@ -6,6 +6,7 @@ const COMMANDS: &[&[&str]] = &[
     &[],
     &["run"],
     &["check"],
+    &["explain"],
     &["schema"],
     #[cfg(feature = "demo")]
     &["demo"],
@@ -32,7 +33,7 @@ fn help_teaches() {
         );
         if matches!(
             path,
-            [] | ["run" | "check" | "schema" | "completions" | "man"]
+            [] | ["run" | "check" | "explain" | "schema" | "completions" | "man"]
         ) {
             insta::assert_snapshot!(format!("help_{}", path.join("_")), ran.stdout);
         }

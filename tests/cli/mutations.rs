@@ -3,7 +3,7 @@
 use portcullis::config::{Config, Severity};
 use proptest::prelude::*;
 
-const GOOD: &str = include_str!("examples/good/everything-else.yaml");
+const GOOD: &str = include_str!("examples/complete/everything-else.yaml");
 
 /// Good text, and errors that can be shown.
 fn holds_promises(text: &str) {

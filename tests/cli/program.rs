@@ -32,7 +32,7 @@ pub fn portcullis(args: &[&str]) -> Ran {
     portcullis_in(Path::new(env!("CARGO_MANIFEST_DIR")), args)
 }
 
-/// Returns the example files of a kind (`good`, `bad`), sorted.
+/// Returns the example files of a kind (`good`, `bad`, or `complete`: good, but for the files that they name), sorted.
 pub fn examples(kind: &str) -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/cli/examples")

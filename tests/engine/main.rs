@@ -1,13 +1,16 @@
 //! The session engine, driven with nothing: transcripts, properties, simulation.
 
 mod addresses;
+mod jailed;
 mod moves;
 mod order;
 mod properties;
 mod reference;
+mod ruled;
 mod simulation;
 mod stage;
 mod theatre;
+mod tls_moves;
 mod transcripts;
 mod watch;
 mod words;

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use portcullis::engine::{DataMode, ForeignAddress, Outcome, SessionFacts, Settings, Side};
+use portcullis::engine::{
+    ClientTls, DataMode, ForeignAddress, Outcome, SessionFacts, Settings, Side, UpstreamTls,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::ruled::{House, house};
 use crate::stage::{self, GATEWAY, UPSTREAM};
 use crate::theatre::{Answer, Move, Theatre};
+use crate::tls_moves::{fate, fates, injected, security, tls};
 
 /// Where a dialogue takes place.
 #[derive(Clone, Debug)]
@@ -19,6 +23,12 @@ pub struct Place {
     pub foreign: ForeignAddress,
     pub bare_lf: bool,
     pub pipeline: usize,
+    pub client_tls: ClientTls,
+    pub upstream_tls: UpstreamTls,
+    /// The kernel can carry data connections.
+    pub forwardable: bool,
+    /// Rules instead of those that are the default.
+    pub rules: Option<House>,
 }
 
 impl Place {
@@ -30,6 +40,10 @@ impl Place {
             foreign: ForeignAddress::Ignore,
             bare_lf: false,
             pipeline: 64,
+            client_tls: ClientTls::default(),
+            upstream_tls: UpstreamTls::default(),
+            forwardable: false,
+            rules: None,
         }
     }
 
@@ -39,8 +53,13 @@ impl Place {
         settings.upstream_foreign_address = self.foreign.clone();
         settings.accept_bare_lf = self.bare_lf;
         settings.pipeline = self.pipeline;
+        settings.client_tls = self.client_tls;
+        settings.upstream_tls = self.upstream_tls;
         settings.line = 300;
         settings.reply = 2000;
+        if let Some(house) = self.rules {
+            settings.rules = house.rules();
+        }
         settings
     }
 
@@ -65,7 +84,13 @@ impl Place {
             gateway.parse().expect("constant"),
             upstream.parse().expect("constant"),
         );
-        let mut theatre = Theatre::new(self.facts(), self.settings(), gateway, upstream);
+        let mut theatre = Theatre::new(
+            self.facts(),
+            self.settings(),
+            gateway,
+            upstream,
+            self.forwardable,
+        );
         theatre.watch.hides = true;
         theatre
     }
@@ -81,24 +106,41 @@ pub fn place() -> impl Strategy<Value = Place> {
         select(foreign.to_vec()),
         proptest::bool::weighted(0.2),
         select(vec![2_usize, 64]),
+        tls(),
+        any::<bool>(),
+        house(),
     )
         .prop_map(
-            |(client_ipv6, upstream_ipv6, data_mode, foreign, bare_lf, pipeline)| Place {
+            |(
                 client_ipv6,
                 upstream_ipv6,
                 data_mode,
                 foreign,
                 bare_lf,
                 pipeline,
+                (client_tls, upstream_tls),
+                forwardable,
+                rules,
+            )| Place {
+                client_ipv6,
+                upstream_ipv6,
+                data_mode,
+                foreign,
+                bare_lf,
+                pipeline,
+                client_tls,
+                upstream_tls,
+                forwardable,
+                rules,
             },
         )
 }
 
-fn say(line: &str) -> Move {
+pub fn say(line: &str) -> Move {
     Move::Client(format!("{line}\r\n").into())
 }
 
-const DONE: Move = Move::Answer(Answer::Done);
+pub const DONE: Move = Move::Answer(Answer::Done);
 const BEGUN: Move = Move::Answer(Answer::Begun);
 
 /// Lines that clients send, should not send, or must not.
@@ -143,6 +185,12 @@ pub const CLIENT_LINES: &[&[u8]] = &[
     b"P@SW\r\n",
     b"AUTH TLS\r\n",
     b"AUTH TLS\r\nUSER root\r\n",
+    b"AUTH SSL\r\n",
+    b"AUTH TLS\r\nPBSZ 0\r\n",
+    b"CCC\r\n",
+    b"PBSZ 0\r\n",
+    b"PBSZ 0\r\nPROT P\r\n",
+    b"PROT C\r\n",
     b"PROT P\r\n",
     b"XYZZY\r\n",
     b"MODE Z\r\n",
@@ -180,6 +228,9 @@ pub const UPSTREAM_LINES: &[&[u8]] = &[
     b"227 ok (10,0,0,5,195,80)\r\n",
     b"229 ok (|||50000|)\r\n",
     b"227 ok (1,2,3)\r\n",
+    b"234 go\r\n",
+    b"234 go\r\n230 in\r\n",
+    b"504 no\r\n",
     b"230 in\r\n",
     b"331 more\r\n",
     b"350 go on\r\n",
@@ -218,12 +269,14 @@ fn transfer() -> impl Strategy<Value = Vec<Move>> {
         2 => Just(vec![DONE, Move::Finished(Outcome::Complete)]),
         1 => Just(vec![Move::Answer(Answer::Refused(3)), Move::Finished(Outcome::Complete)]),
         1 => Just(vec![Move::Finished(Outcome::Broken { side: Side::Client }), Move::Wake]),
+        1 => Just(vec![Move::Finished(Outcome::Truncated { side: Side::Client }), DONE]),
+        2 => (side(), fate()).prop_map(|(side, fate)| vec![Move::DataTls(side, fate), DONE]),
         2 => Just(vec![say("ABOR"), Move::Upstream(b"426 cut\r\n".to_vec()), DONE, DONE]),
         2 => Just(vec![say("ABOR"), DONE, Move::Wake, DONE, DONE]),
         1 => Just(vec![say("NOOP"), say("ABOR"), DONE, DONE, DONE, DONE]),
     ];
     let rest = proptest::option::weighted(0.4, any::<bool>());
-    (negotiation(), verb, rest, any::<[bool; 4]>(), end, noise()).prop_map(
+    (negotiation(), verb, rest, any::<[bool; 5]>(), end, noise()).prop_map(
         |(negotiation, verb, rest, choices, end, noise)| {
             let mut moves = Vec::new();
             let said = [say("REST 100"), DONE];
@@ -237,7 +290,11 @@ fn transfer() -> impl Strategy<Value = Vec<Move>> {
             if choices[0] {
                 moves.extend([Move::Used(Side::Client), say(verb)]);
             } else {
-                moves.extend([say(verb), Move::Used(Side::Client)]);
+                moves.push(say(verb));
+                if choices[4] {
+                    moves.push(Move::Wait(Duration::from_millis(1100)));
+                }
+                moves.push(Move::Used(Side::Client));
             }
             if rest == Some(true) {
                 moves.push(DONE);
@@ -286,7 +343,6 @@ pub fn single() -> impl Strategy<Value = Move> {
             side: Side::Upstream,
         },
     ]);
-    let side = || select(vec![Side::Client, Side::Upstream]);
     prop_oneof![
         12 => select(CLIENT_LINES).prop_map(|line| Move::Client(line.to_vec())),
         12 => Just(DONE),
@@ -296,6 +352,9 @@ pub fn single() -> impl Strategy<Value = Move> {
         2 => any::<bool>().prop_map(Move::Dialled),
         2 => side().prop_map(Move::Used),
         1 => outcome.prop_map(Move::Finished),
+        1 => fate().prop_map(Move::Handshakes),
+        1 => Just(Move::Answered),
+        1 => (side(), fate()).prop_map(|(side, fate)| Move::DataTls(side, fate)),
         2 => (0_u64..40_000).prop_map(|millis| Move::Wait(Duration::from_millis(millis))),
         2 => Just(Move::Wake),
         1 => any::<bool>().prop_map(Move::Journal),
@@ -304,8 +363,11 @@ pub fn single() -> impl Strategy<Value = Move> {
     ]
 }
 
+fn side() -> impl Strategy<Value = Side> {
+    select(vec![Side::Client, Side::Upstream])
+}
+
 fn fatal() -> impl Strategy<Value = Move> {
-    let side = || select(vec![Side::Client, Side::Upstream]);
     prop_oneof![
         4 => select(UPSTREAM_LINES).prop_map(|line| Move::Upstream(line.to_vec())),
         2 => select(FATAL_LINES).prop_map(|line| Move::Client(line.to_vec())),
@@ -325,16 +387,14 @@ fn fatal() -> impl Strategy<Value = Move> {
 
 /// A dialogue from its greeting on.
 pub fn dialogue() -> impl Strategy<Value = Vec<Move>> {
-    let login = vec![
-        Move::Upstream(b"220 ready\r\n".to_vec()),
-        say("USER bob"),
-        DONE,
-        say("PASS s3cret"),
-        DONE,
-    ];
+    // What the upstream is asked for before the client is: AUTH, PBSZ, PROT.
+    let secured = || vec![Move::Upstream(b"220 ready\r\n".to_vec()), DONE, DONE, DONE];
+    let login = vec![say("USER bob"), DONE, say("PASS s3cret"), DONE];
     let greeting = prop_oneof![
-        8 => Just(login),
+        8 => (fates(), security())
+            .prop_map(move |(fates, auth)| [fates, secured(), auth, login.clone()].concat()),
         1 => Just(vec![Move::Upstream(b"220 ready\r\n".to_vec())]),
+        1 => injected(),
         1 => Just(vec![]),
     ];
     let episode = prop_oneof![

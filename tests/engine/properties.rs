@@ -6,14 +6,17 @@
 
 use std::time::Duration;
 
-use portcullis::engine::{Event, Side};
+use portcullis::engine::{Event, Side, Violation};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use crate::moves::{dialogue, place};
-use crate::theatre::Move;
+use crate::theatre::{Move, Theatre};
 use crate::watch::Count;
+
+/// How many dialogues are counted.
+const DIALOGUES: u32 = 1500;
 
 /// A session that nobody talks to any more holds no more than this, printed.
 const MOST_HELD: usize = 100_000;
@@ -69,6 +72,10 @@ proptest! {
                     Move::Client(_) => Move::Client(piece.to_vec()),
                     _ => Move::Upstream(piece.to_vec()),
                 });
+            }
+            // Up to a StartTls barrier: what stands behind AUTH in one chunk is found out, in the next it is taken for TLS.
+            if crossed(&parts) || crossed(&whole) {
+                return Ok(());
             }
             prop_assert_eq!(&parts.performed, &whole.performed, "after {:?}", one);
         }
@@ -144,6 +151,14 @@ proptest! {
     }
 }
 
+/// Tells whether bytes in clear were found where TLS was due.
+fn crossed(theatre: &Theatre) -> bool {
+    theatre.records().any(|record| {
+        let what = Violation::ClearBehindAuth;
+        matches!(&record.event, Event::ProtocolViolation { what: found, .. } if *found == what)
+    })
+}
+
 /// Joins what one side sends in a row.
 fn merged(moves: Vec<Move>) -> Vec<Move> {
     let mut joined: Vec<Move> = Vec::new();
@@ -163,7 +178,7 @@ fn the_generated_dialogues_reach_deep_states() {
     let mut runner = TestRunner::deterministic();
     let (mut total, mut finals) = (Count::default(), 0);
     let strategy = (place(), dialogue());
-    for _ in 0..600 {
+    for _ in 0..DIALOGUES {
         let (place, moves) = strategy.new_tree(&mut runner).expect("a value").current();
         let mut theatre = place.theatre();
         theatre.play(&moves);
@@ -175,16 +190,27 @@ fn the_generated_dialogues_reach_deep_states() {
         total.resumed += count.resumed;
         total.opened += count.opened;
         total.denied += count.denied;
+        total.forwarded += count.forwarded;
+        total.taken_back += count.taken_back;
         total.over += count.over;
+        total.secured += count.secured;
+        total.insecure += count.insecure;
+        total.private += count.private;
         for (row, seen) in total.rows.iter_mut().zip(count.rows) {
             *row += seen;
         }
         finals += theatre.sent(Side::Client).count();
     }
-    println!("600 dialogues: {total:?}, {finals} replies");
-    assert_eq!(total.over, 600);
+    println!("{DIALOGUES} dialogues: {total:?}, {finals} replies");
+    assert_eq!(total.over, DIALOGUES);
     assert!(total.completed >= 200 && total.failed >= 200, "{total:?}");
     assert!(total.aborted >= 100 && total.resumed >= 30, "{total:?}");
     assert!(total.rows.iter().all(|row| *row >= 30), "{total:?}");
+    assert!(total.private >= 200, "{total:?}");
+    assert!(total.secured >= 300 && total.insecure >= 20, "{total:?}");
+    assert!(
+        total.forwarded >= 100 && total.taken_back >= 10,
+        "{total:?}"
+    );
     assert!(total.opened >= 500 && total.denied >= 10, "{total:?}");
 }

@@ -28,14 +28,17 @@ pub struct Reference {
     pub disk: Disk,
     personality: Personality,
     data_mode: DataMode,
+    /// TLS is offered to the client, and not taken yet.
+    offered: Option<bool>,
 }
 
 impl Reference {
-    pub fn new(disk: Disk, personality: Personality, data_mode: DataMode) -> Reference {
+    pub fn new(disk: Disk, personality: Personality, data_mode: DataMode, tls: bool) -> Reference {
         Reference {
             disk,
             personality,
             data_mode,
+            offered: tls.then_some(true),
         }
     }
 
@@ -75,7 +78,15 @@ impl Reference {
                 None => "550 no such file".to_owned(),
             },
             "SITE" => "550 SITE".to_owned(),
-            "AUTH" => "534".to_owned(),
+            "AUTH" => match self.offered.replace(false) {
+                None => {
+                    self.offered = None;
+                    "534".to_owned()
+                }
+                Some(true) => "234".to_owned(),
+                Some(false) => "503".to_owned(),
+            },
+            "PBSZ" | "PROT" => "200".to_owned(),
             "PORT" => "504".to_owned(),
             _ => "502".to_owned(),
         }

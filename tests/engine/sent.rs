@@ -2,18 +2,19 @@
 
 use std::net::SocketAddr;
 
-use portcullis::engine::Side;
+use portcullis::engine::{Side, TlsMode};
 use portcullis::ftp::address::{parse_227, parse_229, parse_eprt, parse_port};
 use portcullis::ftp::{LineFramer, Reply, ReplyAssembler, Verb};
-use portcullis::policy::{Request, Verdict};
+use portcullis::policy::{Asked, Circumstances, Request, Verdict, Words};
 
 use super::Watch;
 
 impl Watch {
     /// One well-formed reply, and no address that is not open.
-    pub(super) fn reply(&self, bytes: &[u8]) {
+    pub(super) fn reply(&mut self, bytes: &[u8]) {
         let reply = one_reply(bytes);
         let code = reply.code().get();
+        self.greeted |= code == 220;
         if self.hides {
             let text = String::from_utf8_lossy(bytes);
             for ip in [self.upstream, self.gateway].into_iter().flatten() {
@@ -52,27 +53,27 @@ impl Watch {
         let end = line.iter().position(|byte| *byte == b' ');
         let (word, argument) = line.split_at(end.unwrap_or(line.len()));
         let (verb, argument) = (Verb::parse(word), argument.get(1..));
-        let security = [
-            Verb::Auth,
-            Verb::Adat,
-            Verb::Pbsz,
-            Verb::Prot,
-            Verb::Ccc,
-            Verb::Mic,
-            Verb::Conf,
-            Verb::Enc,
-        ];
-        assert!(!security.contains(&verb), "{verb} passed");
+        let security = [Verb::Auth, Verb::Pbsz, Verb::Prot];
+        let before = self.settings.upstream_tls.mode != TlsMode::None && !self.greeted;
+        assert!(before || !security.contains(&verb), "{verb} passed");
         assert!(
             !verb.is_refused_alias() && verb != Verb::Algs,
             "{verb} passed"
         );
         let decision = self.settings.rules.decide(&Request {
-            verb,
-            spelled: word,
-            argument,
+            session: Circumstances::default(),
+            asked: Asked::Command(Words {
+                verb,
+                spelled: word,
+                argument,
+            }),
         });
-        assert_eq!(decision.verdict, Verdict::Allow, "a denied command passed");
+        // What is judged by more than the command is shown by dialogues with a server of their own.
+        let alone = !self.settings.rules.needs_paths();
+        assert!(
+            !alone || decision.verdict == Verdict::Allow,
+            "a denied command passed"
+        );
         match verb {
             Verb::Port | Verb::Eprt => {
                 let at = self.open_at(Side::Upstream).expect("told without a hole");

@@ -12,7 +12,7 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use portcullis::engine::DataMode;
+use portcullis::engine::{DataMode, TlsMode, TlsRequire};
 
 use self::client::Client;
 use self::dice::Dice;
@@ -24,7 +24,7 @@ use crate::reference::Reference;
 use crate::stage;
 use crate::watch::Count;
 
-const SEEDS: u64 = 4000;
+const SEEDS: u64 = 6000;
 
 /// How far a run came.
 #[derive(Debug, Default)]
@@ -41,8 +41,19 @@ fn run(seed: u64) -> Run {
     let facts = place.facts();
     let mut settings = stage::settings();
     settings.data_mode = dice.pick(&[DataMode::AsClient, DataMode::Passive, DataMode::Active]);
+    let (client_tls, upstream_tls) = (dice.one_in(3), dice.one_in(3));
+    if client_tls {
+        settings.client_tls.mode = TlsMode::Explicit;
+        settings.client_tls.require = TlsRequire::Login;
+    }
+    let mut before = 0;
+    if upstream_tls {
+        settings.upstream_tls.mode = TlsMode::Explicit;
+        // AUTH, PBSZ and PROT come before the client's first line.
+        before = 3;
+    }
     let mut personality = dice.pick(&PERSONALITIES);
-    personality.hangs_up = dice.one_in(6).then(|| 1 + dice.below(12) as u32);
+    personality.hangs_up = dice.one_in(6).then(|| before + 1 + dice.below(12) as u32);
     let disk: Disk = [
         (NAMES[0], "first file, longer"),
         (NAMES[1], "second"),
@@ -50,8 +61,8 @@ fn run(seed: u64) -> Run {
     ]
     .map(|(name, content)| (name.to_owned(), content.as_bytes().to_vec()))
     .into();
-    let steps = script::script(&mut dice, place.client_ipv6);
-    let mut reference = Reference::new(disk.clone(), personality, settings.data_mode);
+    let steps = script::script(&mut dice, place.client_ipv6, client_tls);
+    let mut reference = Reference::new(disk.clone(), personality, settings.data_mode, client_tls);
     let client = Client::new(facts.client, facts.target, steps.clone());
     let mut world = World::new(
         dice,
@@ -113,7 +124,16 @@ fn judge(world: &World, steps: &[Step], reference: &mut Reference) -> Run {
         kept(&reference.disk),
         "the server's disk"
     );
-    for denied in ["SITE", "AUTH", "P@SW", "XYZZY"] {
+    let asked = world
+        .server
+        .lines
+        .iter()
+        .filter(|line| line.starts_with("AUTH"));
+    assert_eq!(
+        asked.count(),
+        usize::from(result.count.secured > 0 && world.secures_upstream)
+    );
+    for denied in ["SITE", "P@SW", "XYZZY"] {
         let seen = world
             .server
             .lines
@@ -135,6 +155,7 @@ fn clients_see_through_the_gateway_what_the_reference_says() {
     }
     let (mut steps, mut cut_short, mut rows) = (0, 0, [0; 4]);
     let (mut completed, mut aborted, mut resumed) = (0, 0, 0);
+    let (mut forwarded, mut taken_back, mut private) = (0, 0, 0);
     for seed in 0..SEEDS {
         let run = run(seed);
         steps += run.steps;
@@ -142,13 +163,21 @@ fn clients_see_through_the_gateway_what_the_reference_says() {
         completed += run.count.completed;
         aborted += run.count.aborted;
         resumed += run.count.resumed;
+        forwarded += run.count.forwarded;
+        taken_back += run.count.taken_back;
+        private += run.count.private;
         for (row, seen) in rows.iter_mut().zip(run.count.rows) {
             *row += seen;
         }
     }
     println!(
-        "{SEEDS} seeds: {steps} steps, {completed} transfers completed, {aborted} aborted, {resumed} resumed, legs {rows:?}, {cut_short} sessions cut short"
+        "{SEEDS} seeds: {steps} steps, {completed} transfers completed, {aborted} aborted, {resumed} resumed, {forwarded} forwarded and {taken_back} of them relayed instead, {private} private, legs {rows:?}, {cut_short} sessions cut short"
     );
+    assert!(
+        forwarded > 1500 && taken_back > 50,
+        "{forwarded} {taken_back}"
+    );
+    assert!(private > 2000, "{private}");
     assert!(completed > 4000 && aborted > 400 && resumed > 200 && cut_short > 200);
     assert!(rows.iter().all(|row| *row > 500), "{rows:?}");
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    DataMode, ForeignAddress, Input, Manner, Outcome, Output, PeerMatch, PinholeId, Record,
-    RefusalReason, Session, SessionFacts, SessionId, Settings, Side, SourcePort, Time, Timeouts,
-    TransferId, Usage, Wall,
+    Checks, ClientTls, DataMode, ForeignAddress, Input, Manner, Outcome, Output, PeerMatch,
+    PinholeId, Record, RefusalReason, Session, SessionFacts, SessionId, Settings, Side, SourcePort,
+    Time, Timeouts, TransferId, UpstreamTls, Usage, Wall,
 };
-use portcullis::policy::{Default as DefaultVerdict, RuleSet};
+use portcullis::policy::Default as DefaultVerdict;
+use portcullis::rules::built_in;
 
 pub const CLIENT: &str = "198.51.100.7:40000";
 pub const TARGET: &str = "203.0.113.10:21";
@@ -34,7 +35,12 @@ pub fn settings() -> Settings {
         reply: 65536,
         pipeline: 64,
         commands_per_second: 50,
+        paths: None,
+        observe: Checks::default(),
+        guest: None,
         anonymous_email: false,
+        client_tls: ClientTls::default(),
+        upstream_tls: UpstreamTls::default(),
         timeouts: Timeouts {
             login: Duration::from_secs(60),
             idle: Duration::from_secs(900),
@@ -44,7 +50,10 @@ pub fn settings() -> Settings {
             linger: Duration::from_secs(10),
             ttl: Duration::from_secs(30),
         },
-        rules: Arc::new(RuleSet::new(DefaultVerdict::Allow, true)),
+        rules: Arc::new(built_in(
+            DefaultVerdict::Allow,
+            &["everything-but-dangerous"],
+        )),
     }
 }
 
@@ -75,6 +84,8 @@ pub struct Stage {
     pub usage: Usage,
     relay_asked: bool,
     pub upstream_is_ipv6: bool,
+    /// Whether the kernel can carry data connections.
+    pub forwardable: bool,
 }
 
 impl Stage {
@@ -91,6 +102,7 @@ impl Stage {
             usage: usage(Outcome::Aborted),
             relay_asked: false,
             upstream_is_ipv6: false,
+            forwardable: false,
         }
     }
 
@@ -134,7 +146,18 @@ impl Stage {
                         why: RefusalReason::Kernel,
                     },
                 }),
+                Output::RelayInstead { id } => {
+                    facts.push_back(match self.opens {
+                        true => Input::PinholeOpened { id },
+                        false => Input::PinholeRefused {
+                            id,
+                            why: RefusalReason::Kernel,
+                        },
+                    });
+                    self.effects.push_back(Output::RelayInstead { id });
+                }
                 Output::ReservePinhole { id, pinhole } => {
+                    self.transfer = pinhole.transfer;
                     if let Some(at) = self.auto_open {
                         facts.push_back(Input::PinholeReserved { id, at });
                     }
@@ -154,12 +177,16 @@ impl Stage {
                 Output::StartRelay {
                     transfer,
                     direction,
+                    tls,
+                    bounds,
                 } => {
                     self.relay_asked = true;
                     self.transfer = transfer;
                     self.effects.push_back(Output::StartRelay {
                         transfer,
                         direction,
+                        tls,
+                        bounds,
                     });
                 }
                 Output::DialData {
@@ -223,6 +250,7 @@ impl Stage {
         self.feed(Input::UpstreamConnected {
             gateway: gateway.parse().expect("constant"),
             upstream: upstream.parse().expect("constant"),
+            forwardable: self.forwardable,
         });
         self.received(Side::Upstream, b"220 ready\r\n");
         self.effects.clear();
@@ -231,11 +259,5 @@ impl Stage {
 
 /// A relay's account with no bytes in it.
 pub fn usage(outcome: Outcome) -> Usage {
-    Usage {
-        bytes_up: 0,
-        bytes_down: 0,
-        wrong_direction: 0,
-        unacknowledged: 0,
-        outcome,
-    }
+    Usage::nothing(outcome)
 }

@@ -3,17 +3,22 @@
 //! Nothing here decides what is right; [`Watch`] does. A move that has no meaning at its time does nothing, so that any
 //! list of moves is a dialogue. The properties and the fuzz body share it.
 
-use std::collections::VecDeque;
+#[path = "handshakes.rs"]
+mod handshakes;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    DialError, Direction, Input, Manner, Outcome, Output, PinholeId, Record, RefusalReason,
-    Session, SessionEnd, SessionFacts, Settings, Side, Time, TransferId, Usage, Wall,
+    Carried, DataTls, DialError, Direction, Input, Legs, Manner, Outcome, Output, PinholeId,
+    Record, RefusalReason, Session, SessionEnd, SessionFacts, Settings, Side, Time, TransferId,
+    Usage, Wall, Wire,
 };
 use portcullis::ftp::Verb;
 
+pub use self::handshakes::Fate;
 use super::watch::Watch;
 
 /// What the upstream says to the oldest command that it owes a reply.
@@ -41,6 +46,14 @@ pub enum Move {
     Used(Side),
     /// The relay ends by itself.
     Finished(Outcome),
+    /// What becomes of handshakes from now on.
+    Handshakes(Fate),
+    /// From now on the shell reads also where the session does not want it to.
+    Heedless,
+    /// The peer in a handshake answers after all.
+    Answered,
+    /// The handshake of this side's data leg.
+    DataTls(Side, Fate),
     Wait(Duration),
     /// Time passes to the next deadline.
     Wake,
@@ -60,6 +73,8 @@ struct Hole {
     side: Side,
     at: SocketAddr,
     open: bool,
+    transfer: TransferId,
+    tls: DataTls,
 }
 
 /// The session and the world around it.
@@ -81,6 +96,16 @@ pub struct Theatre {
     window: (bool, bool),
     dials: VecDeque<(TransferId, Side)>,
     relay: Option<(TransferId, Direction)>,
+    fate: Fate,
+    /// In whose handshake nobody answers.
+    stalled: Option<Side>,
+    tls: Legs<DataTls>,
+    /// The transfer whose upstream leg is to be in TLS now.
+    upstream_asked: Option<TransferId>,
+    /// The data legs in TLS, by whether it is the client's.
+    secured: BTreeSet<(TransferId, bool)>,
+    /// The data connection that the kernel carries.
+    forwarded: Option<TransferId>,
     holes: Vec<Hole>,
     next_port: u16,
 }
@@ -92,6 +117,7 @@ impl Theatre {
         settings: Settings,
         gateway: SocketAddr,
         upstream: SocketAddr,
+        forwardable: bool,
     ) -> Theatre {
         let settings = Arc::new(settings);
         let mut theatre = Theatre {
@@ -109,11 +135,21 @@ impl Theatre {
             window: (true, true),
             dials: VecDeque::new(),
             relay: None,
+            fate: Fate::Works,
+            stalled: None,
+            tls: Legs::default(),
+            upstream_asked: None,
+            secured: BTreeSet::new(),
+            forwarded: None,
             holes: Vec::new(),
             next_port: 21_000,
         };
         theatre.feed(Input::ClientArrived);
-        theatre.feed(Input::UpstreamConnected { gateway, upstream });
+        theatre.feed(Input::UpstreamConnected {
+            gateway,
+            upstream,
+            forwardable,
+        });
         theatre
     }
 
@@ -152,9 +188,23 @@ impl Theatre {
                 let Some(hole) = open else { return };
                 hole.open = false;
                 let (id, peer) = (hole.id, hole.at);
+                if hole.tls == DataTls::Resumed {
+                    let (transfer, side) = (hole.transfer, *side);
+                    self.secured.insert((transfer, side == Side::Client));
+                    let facts = handshakes::facts(Fate::Works);
+                    self.feed(Input::DataTlsEstablished {
+                        transfer,
+                        side,
+                        facts,
+                    });
+                }
                 self.feed(Input::PinholeUsed { id, peer });
             }
             Move::Finished(outcome) => self.finish(*outcome),
+            Move::Handshakes(fate) => self.fate = *fate,
+            Move::Heedless => self.polite = false,
+            Move::Answered => self.answered(),
+            Move::DataTls(side, fate) => self.data_handshake(*side, *fate),
             Move::Wait(time) => {
                 self.now += *time;
                 self.wake();
@@ -195,10 +245,27 @@ impl Theatre {
     }
 
     fn finish(&mut self, outcome: Outcome) {
+        // Nothing is complete before its legs are protected.
+        if outcome == Outcome::Complete && !self.is_covered() {
+            return;
+        }
         let Some((transfer, direction)) = self.relay.take() else {
             return;
         };
         let bytes = if outcome == Outcome::Complete { 77 } else { 5 };
+        if self.forwarded == Some(transfer) {
+            let wire = Some(Wire {
+                bytes_up: bytes + 40,
+                bytes_down: bytes + 40,
+                packets_up: 1,
+                packets_down: 1,
+            });
+            let usage = Usage {
+                wire,
+                ..Usage::nothing(outcome)
+            };
+            return self.feed(Input::DataFinished { transfer, usage });
+        }
         let usage = Usage {
             bytes_up: if direction == Direction::Upload {
                 bytes
@@ -212,6 +279,7 @@ impl Theatre {
             },
             wrong_direction: 0,
             unacknowledged: 0,
+            wire: None,
             outcome,
         };
         self.feed(Input::DataFinished { transfer, usage });
@@ -232,6 +300,7 @@ impl Theatre {
             Verb::Rest | Verb::Rnfr => "350 go on\r\n".into(),
             Verb::Quit => "221 bye\r\n".into(),
             Verb::Feat => "211-Features\r\n MDTM\r\n AUTH TLS\r\n211 End\r\n".into(),
+            Verb::Auth => "234 go\r\n".into(),
             verb if verb.is_transfer() || verb == Verb::Abor => "226 done\r\n".into(),
             _ => "200 ok\r\n".into(),
         };
@@ -314,8 +383,19 @@ impl Theatre {
                     Side::Upstream => self.gateway.ip(),
                 };
                 let at = SocketAddr::new(ip, self.next_port);
+                if pinhole.carried == Carried::Forwarded {
+                    self.forwarded = Some(pinhole.transfer);
+                }
                 let (side, open) = (pinhole.side, false);
-                self.holes.push(Hole { id, side, at, open });
+                let (transfer, tls) = (pinhole.transfer, pinhole.tls);
+                self.holes.push(Hole {
+                    id,
+                    side,
+                    at,
+                    open,
+                    transfer,
+                    tls,
+                });
                 self.facts.push_back(Input::PinholeReserved { id, at });
             }
             Output::OpenPinhole { id } => {
@@ -330,25 +410,42 @@ impl Theatre {
                 }
                 self.facts.push_back(Input::PinholeOpened { id });
             }
+            Output::RelayInstead { id } => {
+                let id = *id;
+                // A connection that came is told before.
+                assert!(self.holes.iter().any(|hole| hole.id == id && hole.open));
+                self.facts.push_back(match self.window.1 {
+                    true => {
+                        self.forwarded = None;
+                        Input::PinholeOpened { id }
+                    }
+                    false => {
+                        self.holes.retain(|hole| hole.id != id);
+                        let why = RefusalReason::Kernel;
+                        Input::PinholeRefused { id, why }
+                    }
+                });
+            }
             Output::ClosePinhole { id, .. } => self.holes.retain(|hole| hole.id != *id),
             Output::DialData { transfer, side, .. } => self.dials.push_back((*transfer, *side)),
             Output::StartRelay {
                 transfer,
                 direction,
-            } => self.relay = Some((*transfer, *direction)),
+                tls,
+                bounds: _,
+            } => {
+                self.relay = Some((*transfer, *direction));
+                self.tls = *tls;
+            }
+            Output::StartTls { with, .. } => self.handshake(*with),
+            Output::StartDataTls { transfer, .. } => self.upstream_asked = Some(*transfer),
             Output::EndData { transfer, manner } => {
                 if *manner == Manner::Linger {
                     return;
                 }
                 self.dials.retain(|(dialled, _)| dialled != transfer);
                 if self.relay.take().is_some() {
-                    let usage = Usage {
-                        bytes_up: 0,
-                        bytes_down: 0,
-                        wrong_direction: 0,
-                        unacknowledged: 0,
-                        outcome: Outcome::Aborted,
-                    };
+                    let usage = Usage::nothing(Outcome::Aborted);
                     let transfer = *transfer;
                     self.facts
                         .push_back(Input::DataFinished { transfer, usage });

@@ -3,8 +3,9 @@
 //! `C>` from the client, `>U` to the upstream, `U>` from it, `>C` to the client, `!` effects and facts, `@` time and
 //! settings. `C>>` and `U>>` send bytes without an added CR LF. Escapes: `\r \n \t \0 \\ \xNN`. Every effect must be
 //! expected, in order; records only where `!record` asks for them. `!records N ID` counts those since the last line
-//! from a peer; `!never TEXT` says that no record so far holds a text.
+//! from a peer; `!never TEXT` says that no record so far holds a text. `@set rule` adds a rule, in YAML; `!rule` reloads.
 
+use crate::ruled;
 use crate::stage;
 
 use std::net::SocketAddr;
@@ -13,10 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::stage::Stage;
-use crate::words::{foreign, is_expectation, json, pinhole, show, side_of, unescape};
+use crate::words::{
+    foreign, is_expectation, json, pinhole, show, side_of, tls_facts, tls_failure, unescape,
+};
 use portcullis::engine::{
     DataMode, DialError, Input, Outcome, Output, PeerMatch, Record, RefusalReason, SessionEnd,
-    Settings, Side, SourcePort,
+    Settings, Side, SourcePort, TlsMode, TlsPolicy, TlsRequire,
 };
 use portcullis::policy::{Default as DefaultVerdict, RuleSet};
 
@@ -69,10 +72,13 @@ fn transcripts_of(text: &str) -> Vec<(String, usize, Vec<String>)> {
 
 struct Player {
     settings: Settings,
+    /// The rules in force, as YAML.
+    rules: Vec<String>,
     client: SocketAddr,
     target: SocketAddr,
     advertised: Option<std::net::IpAddr>,
     upstream_is_ipv6: bool,
+    forwardable: bool,
     greeted: bool,
     stage: Option<Stage>,
     /// Effects as lines, not yet expected.
@@ -84,10 +90,12 @@ struct Player {
 fn run(lines: &[String], first: usize) -> Result<(), String> {
     let mut player = Player {
         settings: stage::settings(),
+        rules: Vec::new(),
         client: stage::CLIENT.parse().expect("constant"),
         target: stage::TARGET.parse().expect("constant"),
         advertised: None,
         upstream_is_ipv6: false,
+        forwardable: false,
         greeted: true,
         stage: None,
         shown: std::collections::VecDeque::new(),
@@ -114,6 +122,7 @@ impl Player {
             facts.advertised = self.advertised.unwrap_or(facts.advertised);
             let mut made = Stage::new(facts, self.settings.clone());
             made.upstream_is_ipv6 = self.upstream_is_ipv6;
+            made.forwardable = self.forwardable;
             if self.greeted {
                 made.greet();
             }
@@ -159,12 +168,17 @@ impl Player {
             ("peer", "prefix") => settings.peer = PeerMatch::Prefix,
             ("bare_lf", "accept") => settings.accept_bare_lf = true,
             ("anonymous_email", "true") => settings.anonymous_email = true,
-            ("rules", "open") => {
-                settings.rules = Arc::new(RuleSet::new(DefaultVerdict::Allow, false))
-            }
-            ("rules", "deny") => {
-                settings.rules = Arc::new(RuleSet::new(DefaultVerdict::Deny, false))
-            }
+            ("rules", "open") => settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Allow)),
+            ("rules", "deny") => settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Deny)),
+            ("client_tls", "explicit") => settings.client_tls.mode = TlsMode::Explicit,
+            ("client_tls", "implicit") => settings.client_tls.mode = TlsMode::Implicit,
+            ("tls_require", "login") => settings.client_tls.require = TlsRequire::Login,
+            ("tls_require", "all") => settings.client_tls.require = TlsRequire::All,
+            ("tls_resumption", "require") => settings.client_tls.resumed_only = true,
+            ("certificates", "name_users") => settings.client_tls.names_users = true,
+            ("upstream_tls", "explicit") => settings.upstream_tls.mode = TlsMode::Explicit,
+            ("upstream_tls", "implicit") => settings.upstream_tls.mode = TlsMode::Implicit,
+            ("upstream_tls_policy", "prefer") => settings.upstream_tls.policy = TlsPolicy::Prefer,
             ("pipeline", number) => settings.pipeline = number.parse().map_err(|_| "a number")?,
             ("line", number) => settings.line = number.parse().map_err(|_| "a number")?,
             ("reply", number) => settings.reply = number.parse().map_err(|_| "a number")?,
@@ -179,8 +193,9 @@ impl Player {
                 self.advertised = Some(address.parse().map_err(|_| "an address")?)
             }
             ("upstream", "ipv6") => self.upstream_is_ipv6 = true,
+            ("firewall", "nftables") => self.forwardable = true,
             ("greeted", "false") => self.greeted = false,
-            _ => return Err(format!("no such setting: {setting}")),
+            _ => return ruled::set(settings, &mut self.rules, key, value),
         }
         Ok(())
     }
@@ -286,13 +301,37 @@ impl Player {
             stage.advance(duration);
             return Ok(());
         }
+        if line == "!guest none" {
+            let guest = None;
+            let settings = Settings {
+                guest,
+                ..self.settings.clone()
+            };
+            self.stage().session.replace_settings(Arc::new(settings));
+            return Ok(());
+        }
+        if let Some(rule) = line.strip_prefix("!rule ") {
+            // A reload: this rule is in force instead of all others.
+            let rules = ruled::rules(&[rule.to_owned()])?;
+            let settings = Settings {
+                rules,
+                ..self.settings.clone()
+            };
+            self.stage().session.replace_settings(Arc::new(settings));
+            return Ok(());
+        }
+        let stage = self.stage();
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["!arrived"] => stage.feed(Input::ClientArrived),
-            ["!connected"] => stage.feed(Input::UpstreamConnected {
-                gateway: stage::GATEWAY.parse().expect("constant"),
-                upstream: stage::UPSTREAM.parse().expect("constant"),
-            }),
+            ["!connected"] => {
+                let forwardable = stage.forwardable;
+                stage.feed(Input::UpstreamConnected {
+                    gateway: stage::GATEWAY.parse().expect("constant"),
+                    upstream: stage::UPSTREAM.parse().expect("constant"),
+                    forwardable,
+                });
+            }
             ["!unreachable"] => stage.feed(Input::UpstreamUnreachable {
                 why: DialError::Refused,
             }),
@@ -311,6 +350,30 @@ impl Player {
                 stage.feed(Input::PinholeUsed {
                     id: pinhole(id)?,
                     peer: peer.parse().map_err(|_| "an address")?,
+                });
+            }
+            ["!secured", side, facts @ ..] => stage.feed(Input::TlsEstablished {
+                with: side_of(side)?,
+                facts: tls_facts(facts)?,
+            }),
+            ["!insecure", side, why @ ..] => stage.feed(Input::TlsFailed {
+                with: side_of(side)?,
+                why: tls_failure(why)?,
+            }),
+            ["!data-secured", side, facts @ ..] => {
+                let transfer = stage.transfer;
+                stage.feed(Input::DataTlsEstablished {
+                    transfer,
+                    side: side_of(side)?,
+                    facts: tls_facts(facts)?,
+                });
+            }
+            ["!data-insecure", side, why @ ..] => {
+                let transfer = stage.transfer;
+                stage.feed(Input::DataTlsFailed {
+                    transfer,
+                    side: side_of(side)?,
+                    why: tls_failure(why)?,
                 });
             }
             ["!dialled", side] => {
@@ -335,17 +398,27 @@ impl Player {
                     "broken-upstream" => Outcome::Broken {
                         side: Side::Upstream,
                     },
+                    "truncated-client" => Outcome::Truncated { side: Side::Client },
+                    "truncated-upstream" => Outcome::Truncated {
+                        side: Side::Upstream,
+                    },
                     "stalled" => Outcome::Stalled,
                     "linger-over" => Outcome::LingerOver,
+                    "exceeded" => Outcome::Exceeded,
                     _ => return Err("no such outcome".to_owned()),
                 };
                 let mut usage = stage::usage(outcome);
                 for word in rest {
                     let (key, value) = word.split_once('=').ok_or("KEY=NUMBER")?;
                     let value = value.parse().map_err(|_| "a number")?;
+                    let wire = &mut usage.wire;
                     match key {
                         "up" => usage.bytes_up = value,
                         "down" => usage.bytes_down = value,
+                        "wire-up" => wire.get_or_insert_default().bytes_up = value,
+                        "wire-down" => wire.get_or_insert_default().bytes_down = value,
+                        "packets-up" => wire.get_or_insert_default().packets_up = value,
+                        "packets-down" => wire.get_or_insert_default().packets_down = value,
                         "wrong" => usage.wrong_direction = value,
                         "unacknowledged" => usage.unacknowledged = value,
                         _ => return Err(format!("no such key {key}")),

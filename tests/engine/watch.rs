@@ -3,6 +3,8 @@
 //! It knows nothing of how the engine works: only what was told to it and what it asked for. The properties, the
 //! simulator and the fuzz body share it.
 
+#[path = "secured.rs"]
+mod secured;
 #[path = "sent.rs"]
 mod sent;
 
@@ -10,11 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use portcullis::engine::{
-    Event, ForeignAddress, Input, Manner, Output, PinholeId, Record, SessionFacts, Settings, Side,
-    TransferId,
+    Carried, Event, ForeignAddress, Input, Legs, Manner, Output, Pinhole, PinholeId, Record,
+    SessionFacts, Settings, Side, TransferId, Volume,
 };
 use portcullis::ftp::LineFramer;
+
+use self::secured::Secured;
 
 /// What must never show in a record.
 pub const SECRET: &str = "s3cret";
@@ -51,9 +56,18 @@ pub struct Count {
     pub resumed: u32,
     /// Relays by what the client's leg and the upstream's do: passive/passive, active/active, both await, both dial.
     pub rows: [u32; 4],
+    /// Transfers that the kernel carried.
+    pub forwarded: u32,
+    /// Those of them that were relayed instead.
+    pub taken_back: u32,
     pub opened: u32,
     pub denied: u32,
     pub over: u32,
+    /// Handshakes of control connections, and those of any connection that failed.
+    pub secured: u32,
+    pub insecure: u32,
+    /// Relays with a leg in TLS.
+    pub private: u32,
 }
 
 /// The observer of one session.
@@ -62,6 +76,11 @@ pub struct Watch {
     settings: Arc<Settings>,
     gateway: Option<IpAddr>,
     upstream: Option<IpAddr>,
+    forwardable: bool,
+    /// The data connection that the kernel carries.
+    forwarded: Option<TransferId>,
+    /// The pinhole that is to be relayed instead.
+    taken_back: Option<PinholeId>,
     holes: BTreeMap<PinholeId, Hole>,
     newest: Option<PinholeId>,
     /// Pinholes whose opening is in the journal and whose closing is not.
@@ -72,6 +91,9 @@ pub struct Watch {
     closed: [bool; 2],
     session_recorded: bool,
     session_closed: bool,
+    tls: Secured,
+    /// The client has heard a 220.
+    greeted: bool,
     client_rests: u32,
     client_lines: LineFramer,
     /// No reply may hold an address behind us: the upstream tells none but in negotiations.
@@ -88,6 +110,9 @@ impl Watch {
             settings: Arc::clone(settings),
             gateway: None,
             upstream: None,
+            forwardable: false,
+            forwarded: None,
+            taken_back: None,
             holes: BTreeMap::new(),
             newest: None,
             journalled: BTreeSet::new(),
@@ -96,6 +121,8 @@ impl Watch {
             closed: [false; 2],
             session_recorded: false,
             session_closed: false,
+            tls: Secured::new(settings),
+            greeted: false,
             client_rests: 0,
             client_lines: LineFramer::new(1 << 20),
             hides: false,
@@ -106,14 +133,22 @@ impl Watch {
 
     /// Notes a fact, before the session is told of it.
     pub fn told(&mut self, input: &Input<'_>) {
+        self.tls.told(input);
         match input {
-            Input::UpstreamConnected { gateway, upstream } => {
+            Input::UpstreamConnected {
+                gateway,
+                upstream,
+                forwardable,
+            } => {
                 (self.gateway, self.upstream) = (Some(gateway.ip()), Some(upstream.ip()));
+                self.forwardable = *forwardable;
             }
             Input::PinholeReserved { id, at } => self.move_on(*id, Stage::Reserved(*at)),
             Input::PinholeOpened { id } => {
                 if let Some(Stage::Opening(at)) = self.holes.get(id).map(|hole| hole.stage) {
                     self.move_on(*id, Stage::Open(at));
+                } else if self.taken_back.take() == Some(*id) {
+                    self.forwarded = None;
                 }
             }
             Input::PinholeUsed { id, .. } => {
@@ -152,6 +187,7 @@ impl Watch {
 
     /// Judges an output that is performed now; a refused record and what follows it are not.
     pub fn asked(&mut self, output: &Output) {
+        self.tls.asked(output);
         match output {
             Output::DialUpstream => {
                 assert!(self.session_recorded, "a dial before the session's record");
@@ -186,6 +222,9 @@ impl Watch {
                     peer.is_some_and(|peer| pinhole.from.contains(&peer)),
                     "a pinhole for a stranger"
                 );
+                if pinhole.carried == Carried::Forwarded {
+                    self.forwards(pinhole);
+                }
                 let hole = Hole {
                     transfer: pinhole.transfer,
                     side: pinhole.side,
@@ -205,6 +244,21 @@ impl Watch {
                 };
                 hole.stage = Stage::Opening(at);
             }
+            Output::RelayInstead { id } => {
+                let hole = self.holes.get(id).expect("a pinhole that is there");
+                assert!(
+                    matches!(hole.stage, Stage::Open(_)),
+                    "taken back in stage {:?}",
+                    hole.stage
+                );
+                assert_eq!(
+                    self.forwarded,
+                    Some(hole.transfer),
+                    "taken back from nobody"
+                );
+                self.taken_back = Some(*id);
+                self.count.taken_back += 1;
+            }
             Output::ClosePinhole { id, .. } => {
                 assert!(
                     self.holes.remove(id).is_some(),
@@ -214,6 +268,11 @@ impl Watch {
             Output::DialData {
                 transfer, side, to, ..
             } => {
+                assert_ne!(
+                    self.forwarded,
+                    Some(*transfer),
+                    "the kernel dials, and so do we"
+                );
                 let key = (*transfer, *side == Side::Client);
                 assert_eq!(
                     self.dials.insert(key, true),
@@ -222,7 +281,8 @@ impl Watch {
                 );
                 self.address(*side, *to);
             }
-            Output::StartRelay { transfer, .. } => {
+            Output::StartRelay { transfer, tls, .. } => {
+                self.count.private += u32::from(*tls != Legs::default());
                 assert_eq!(self.relay.replace(*transfer), None, "two transfers at once");
                 let awaits = |side| self.holes.values().any(|hole| hole.side == side);
                 let row = match (awaits(Side::Client), awaits(Side::Upstream)) {
@@ -232,6 +292,7 @@ impl Watch {
                     (false, false) => 3,
                 };
                 self.count.rows[row] += 1;
+                self.count.forwarded += u32::from(self.forwarded == Some(*transfer));
             }
             Output::EndData { transfer, manner } => {
                 let linger = *manner == Manner::Linger;
@@ -241,11 +302,53 @@ impl Watch {
                 );
             }
             Output::Write(record) => self.record(record),
+            Output::StartTls { .. } => {
+                assert!(self.session_recorded, "TLS before the session's record");
+                self.count.secured += 1;
+            }
+            Output::StartDataTls { transfer, .. } => {
+                assert_eq!(self.relay, Some(*transfer), "no relay to protect");
+            }
             Output::Close { side } => {
                 let closed = &mut self.closed[usize::from(*side == Side::Client)];
                 assert!(!std::mem::replace(closed, true), "a side closed twice");
             }
         }
+    }
+
+    /// A data connection that the kernel is to carry: nobody but the two peers, one of each, in one address family.
+    fn forwards(&mut self, pinhole: &Pinhole) {
+        assert!(self.forwardable, "forwarded without a firewall");
+        let to = pinhole.leads_to.expect("forwarded to nowhere");
+        let (peer, other, ours) = match pinhole.side {
+            Side::Client => (Some(self.facts.client.ip()), self.upstream, self.gateway),
+            Side::Upstream => (
+                self.upstream,
+                Some(self.facts.client.ip()),
+                Some(self.facts.target.ip()),
+            ),
+        };
+        assert_eq!(Some(to.ip()), other, "forwarded to a stranger");
+        assert_eq!(
+            Some(pinhole.from),
+            peer.map(IpNet::from),
+            "more than one peer"
+        );
+        assert_eq!(pinhole.source.map(|source| source.ip()), ours);
+        assert_eq!(
+            to.is_ipv4(),
+            pinhole.at.is_ipv4(),
+            "forwarded between families"
+        );
+        assert!(to.port() >= 1024, "a port below 1024: {to}");
+        self.forwarded = Some(pinhole.transfer);
+    }
+
+    /// A record tells payload of what we carried, and packets of what the kernel did.
+    fn volume(&self, transfer: TransferId, volume: Volume) {
+        let forwarded = self.forwarded == Some(transfer);
+        let payload = matches!(volume, Volume::Payload { .. });
+        assert_ne!(forwarded, payload, "{volume:?} of transfer {transfer}");
     }
 
     /// An address that is dialled: the port may be a peer's choice, the host never is.
@@ -289,7 +392,13 @@ impl Watch {
                 self.holes.get_mut(pinhole).expect("asked for").recorded = true;
                 self.count.opened += 1;
             }
-            Event::PinholeClosed { pinhole, .. } => {
+            Event::PinholeClosed {
+                pinhole,
+                transfer,
+                volume,
+                ..
+            } => {
+                self.volume(*transfer, *volume);
                 assert!(
                     self.journalled.remove(pinhole),
                     "closed in the journal without opening"
@@ -303,8 +412,19 @@ impl Watch {
                 let key = (*transfer, *side == Side::Client);
                 assert_eq!(self.dials.insert(key, false), None, "a dial recorded twice");
             }
-            Event::TransferCompleted { .. } => self.count.completed += 1,
-            Event::TransferFailed { .. } => self.count.failed += 1,
+            Event::TransferCompleted {
+                transfer, volume, ..
+            } => {
+                self.volume(*transfer, *volume);
+                self.count.completed += 1;
+            }
+            Event::TlsFailed { .. } => self.count.insecure += 1,
+            Event::TransferFailed {
+                transfer, volume, ..
+            } => {
+                self.volume(*transfer, *volume);
+                self.count.failed += 1;
+            }
             Event::CommandDenied { .. } => self.count.denied += 1,
             _ => {}
         }

@@ -1,6 +1,11 @@
 //! The words of the transcripts: how effects, records and bytes are written in a line, and how they are read back.
 
-use portcullis::engine::{Direction, ForeignAddress, Manner, Output, PinholeId, Record, Side};
+use std::time::Duration;
+
+use portcullis::engine::{
+    Bounds, Carried, ClientCertificate, DataTls, Direction, ForeignAddress, Legs, Manner, Output,
+    Pace, PinholeId, Record, Side, TlsFacts, TlsFailure, TlsFault, TlsRole, TlsVersion,
+};
 
 pub fn json(record: &Record) -> String {
     serde_json::to_string(&record.event).expect("data")
@@ -10,11 +15,15 @@ pub fn is_expectation(line: &str) -> bool {
     [
         "!dial-upstream",
         "!open ",
+        "!forward ",
+        "!relay-instead ",
         "!close ",
         "!dial ",
         "!relay ",
         "!end ",
         "!hangup ",
+        "!start-tls ",
+        "!data-tls ",
     ]
     .iter()
     .any(|start| line.starts_with(start) || line == start.trim_end())
@@ -42,19 +51,39 @@ pub fn show(output: Output) -> Vec<String> {
                 pinhole.from.to_string()
             };
             let to = pinhole.leads_to.map_or("?".to_owned(), |to| to.to_string());
-            format!("!open {id} from {from} to {to}")
+            let proof = match pinhole.tls {
+                DataTls::Clear | DataTls::Tls => "",
+                DataTls::Resumed => " resumed",
+            };
+            match (pinhole.carried, pinhole.source) {
+                (Carried::Relayed, _) => format!("!open {id} from {from} to {to}{proof}"),
+                (Carried::Forwarded, Some(source)) => {
+                    format!("!forward {id} from {from} to {to} as {source}")
+                }
+                (Carried::Forwarded, None) => format!("!forward {id} from {from} to {to}"),
+            }
         }
         Output::OpenPinhole { .. } | Output::Write(_) => return Vec::new(),
+        Output::RelayInstead { id } => format!("!relay-instead {id}"),
         Output::ClosePinhole { id, reason } => format!("!close {id} {reason:?}"),
         Output::DialData { side, to, from, .. } => format!("!dial {side} {to} from {from}"),
+        Output::StartTls { with, role } => match role {
+            TlsRole::Server => format!("!start-tls {with} as server"),
+            TlsRole::Client => format!("!start-tls {with} as client"),
+        },
+        Output::StartDataTls { side, .. } => format!("!data-tls {side}"),
         Output::StartRelay {
-            direction: Direction::Download,
+            direction,
+            tls,
+            bounds,
             ..
-        } => "!relay download".to_owned(),
-        Output::StartRelay {
-            direction: Direction::Upload,
-            ..
-        } => "!relay upload".to_owned(),
+        } => {
+            let direction = match direction {
+                Direction::Download => "download",
+                Direction::Upload => "upload",
+            };
+            format!("!relay {direction}{}{}", protection(tls), bound(bounds))
+        }
         Output::EndData {
             manner: Manner::Abort,
             ..
@@ -70,6 +99,84 @@ pub fn show(output: Output) -> Vec<String> {
         Output::Close { side } => format!("!hangup {side}"),
     };
     vec![one]
+}
+
+/// ` at 1000/s after 50ms for 4096 bytes`, and nothing where nothing is bounded. The stage's clock begins at 1000 s.
+fn bound(bounds: Bounds) -> String {
+    let mut shown = String::new();
+    if let Some(Pace { rate, from }) = bounds.pace {
+        let after = from.saturating_sub(Duration::from_secs(1000)).as_millis();
+        shown.push_str(&format!(" at {rate}/s after {after}ms"));
+    }
+    if let Some(bytes) = bounds.bytes {
+        shown.push_str(&format!(" for {bytes} bytes"));
+    }
+    shown
+}
+
+/// ` client tls upstream tls`, and nothing where a leg is in clear.
+fn protection(tls: Legs<DataTls>) -> String {
+    let mut shown = String::new();
+    for side in [Side::Client, Side::Upstream] {
+        match tls[side] {
+            DataTls::Clear => {}
+            DataTls::Tls => shown += &format!(" {side} tls"),
+            DataTls::Resumed => shown += &format!(" {side} resumed"),
+        }
+    }
+    shown
+}
+
+/// Reads what a handshake gave: `1.2 resumed sni=NAME certificate=SUBJECT user=NAME`, each where it differs.
+pub fn tls_facts(words: &[&str]) -> Result<Box<TlsFacts>, String> {
+    let mut facts = TlsFacts {
+        version: TlsVersion::V1_3,
+        cipher: "TLS13_AES_128_GCM_SHA256",
+        resumed: false,
+        sni: None,
+        certificate: None,
+    };
+    for word in words {
+        match (*word, word.split_once('=')) {
+            ("1.2", _) => facts.version = TlsVersion::V1_2,
+            ("resumed", _) => facts.resumed = true,
+            (_, Some(("sni", name))) => facts.sni = Some(name.into()),
+            (_, Some(("certificate", subject))) => {
+                facts.certificate = Some(ClientCertificate {
+                    subject: subject.into(),
+                    user: None,
+                });
+            }
+            (_, Some(("user", name))) => {
+                let certificate = facts.certificate.as_mut().ok_or("certificate= first")?;
+                certificate.user = Some(name.into());
+            }
+            _ => return Err(format!("no such fact {word}")),
+        }
+    }
+    Ok(Box::new(facts))
+}
+
+/// Reads why there is no TLS, by the journal's word, and perhaps the alert.
+pub fn tls_failure(words: &[&str]) -> Result<TlsFailure, String> {
+    let faults = [
+        TlsFault::OldVersion,
+        TlsFault::CertificateName,
+        TlsFault::CertificateExpired,
+        TlsFault::NotResumed,
+        TlsFault::Alert,
+        TlsFault::HungUp,
+        TlsFault::TimedOut,
+    ];
+    let (word, alert) = match words {
+        [word] => (word, None),
+        [word, "alert", "handshake_failure"] => (word, Some("handshake_failure")),
+        [word, "alert", "protocol_version"] => (word, Some("protocol_version")),
+        _ => return Err("WHY, or WHY alert NAME".to_owned()),
+    };
+    let why = faults.into_iter().find(|fault| fault.word() == *word);
+    let why = why.ok_or("no such fault")?;
+    Ok(TlsFailure { why, alert })
 }
 
 pub fn foreign(value: &str) -> Result<ForeignAddress, String> {

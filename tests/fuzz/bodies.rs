@@ -8,8 +8,13 @@
 mod model;
 #[path = "session.rs"]
 pub mod played;
+#[path = "ruled.rs"]
+pub mod ruled;
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use portcullis::ftp::address::{
     EpsvArgument, eprt_argument, parse_227, parse_229, parse_eprt, parse_port, port_argument,
@@ -21,8 +26,13 @@ use portcullis::ftp::{
     BareLf, Command, CommandFault, Ending, Line, LineFramer, Reply, ReplyAssembler, ReplyFault,
     Verb, escaped, escaped_to, masked, masked_to,
 };
+use portcullis::nft::Opening;
+use portcullis::nft::envelope::Envelope;
+use portcullis::nft::message::{Answer, Notice, Page, Report, Request, SIZE};
+use portcullis::nft::packet::dial;
 
 pub use played::session;
+pub use ruled::rules;
 
 /// Draws small numbers from an input's hash.
 struct Dice(u64);
@@ -310,4 +320,90 @@ fn print_harmless(printed: &str) {
     assert!(!printed.contains(harmful), "{printed:?}");
     let quotes = printed.replace("\\\\", "").replace("\\\"", "");
     assert!(!quotes.contains('"'), "a bare quote: {printed:?}");
+}
+
+/// A page is one message or none, and one that reads is written exactly as it was.
+pub fn messages(data: &[u8]) {
+    let mut page: Page = [0; SIZE];
+    let length = data.len().min(SIZE);
+    page[..length].copy_from_slice(&data[..length]);
+    let mut read = 0;
+    if let Ok((number, request)) = Request::parse(&page) {
+        read += 1;
+        assert_eq!(request.emit(number), page);
+        asked(request);
+    }
+    if let Ok((number, answer)) = Answer::parse(&page) {
+        read += 1;
+        assert_eq!(answer.emit(number), page);
+    }
+    if let Ok(notice) = Notice::parse(&page) {
+        read += 1;
+        assert_eq!(notice.emit(), page);
+    }
+    if let Ok(report) = Report::parse(&page) {
+        read += 1;
+        assert_eq!(report.emit(), page);
+    }
+    assert!(read <= 1, "two messages in one page");
+}
+
+/// Whatever is permitted lies within plain bounds, told a second time in other words.
+fn asked(request: Request) {
+    let Request::Open(hole) = request else {
+        return;
+    };
+    let here: IpAddr = Ipv4Addr::new(198, 51, 100, 1).into();
+    let upstream: IpAddr = Ipv4Addr::new(192, 0, 2, 7).into();
+    let envelope = Envelope {
+        client_window: 21000..=21015,
+        upstream_window: Some(22000..=22999),
+        listeners: vec![here],
+        upstreams: vec![upstream],
+        names: BTreeMap::new(),
+        foreign: Vec::new(),
+        prefix_peers: false,
+        any_peer: false,
+        keeps_source: false,
+        source_ports: vec![20],
+        client_ttl: Duration::from_secs(40),
+        upstream_ttl: Duration::from_secs(40),
+        holes: 1,
+        bans: 1,
+    };
+    let mut is_ours = |address| address == here;
+    if envelope.check_hole(&hole, 0, &mut is_ours).is_err() {
+        return;
+    }
+    assert!(hole.ttl <= Duration::from_secs(40) && !hole.ttl.is_zero());
+    let (Opening::Forward { at, .. } | Opening::Relay { at, .. }) = hole.opening;
+    assert_eq!(at.ip(), here);
+    let for_client = (21000..=21015).contains(&at.port());
+    assert!(for_client || (22000..=22999).contains(&at.port()));
+    match hole.opening {
+        Opening::Forward {
+            peer, to, source, ..
+        } => {
+            assert!(to.port() >= 1024 && to.ip() != here);
+            assert_eq!(if for_client { to.ip() } else { peer }, upstream);
+            let source = source.expect("nobody keeps its source");
+            assert_eq!(source.ip(), here);
+            assert!(source.port() == 0 || (source.port() == 20 && !for_client));
+        }
+        Opening::Relay { peer, .. } => {
+            assert_eq!(peer.prefix_len(), 32);
+            assert!(for_client || peer.addr() == upstream);
+        }
+    }
+}
+
+/// A logged packet is read within its bounds, and one that was cut tells the same or nothing.
+pub fn packets(data: &[u8]) {
+    let whole = dial(data);
+    if let Some(whole) = whole {
+        assert_eq!(whole.from.is_ipv4(), whole.to.is_ipv4());
+    }
+    let cut = Dice::of(data).below(data.len());
+    let part = dial(&data[..cut]);
+    assert!(part.is_none() || part == whole, "{part:?} of {whole:?}");
 }

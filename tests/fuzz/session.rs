@@ -10,7 +10,12 @@
 //! f F         the relay breaks, is complete   w40     40 seconds pass  W   time passes to the next deadline
 //! x X         the client, the upstream closes  s      a peer takes no bytes
 //! j J         the journal goes down, up       r R p   no port is free, all are well, ports don't open
-//! k Z         the session is killed, drained  mpa     first line only: passive, active upstream; 6 an IPv6 client
+//! k Z         the session is killed, drained  h H     handshakes fail from now on, work
+//! q Q         nobody answers in handshakes; the client does after all
+//! t T         the client's, the upstream's data leg is in TLS
+//! mpa         first line only: passive, active upstream; 6 an IPv6 client; n the kernel can carry data; e i explicit,
+//!             implicit TLS with the client, l of which all is required, o resumed; E I the same with the upstream,
+//!             y which is only preferred
 //! ```
 
 #[path = "../engine/stage.rs"]
@@ -28,9 +33,9 @@ pub mod watch;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use portcullis::engine::{DataMode, Outcome, Side};
+use portcullis::engine::{DataMode, Outcome, Side, TlsMode, TlsPolicy, TlsRequire};
 
-use theatre::{Answer, Move, Theatre};
+use theatre::{Answer, Fate, Move, Theatre};
 
 /// Longest line of a client here, and longest reply.
 const LINE: usize = 512;
@@ -64,12 +69,31 @@ fn theatre_at(place: &[u8]) -> Theatre {
     } else if place.contains(&b'a') {
         settings.data_mode = DataMode::Active;
     }
+    let mode = |explicit: u8, implicit: u8| {
+        if place.contains(&explicit) {
+            TlsMode::Explicit
+        } else if place.contains(&implicit) {
+            TlsMode::Implicit
+        } else {
+            TlsMode::None
+        }
+    };
+    settings.client_tls.mode = mode(b'e', b'i');
+    settings.client_tls.resumed_only = place.contains(&b'o');
+    if place.contains(&b'l') {
+        settings.client_tls.require = TlsRequire::All;
+    }
+    settings.upstream_tls.mode = mode(b'E', b'I');
+    if place.contains(&b'y') {
+        settings.upstream_tls.policy = TlsPolicy::Prefer;
+    }
     let facts = match place.contains(&b'6') {
         true => stage::facts(address("[2001:db8::7]:40000"), address("[2001:db8::10]:21")),
         false => stage::facts(address(stage::CLIENT), address(stage::TARGET)),
     };
     let (gateway, upstream) = (address(stage::GATEWAY), address(stage::UPSTREAM));
-    let mut theatre = Theatre::new(facts, settings, gateway, upstream);
+    let forwardable = place.contains(&b'n');
+    let mut theatre = Theatre::new(facts, settings, gateway, upstream, forwardable);
     // A mutation of PASS is no PASS.
     theatre.watch.secret = false;
     theatre
@@ -106,6 +130,12 @@ fn read(line: &[u8]) -> Move {
         b'r' => Move::Window(false, true),
         b'R' => Move::Window(true, true),
         b'p' => Move::Window(true, false),
+        b'h' => Move::Handshakes(Fate::Fails),
+        b'H' => Move::Handshakes(Fate::Works),
+        b'q' => Move::Handshakes(Fate::Stalls),
+        b'Q' => Move::Answered,
+        b't' => Move::DataTls(Side::Client, Fate::Works),
+        b'T' => Move::DataTls(Side::Upstream, Fate::Works),
         b'k' => Move::Kill,
         b'Z' => Move::Shutdown,
         _ => Move::Client([line, b"\r\n".as_slice()].concat()),

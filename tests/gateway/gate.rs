@@ -9,17 +9,21 @@ use std::sync::{Arc, Mutex};
 
 use portcullis::config::Config;
 use portcullis::gateway::{Gateway, Overrides, Running};
+use portcullis::nft::Firewall;
+use portcullis::pinhole::{OwnSockets, Sockets};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_setfl, mknodat, open};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::PATIENCE;
+use crate::kernel::{Elsewhere, Kernel};
 
 /// The text of a config: one listener and one upstream, and what a test wants besides.
 #[derive(Clone)]
 pub struct Setup {
     pub listen: String,
     pub upstreams: Vec<SocketAddr>,
+    pub listener_more: String,
     pub upstream_more: String,
     pub journal: String,
     pub control: String,
@@ -27,6 +31,7 @@ pub struct Setup {
     pub upstream_window: String,
     /// Whole top-level sections.
     pub more: String,
+    pub firewall: Option<Arc<Kernel>>,
 }
 
 impl Setup {
@@ -34,12 +39,14 @@ impl Setup {
         Setup {
             listen: "127.0.0.1:0".to_owned(),
             upstreams: vec![upstream],
+            listener_more: String::new(),
             upstream_more: String::new(),
             journal: "stdout".to_owned(),
             control: "none".to_owned(),
             window: window(16),
             upstream_window: window(16),
             more: String::new(),
+            firewall: None,
         }
     }
 
@@ -56,9 +63,10 @@ impl Setup {
             .map(|at| format!("\"{at}\""))
             .collect();
         format!(
-            "version: 1\nlisteners:\n  main:\n    listen: [\"{}\"]\nupstreams:\n  server:\n    addresses: [{}]\n{}\n\
+            "version: 1\nlisteners:\n  main:\n    listen: [\"{}\"]\n{}\nupstreams:\n  server:\n    addresses: [{}]\n{}\n\
              pinholes: {{window: {}, upstream_window: {}}}\njournal: {{file: {:?}}}\ncontrol: {{socket: {}}}\n{}",
             self.listen,
+            self.listener_more,
             upstreams.join(", "),
             self.upstream_more,
             self.window,
@@ -103,6 +111,14 @@ impl Setup {
         let overrides = Overrides {
             workers: NonZeroUsize::new(2),
             loader: Some(Box::new(load)),
+            sockets: self
+                .firewall
+                .as_ref()
+                .map(|_| -> Arc<dyn Sockets> { Arc::new(Elsewhere(OwnSockets::new())) }),
+            firewall: self
+                .firewall
+                .clone()
+                .map(|kernel| -> Arc<dyn Firewall> { kernel }),
             ..Overrides::default()
         };
         let running = Gateway::start(config, overrides).expect("a gateway");

@@ -162,6 +162,14 @@ impl Conversation {
     fn send_file(&mut self, name: &str, lines: &mut BufReader<TcpStream>) -> std::io::Result<()> {
         let content = self.files.lock().expect("files").get(name).cloned();
         match (name, content) {
+            // As vsftpd does it: accepts first, and then says 150.
+            ("shy", Some(content)) => {
+                let mut data = self.connect()?;
+                self.say("150 Here you are.")?;
+                data.write_all(&content)?;
+                drop(data);
+                self.say("226 All of it.")
+            }
             ("endless", _) => self.send_endlessly(lines),
             ("held", Some(content)) => {
                 self.say("150 Wait for it.")?;

@@ -14,8 +14,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis_netlab::server::Server;
-use portcullis_netlab::{Failure, Gateway, Lab, Listener, Node, ServerKind, program, server};
+use portcullis_netlab::{
+    Failure, Firewall, Gateway, Lab, Listener, Node, ServerKind, firewall, program, server,
+};
 
+use crate::carried;
 use crate::cell::Cell;
 use crate::client::{Job, Mode, Run};
 use crate::content;
@@ -38,6 +41,9 @@ const ENOUGH: usize = 25;
 /// How long a server's log may lag behind its replies.
 const LAG: Duration = Duration::from_secs(2);
 
+/// How long our table may hold entries after the last transfer.
+const EMPTIED: Duration = Duration::from_secs(20);
+
 /// How much of a log is shown with a failure.
 const TAIL: usize = 6000;
 
@@ -45,6 +51,9 @@ pub struct Bench {
     lab: Lab,
     servers: Vec<Server>,
     gateway: Gateway,
+    firewall: Firewall,
+    /// What the operator's table was at the start, with nftables.
+    operators: String,
     big: PathBuf,
 }
 
@@ -54,14 +63,14 @@ pub type Tell<'a> = dyn Fn(usize, &Cell, Duration, &Result<(), Failure>) + Sync 
 /// What is left to do and what is in use.
 struct Queue {
     waiting: Vec<(usize, Cell)>,
-    busy: HashSet<ServerKind>,
+    busy: HashSet<(ServerKind, Node)>,
     big_is_running: bool,
     failures: usize,
 }
 
 impl Bench {
     /// Looks for every program that the cells need, then starts servers and gateway.
-    pub fn new(cells: &[Cell]) -> Result<Self, Failure> {
+    pub fn new(cells: &[(usize, Cell)], firewall: Firewall) -> Result<Self, Failure> {
         server::programs()?;
         for name in [
             "timeout", "curl", "lftp", "ncftpls", "ncftpget", "ncftpput", "tnftp", "wget",
@@ -70,18 +79,23 @@ impl Bench {
             program::find(name)?;
         }
         let lab = Lab::new(&[Node::Client, Node::Server])?;
-        let kinds: Vec<ServerKind> = ServerKind::ALL
-            .into_iter()
-            .filter(|kind| cells.iter().any(|cell| cell.server == *kind))
+        let hosts = [Node::Server, Node::Gateway].into_iter();
+        let all = hosts.flat_map(|host| ServerKind::ALL.map(|kind| (kind, host)));
+        let needed: Vec<(ServerKind, Node)> = all
+            .filter(|needed| cells.iter().any(|(_, cell)| cell.place() == *needed))
             .collect();
-        let servers = kinds
+        let servers = needed
             .iter()
-            .map(|kind| Server::start(&lab, *kind))
+            .map(|(kind, host)| Server::start_on(&lab, *host, *kind))
             .collect::<Result<Vec<_>, _>>()?;
         let portcullis = Path::new(env!("CARGO_BIN_EXE_portcullis"));
-        let gateway = Gateway::start(&lab, portcullis, &Listener::every(&kinds))?;
+        let gateway = Gateway::start(&lab, portcullis, &Listener::every(&needed), firewall)?;
+        let operators = match firewall {
+            Firewall::None => String::new(),
+            Firewall::Nftables => firewall::operators(&lab)?,
+        };
         let big = lab.directory().join("big.bin");
-        if cells.iter().any(|cell| cell.operation.is_big()) {
+        if cells.iter().any(|(_, cell)| cell.operation.is_big()) {
             content::write_big(&big, BIG)?;
             // Every account may read it; nobody may write.
             let readable = std::os::unix::fs::PermissionsExt::from_mode(0o444);
@@ -91,15 +105,16 @@ impl Bench {
             lab,
             servers,
             gateway,
+            firewall,
+            operators,
             big,
         })
     }
 
     /// Tries all cells, and returns what failed of each.
-    pub fn run(&self, cells: &[Cell], told: &Tell<'_>) {
-        let waiting = cells.iter().copied().enumerate().collect();
+    pub fn run(&self, cells: &[(usize, Cell)], told: &Tell<'_>) {
         let queue = Mutex::new(Queue {
-            waiting,
+            waiting: cells.to_vec(),
             busy: HashSet::new(),
             big_is_running: false,
             failures: 0,
@@ -113,7 +128,7 @@ impl Bench {
                         let result = self.try_cell(index, &cell);
                         told(index, &cell, begin.elapsed(), &result);
                         let mut queue = lock(&queue);
-                        queue.busy.remove(&cell.server);
+                        queue.busy.remove(&cell.place());
                         queue.failures += usize::from(result.is_err());
                         queue.big_is_running &= !cell.operation.is_big();
                         freed.notify_all();
@@ -123,24 +138,57 @@ impl Bench {
         });
     }
 
-    /// Ends the gateway, whose journal must show that every pinhole was closed.
+    /// Ends the gateway, whose journal must show that every pinhole was closed; with nftables the kernel must have none left
+    /// before that, and the operator's table must be what it was.
     pub fn finish(self) -> Result<String, Failure> {
+        if self.firewall == Firewall::Nftables {
+            self.expect_no_entries()?;
+        }
         let records = self.gateway.stop()?;
+        if self.firewall == Firewall::Nftables {
+            let left = firewall::entries(&self.lab)?;
+            if !left.is_empty() {
+                return Err(format!("the gateway ended and left {left:?}"));
+            }
+            let now = firewall::operators(&self.lab)?;
+            if now != self.operators {
+                let then = &self.operators;
+                return Err(format!("the operator's table was\n{then}\nand is\n{now}"));
+            }
+        }
         let pinholes = portcullis_netlab::journal::balanced_pinholes(&records)?;
         if pinholes.is_empty() {
             return Err("the journal shows no pinhole at all".to_owned());
         }
         Ok(format!(
-            "{} pinholes were opened, and each was closed once",
-            pinholes.len()
+            "firewall {}: {} pinholes were opened, and each was closed once; {}",
+            self.firewall.name(),
+            pinholes.len(),
+            carried::summary(&records)?
         ))
+    }
+
+    /// Waits until the kernel has no pinhole.
+    fn expect_no_entries(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + EMPTIED;
+        loop {
+            let entries = firewall::entries(&self.lab)?;
+            if entries.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("all is over, and the kernel still has {entries:?}"));
+            }
+            // The kernel does not tell of entries that are gone.
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn try_cell(&self, index: usize, cell: &Cell) -> Result<(), Failure> {
         let server = self
             .servers
             .iter()
-            .find(|server| server.kind() == cell.server);
+            .find(|server| (server.kind(), server.host()) == cell.place());
         let server = server.ok_or_else(|| format!("{} is not running", cell.server.name()))?;
         let directory = format!("cell-{index:04}");
         let there = server.home().join(&directory);
@@ -162,6 +210,7 @@ impl Bench {
         };
         let run = cell.client.run(&job, cell.operation.action())?;
         let logged = server.log_length();
+        let journalled = self.gateway.journal_length();
         let (command_line, status, printed) =
             self.execute(&here, &run, cell.operation.is_long())?;
         let findings = [
@@ -169,6 +218,9 @@ impl Bench {
             cell.operation.verify(&there, &here, &self.big, &printed),
             check_client(cell, &printed),
             check_upstream(cell, server, logged),
+            self.gateway
+                .journal_since(journalled)
+                .and_then(|records| carried::check(cell, &records)),
         ];
         let why: Vec<String> = findings.into_iter().filter_map(Result::err).collect();
         let _ = fs::remove_dir_all(&here);
@@ -263,11 +315,11 @@ fn take(queue: &Mutex<Queue>, freed: &Condvar) -> Option<(usize, Cell)> {
             return None;
         }
         let next = queue.waiting.iter().position(|(_, cell)| {
-            !(queue.busy.contains(&cell.server) || cell.operation.is_big() && queue.big_is_running)
+            !(queue.busy.contains(&cell.place()) || cell.operation.is_big() && queue.big_is_running)
         });
         if let Some(next) = next {
             let (index, cell) = queue.waiting.remove(next);
-            queue.busy.insert(cell.server);
+            queue.busy.insert(cell.place());
             queue.big_is_running |= cell.operation.is_big();
             return Some((index, cell));
         }

@@ -1,6 +1,6 @@
-//! The cells: which server, client, mode, families and operation are tried together.
+//! The cells: which firewall, server, client, mode, families and operation are tried together.
 
-use portcullis_netlab::{DataMode, Family, Listener, ServerKind};
+use portcullis_netlab::{DataMode, Family, Firewall, Listener, Node, ServerKind};
 
 use crate::client::{self, Client, Job, Mode};
 use crate::operation::Operation;
@@ -8,7 +8,10 @@ use crate::operation::Operation;
 /// One cell of the table.
 #[derive(Clone, Copy)]
 pub struct Cell {
+    pub firewall: Firewall,
     pub server: ServerKind,
+    /// The machine on which the server runs.
+    pub host: Node,
     pub client: &'static dyn Client,
     pub mode: Mode,
     pub family: Family,
@@ -28,14 +31,23 @@ const BIG: [(ServerKind, &str, Mode, Family); 4] = [
 /// The clients that try the upstream leg in the other mode than their own.
 const TRANSLATED: [&str; 2] = ["curl", "tnftp"];
 
+/// The servers that are also tried on the gateway's own machine.
+const LOCAL: [ServerKind; 2] = [ServerKind::Vsftpd, ServerKind::Pyftpdlib];
+
 impl Cell {
     /// The listener of the gateway that this cell needs.
     pub fn listener(&self) -> Listener {
         Listener {
             server: self.server,
+            host: self.host,
             upstream: self.upstream,
             data_mode: self.data_mode,
         }
+    }
+
+    /// The server that this cell needs, and on which machine.
+    pub fn place(&self) -> (ServerKind, Node) {
+        (self.server, self.host)
     }
 
     /// Whether the upstream leg is passive.
@@ -45,6 +57,21 @@ impl Cell {
             DataMode::Passive => true,
             DataMode::Active => false,
         }
+    }
+
+    /// How the journal must say that the bytes were carried: by the kernel only where one leg awaits and the other dials,
+    /// in one family, with an upstream that is no address of the gateway's machine.
+    pub fn carried(&self) -> &'static str {
+        let forwarded = self.firewall == Firewall::Nftables
+            && self.mode.is_passive() == self.upstream_is_passive()
+            && self.family == self.upstream
+            && self.host != Node::Gateway;
+        if forwarded { "forwarded" } else { "relayed" }
+    }
+
+    /// Whether a peer dials the gateway, so that there is a pinhole: not where it dials both.
+    pub fn opens_pinholes(&self) -> bool {
+        self.operation.transfers() && (self.mode.is_passive() || !self.upstream_is_passive())
     }
 
     /// Why this cell can't be run, if so.
@@ -67,8 +94,10 @@ impl Cell {
     /// The cell in one line.
     pub fn describe(&self) -> String {
         format!(
-            "{} {} {} over {} to upstream over {} ({}): {}",
+            "firewall {}: {} on {} {} {} over {} to upstream over {} ({}): {}",
+            self.firewall.name(),
             self.server.name(),
+            self.host.name(),
             self.client.name(),
             self.mode.verb(),
             self.family.name(),
@@ -82,11 +111,30 @@ impl Cell {
 /// All cells, in the order in which they are best begun: the long ones first.
 pub fn all() -> Vec<Cell> {
     let mut cells = Vec::new();
-    cells.extend(big());
-    cells.extend(rich());
-    cells.extend(basic());
-    cells.extend(translated());
+    for firewall in Firewall::BOTH {
+        let mut some = Vec::new();
+        some.extend(big());
+        some.extend(rich());
+        some.extend(basic());
+        some.extend(translated());
+        if firewall == Firewall::Nftables {
+            some.extend(on_the_gateways_machine());
+        }
+        cells.extend(some.into_iter().map(|cell| Cell { firewall, ..cell }));
+    }
     cells
+}
+
+/// The basic operations with a server on the gateway's own machine.
+fn on_the_gateways_machine() -> impl Iterator<Item = Cell> {
+    let chosen = |cell: &Cell| {
+        cell.family == cell.upstream
+            && LOCAL.contains(&cell.server)
+            && TRANSLATED.contains(&cell.client.name())
+    };
+    let host = Node::Gateway;
+    let local = move |cell: Cell| Cell { host, ..cell };
+    basic().into_iter().filter(chosen).map(local)
 }
 
 /// One gibibyte per server and direction.
@@ -97,6 +145,8 @@ fn big() -> impl Iterator<Item = Cell> {
             .filter(move |client| client.name() == name);
         clients.flat_map(move |client| {
             [Operation::DownloadBig, Operation::UploadBig].map(|operation| Cell {
+                firewall: Firewall::None,
+                host: Node::Server,
                 server,
                 client,
                 mode,
@@ -120,6 +170,8 @@ fn rich() -> Vec<Cell> {
             let way = ways.iter().cycle().nth(turn);
             for operation in Operation::RICH {
                 cells.extend(way.map(|(mode, family)| Cell {
+                    firewall: Firewall::None,
+                    host: Node::Server,
                     server,
                     client,
                     mode: *mode,
@@ -142,6 +194,8 @@ fn basic() -> Vec<Cell> {
             for (mode, family) in every_way() {
                 for upstream in Family::BOTH {
                     cells.extend(Operation::BASIC.map(|operation| Cell {
+                        firewall: Firewall::None,
+                        host: Node::Server,
                         server,
                         client,
                         mode,

@@ -1,4 +1,5 @@
-//! Real servers behind the gateway and real clients in front of it, cell by cell of `TABLE.md`.
+//! Real servers behind the gateway and real clients in front of it, cell by cell of `TABLE.md`: without a firewall, where
+//! the gateway carries every byte, and with nftables beside an operator's firewall that drops by default.
 //!
 //! `cargo test --test interop [-- WORD...]` runs the cells whose description contains every word (all without words, and
 //! then the table is compared; `PORTCULLIS_BLESS=1` writes it). Needs root and the programs that `scripts/test` installs.
@@ -9,12 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::bench::Bench;
+use portcullis_netlab::Firewall;
+
+use crate::bench::{Bench, Tell};
 use crate::cell::Cell;
 use crate::content::Failure;
 use crate::table::Status;
 
 mod bench;
+mod carried;
 mod cell;
 mod client;
 mod content;
@@ -80,24 +84,36 @@ fn try_all(words: &[&str]) -> Result<(usize, Vec<Failure>), Failure> {
         return Err(format!("no cell has all of the words {words:?}"));
     }
     println!("\nrunning {} of {} cells", chosen.len(), runnable.len());
-    let bench = Bench::new(&chosen)?;
     let done = AtomicUsize::new(0);
     let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; chosen.len()]);
-    bench.run(&chosen, &|index, cell, time, outcome| {
-        let count = done.fetch_add(1, Ordering::Relaxed) + 1;
-        let (what, seconds) = (cell.describe(), time.as_secs_f64());
-        let remarkable =
-            !words.is_empty() || cell.operation.is_big() || count.is_multiple_of(SIGN_OF_LIFE);
-        if outcome.is_err() {
-            println!("{count:5} {what} ... FAILED in {seconds:.2} s");
-        } else if remarkable {
-            println!("{count:5} {what} ... ok in {seconds:.2} s");
+    let mut troubles = Vec::new();
+    for firewall in Firewall::BOTH {
+        let cells = chosen.iter().copied().enumerate();
+        let cells: Vec<(usize, Cell)> = cells
+            .filter(|(_, cell)| cell.firewall == firewall)
+            .collect();
+        let begin = Instant::now();
+        let told = try_some(&cells, firewall, &|index, cell, time, outcome| {
+            let count = done.fetch_add(1, Ordering::Relaxed) + 1;
+            let (what, seconds) = (cell.describe(), time.as_secs_f64());
+            let remarkable =
+                !words.is_empty() || cell.operation.is_big() || count.is_multiple_of(SIGN_OF_LIFE);
+            if outcome.is_err() {
+                println!("{count:5} {what} ... FAILED in {seconds:.2} s");
+            } else if remarkable {
+                println!("{count:5} {what} ... ok in {seconds:.2} s");
+            }
+            let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(place) = outcomes.get_mut(index) {
+                *place = Some(outcome.clone());
+            }
+        });
+        match told {
+            Ok(told) if told.is_empty() => {}
+            Ok(told) => println!("{told}; {:.0} s", begin.elapsed().as_secs_f64()),
+            Err(failure) => troubles.push(failure),
         }
-        let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = outcomes.get_mut(index) {
-            *place = Some(outcome.clone());
-        }
-    });
+    }
     let outcomes = outcomes
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
@@ -119,14 +135,25 @@ fn try_all(words: &[&str]) -> Result<(usize, Vec<Failure>), Failure> {
             "{not_run} cells were not run after so many failures"
         ));
     }
-    match bench.finish() {
-        Ok(told) => println!("{told}"),
-        Err(failure) => failures.push(failure),
-    }
+    failures.extend(troubles);
     if words.is_empty() {
         failures.extend(compare_table(&all, &outcomes).err());
     }
     Ok((passed, failures))
+}
+
+/// Runs cells with one firewall, and returns what there is to say of all of them.
+fn try_some(
+    cells: &[(usize, Cell)],
+    firewall: Firewall,
+    tell: &Tell<'_>,
+) -> Result<String, Failure> {
+    if cells.is_empty() {
+        return Ok(String::new());
+    }
+    let bench = Bench::new(cells, firewall)?;
+    bench.run(cells, tell);
+    bench.finish()
 }
 
 /// Compares the table of what ran with the committed one, or writes it. `outcomes` are those of the runnable cells in order.

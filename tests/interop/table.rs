@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use portcullis_netlab::ServerKind;
+use portcullis_netlab::{Firewall, Node, ServerKind};
 
 use crate::cell::Cell;
 use crate::client;
 
 /// The columns in front of the status.
-const COLUMNS: [&str; 7] = [
+const COLUMNS: [&str; 9] = [
+    "Firewall",
     "Client",
     "Client's mode",
     "Client over",
@@ -17,16 +18,20 @@ const COLUMNS: [&str; 7] = [
     "Upstream's mode",
     "Operation",
     "Server",
+    "Server's machine",
 ];
 
+/// The column of the firewalls in [`COLUMNS`].
+const FIREWALL: usize = 0;
+
 /// The column of the clients in [`COLUMNS`].
-const CLIENT: usize = 0;
+const CLIENT: usize = 1;
 
 /// The column of the servers in [`COLUMNS`].
-const SERVER: usize = 6;
+const SERVER: usize = 7;
 
 /// In which order columns are folded: the likeliest to agree first.
-const FOLDS: [usize; 6] = [SERVER, 3, 2, 5, 1, CLIENT];
+const FOLDS: [usize; 7] = [FIREWALL, SERVER, 4, 3, 6, 2, CLIENT];
 
 /// What became of a cell.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +54,7 @@ impl Status {
 }
 
 /// One row: for each column the positions, in order of appearance, of the values that it stands for.
-type Row = [Vec<usize>; 7];
+type Row = [Vec<usize>; 9];
 
 /// Where the committed table is.
 pub fn path() -> PathBuf {
@@ -58,10 +63,11 @@ pub fn path() -> PathBuf {
 
 /// The table of all cells.
 pub fn render(cells: &[(Cell, Status)]) -> String {
-    let mut names: [Vec<String>; 7] = Default::default();
+    let mut names: [Vec<String>; 9] = Default::default();
     let mut rows: Vec<(Row, Status)> = Vec::new();
     for (cell, status) in cells {
         let values = [
+            cell.firewall.name(),
             cell.client.name(),
             cell.mode.verb(),
             cell.family.name(),
@@ -73,6 +79,10 @@ pub fn render(cells: &[(Cell, Status)]) -> String {
             },
             cell.operation.name(),
             cell.server.name(),
+            match cell.host {
+                Node::Gateway => "the gateway's",
+                Node::Client | Node::Server | Node::Attacker => "its own",
+            },
         ];
         let row = std::array::from_fn(|column| vec![position(&mut names[column], values[column])]);
         rows.push((row, status.clone()));
@@ -86,7 +96,8 @@ pub fn render(cells: &[(Cell, Status)]) -> String {
     let mut text = format!(
         "# Real servers and clients through the gateway\n\n\
          Written by `PORTCULLIS_BLESS=1 cargo test --test interop`; the test fails when what ran is not what stands here.\n\
-         A row stands for every combination of the values in it. {} cells are run, {absent} are not applicable.\n\n",
+         A row stands for every combination of the values in it. With `nftables` the gateway's machine has a firewall that drops\n\
+         by default, with the one line of README, and the journal must say of each cell who carried its bytes. {} cells are run, {absent} are not applicable.\n\n",
         cells.len() - absent
     );
     let line = |fields: &[String]| format!("| {} |\n", fields.join(" | "));
@@ -137,6 +148,7 @@ fn fold(rows: Vec<(Row, Status)>, column: usize) -> Vec<(Row, Status)> {
 
 fn words(column: usize, some: &[usize], all: &[String]) -> String {
     let everything = match column {
+        FIREWALL => Firewall::BOTH.len(),
         CLIENT => client::ALL.len(),
         SERVER => ServerKind::ALL.len(),
         _ => usize::MAX,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    Carried, CloseReason, Event, PinholeId, Record, SessionId, Side, TransferId, Wall,
+    Carried, CloseReason, Event, PinholeId, Record, SessionId, Side, TransferId, Volume, Wall,
 };
 use portcullis::gateway::journal::{Addresses, JournalSettings, Target};
 use serde_json::Value;
@@ -55,6 +55,7 @@ fn opened(number: u32) -> Record {
         leads_to: None,
         command: "PASV",
         ttl: 30,
+        carried: Carried::Relayed,
     };
     record("alice", event)
 }
@@ -71,8 +72,10 @@ fn closed(number: u32) -> Record {
         command: "PASV",
         opened: Wall(1_795_233_590_000_000),
         used: None,
-        bytes_up: 0,
-        bytes_down: 0,
+        volume: Volume::Payload {
+            bytes_up: 0,
+            bytes_down: 0,
+        },
         reason: CloseReason::NeverUsed,
         carried: Carried::Relayed,
     };

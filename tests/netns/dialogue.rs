@@ -42,11 +42,17 @@ impl Dialogue {
 
     /// Downloads a file over a passive port that was asked for before.
     pub fn retrieve(&mut self, name: &str, from: SocketAddr) -> Result<Vec<u8>, Failure> {
-        let mut data = dial(from)?;
+        let data = dial(from)?;
+        self.retrieve_over(name, data)
+    }
+
+    /// Downloads a file over a data connection that is there.
+    pub fn retrieve_over(&mut self, name: &str, mut data: TcpStream) -> Result<Vec<u8>, Failure> {
         self.ask(&format!("RETR {name}"), "150")?;
         let mut contents = Vec::new();
         data.read_to_end(&mut contents)
-            .map_err(|error| format!("{from}: {error}"))?;
+            .map_err(|error| format!("{name}: {error}"))?;
+        drop(data);
         self.expect("226")?;
         Ok(contents)
     }

@@ -16,7 +16,8 @@ use std::time::Duration;
 use portcullis_netlab::gateway::{UPSTREAM_WINDOW, WINDOW};
 use portcullis_netlab::server::{PASSWORD, USER};
 use portcullis_netlab::{
-    DataMode, Failure, Family, Gateway, Lab, Listener, Node, Server, ServerKind, journal, program,
+    DataMode, Failure, Family, Firewall, Gateway, Lab, Listener, Node, Server, ServerKind, journal,
+    program,
 };
 
 use crate::dialogue::Dialogue;
@@ -162,6 +163,7 @@ fn name(number: usize) -> String {
 fn listener(upstream: Family) -> Listener {
     Listener {
         server: ServerKind::Vsftpd,
+        host: Node::Server,
         upstream,
         data_mode: DataMode::AsClient,
     }
@@ -180,7 +182,12 @@ impl Site {
         let lab = Lab::new(&[Node::Client, Node::Server, Node::Attacker])?;
         let server = Server::start(&lab, ServerKind::Vsftpd)?;
         let portcullis = Path::new(env!("CARGO_BIN_EXE_portcullis"));
-        let gateway = Gateway::start(&lab, portcullis, &Family::BOTH.map(listener))?;
+        let gateway = Gateway::start(
+            &lab,
+            portcullis,
+            &Family::BOTH.map(listener),
+            Firewall::None,
+        )?;
         let site = Self {
             server,
             gateway,

@@ -16,6 +16,9 @@ const SILENCE: Duration = Duration::from_millis(200);
 /// How many attempts wait for an answer at most.
 const AT_ONCE: usize = 500;
 
+/// How many there are at most in the middle of a sweep over many ports.
+const MOST_AT_ONCE: usize = 700;
+
 /// The longest scan, whatever it is told.
 const LONGEST: Duration = Duration::from_secs(180);
 
@@ -31,12 +34,15 @@ pub struct Sight {
     pub opened: usize,
     /// Bytes that came on a connection.
     pub bytes: usize,
+    /// Connections and bytes of each port that answered.
+    pub ports: BTreeMap<u16, (usize, usize)>,
     /// Errors that tell nothing of the other side.
     pub strange: BTreeMap<String, usize>,
 }
 
 /// One attempt that is not over.
 struct Attempt {
+    port: u16,
     socket: Socket,
     begin: Instant,
     connected: bool,
@@ -49,17 +55,24 @@ pub fn scan(
     enough: impl Fn(&Sight) -> bool,
 ) -> Sight {
     let (mut sight, mut waiting, begin) = (Sight::default(), Vec::new(), Instant::now());
-    while !enough(&sight) && begin.elapsed() < LONGEST {
+    'scanning: while begin.elapsed() < LONGEST {
         for address in addresses {
             for port in ports.clone() {
+                if enough(&sight) {
+                    break 'scanning;
+                }
                 sight.attempts += 1;
                 match attempt(SocketAddr::new(*address, port)) {
                     Ok(socket) => waiting.push(Attempt {
+                        port,
                         socket,
                         begin: Instant::now(),
                         connected: false,
                     }),
                     Err(error) => sight.note(&error),
+                }
+                while waiting.len() >= MOST_AT_ONCE {
+                    look(&mut waiting, &mut sight, Duration::from_millis(5));
                 }
             }
         }
@@ -138,6 +151,7 @@ impl Attempt {
             return match self.socket.take_error() {
                 Ok(None) => {
                     sight.opened += 1;
+                    sight.ports.entry(self.port).or_default().0 += 1;
                     self.connected = true;
                     true
                 }
@@ -150,6 +164,7 @@ impl Attempt {
         let mut bytes = [0; 4096];
         let got = self.socket.read(&mut bytes).unwrap_or_default();
         sight.bytes += got;
+        sight.ports.entry(self.port).or_default().1 += got;
         got > 0
     }
 }

@@ -18,6 +18,7 @@ const PURE_MODULES: &[&str] = &[
     "cmp",
     "collections",
     "convert",
+    "default",
     "error",
     "fmt",
     "hash",
@@ -46,11 +47,14 @@ const PURE_ITEMS: &[&str] = &[
     "time::Duration",
 ];
 
-/// Crates that only compute; of `jiff`, its timestamps are printed and never read from a clock.
+/// Crates that only compute; of `jiff`, times are converted and printed, and never read from a clock.
 const PURE_CRATES: &[&str] = &[
     "ipnet",
     "jiff",
     "memchr",
+    "regex",
+    "saphyr_parser",
+    "schemars",
     "serde",
     "serde_json",
     "thiserror",
@@ -75,7 +79,8 @@ const IMPURE_MACROS: &[&str] = &[
 /// The pure modules, and which modules of the crate each may name.
 const PURE: &[(&str, &[&str])] = &[
     ("ftp", &["ftp"]),
-    ("policy", &["ftp", "policy"]),
+    ("yaml", &["yaml"]),
+    ("policy", &["ftp", "yaml", "policy"]),
     ("engine", &["ftp", "policy", "engine"]),
 ];
 
@@ -83,6 +88,12 @@ const PURE: &[(&str, &[&str])] = &[
 const APART: &[(&str, &[&str])] = &[
     ("pinhole", &["gateway", "cli", "config", "audit"]),
     ("gateway", &["ftp", "cli", "audit"]),
+    (
+        "nft",
+        &[
+            "gateway", "pinhole", "cli", "config", "engine", "policy", "ftp", "helper", "audit",
+        ],
+    ),
 ];
 
 fn root() -> PathBuf {

@@ -22,6 +22,9 @@ use crate::report::{Cell, Report};
 /// Name of the test that needs no network: the engine's own benches.
 const ENGINE: &str = "engine";
 
+/// Name of the test that has a network of its own: pinholes through the broker.
+const BROKER: &str = "broker";
+
 /// Measures Portcullis beside its peers and prints a table.
 ///
 /// Needs root. Client, gateway and server run in network namespaces of their own, which are removed afterwards.
@@ -41,7 +44,8 @@ pub struct Options {
     /// Tests to run, by name (`retr-4`) or by the name's beginning; all without it.
     ///
     /// There are retr, stor, files, files-active, noop, logins, idle, burst, scale, the same with tls- before it for clients
-    /// that speak TLS, and engine: the product's own `cargo bench`, where it has one.
+    /// that speak TLS, broker (pinholes opened and closed in the kernel), and engine: the product's own `cargo bench`, where it
+    /// has one.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     tests: Vec<String>,
     /// How often each is measured; peers take turns [default: 4, with --quick 1].
@@ -63,7 +67,11 @@ pub struct Options {
 
 /// Runs until done or interrupted; says whether all went well.
 pub fn run(options: &Options) -> anyhow::Result<bool> {
-    let (tests, engine) = chosen(&options.tests)?;
+    let Chosen {
+        tests,
+        engine,
+        broker,
+    } = chosen(&options.tests)?;
     if !rustix::process::geteuid().is_root() {
         bail!("network namespaces need root");
     }
@@ -85,8 +93,17 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     if !tests.is_empty() {
         print!("{}", report.markdown());
     }
+    let pinholes = if broker {
+        engine::pinholes(&options.workspace)?
+    } else {
+        None
+    };
     if let Some(file) = &options.json {
-        let text = serde_json::to_string_pretty(&report.json())?;
+        let mut figures = report.json();
+        if let Some(pinholes) = pinholes {
+            figures["pinholes"] = pinholes;
+        }
+        let text = serde_json::to_string_pretty(&figures)?;
         std::fs::write(file, text + "\n")
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
@@ -189,23 +206,33 @@ fn temporary_directory(parent: &Path) -> anyhow::Result<TempDir> {
     Ok(directory)
 }
 
-/// Finds the tests that were asked for; the flag is the engine's.
-fn chosen(names: &[String]) -> anyhow::Result<(Vec<Test>, bool)> {
+/// What is to be run.
+struct Chosen {
+    tests: Vec<Test>,
+    engine: bool,
+    broker: bool,
+}
+
+/// Finds the tests that were asked for.
+fn chosen(names: &[String]) -> anyhow::Result<Chosen> {
     let meant =
         |test: &Test, name: &str| test.name == name || test.name.starts_with(&format!("{name}-"));
+    let own = [ENGINE, BROKER];
     for name in names {
-        if name != ENGINE && !TESTS.iter().any(|test| meant(test, name)) {
-            let known: Vec<_> = TESTS.iter().map(|test| test.name).chain([ENGINE]).collect();
+        if !own.contains(&name.as_str()) && !TESTS.iter().any(|test| meant(test, name)) {
+            let known: Vec<_> = TESTS.iter().map(|test| test.name).chain(own).collect();
             bail!("no test is called {name}; there are {}", known.join(", "));
         }
     }
     let tests = TESTS
         .into_iter()
         .filter(|test| names.is_empty() || names.iter().any(|name| meant(test, name)));
-    Ok((
-        tests.collect(),
-        names.is_empty() || names.iter().any(|name| name == ENGINE),
-    ))
+    let is_asked = |own: &str| names.is_empty() || names.iter().any(|name| name == own);
+    Ok(Chosen {
+        tests: tests.collect(),
+        engine: is_asked(ENGINE),
+        broker: is_asked(BROKER),
+    })
 }
 
 fn describe(sample: &Sample, test: Test) -> String {
@@ -237,20 +264,23 @@ mod tests {
     fn tests_are_found_by_name_and_by_beginning() {
         let names = |asked: &[&str]| {
             let asked: Vec<String> = asked.iter().map(|&name| name.into()).collect();
-            chosen(&asked).map(|(tests, engine)| {
-                (
-                    tests.iter().map(|test| test.name).collect::<Vec<_>>(),
-                    engine,
-                )
+            chosen(&asked).map(|chosen| {
+                let tests = chosen.tests.iter().map(|test| test.name);
+                (tests.collect::<Vec<_>>(), chosen.engine, chosen.broker)
             })
         };
         assert_eq!(
             names(&["retr", "logins"]).expect("known"),
-            (vec!["retr-1", "retr-4", "logins"], false)
+            (vec!["retr-1", "retr-4", "logins"], false, false)
         );
-        assert_eq!(names(&["noop-1"]).expect("known"), (vec!["noop-1"], false));
-        assert_eq!(names(&["engine"]).expect("known"), (vec![], true));
-        assert_eq!(names(&[]).expect("all").0.len(), TESTS.len());
+        assert_eq!(
+            names(&["noop-1"]).expect("known"),
+            (vec!["noop-1"], false, false)
+        );
+        assert_eq!(names(&["engine"]).expect("known"), (vec![], true, false));
+        assert_eq!(names(&["broker"]).expect("known"), (vec![], false, true));
+        let (tests, engine, broker) = names(&[]).expect("all");
+        assert_eq!((tests.len(), engine, broker), (TESTS.len(), true, true));
         assert!(names(&["speed"]).is_err());
     }
 }

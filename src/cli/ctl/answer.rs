@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Format;
-use crate::gateway::status::{Response, SessionReport, StatusReport};
+use crate::gateway::status::{ProcessReport, Response, SessionReport, StatusReport};
 
 /// Turns an answer into what is printed, with its last newline.
 pub(super) fn show(response: &Response, format: Format) -> Result<String, serde_json::Error> {
@@ -55,7 +55,7 @@ fn status_lines(status: &StatusReport) -> String {
         }
         other => other,
     };
-    let lines = [
+    let mut lines = vec![
         (
             "portcullis",
             format!("{}, up {}", status.version, span(status.uptime_seconds)),
@@ -66,6 +66,8 @@ fn status_lines(status: &StatusReport) -> String {
         ("transfers", status.transfers.to_string()),
         ("pinholes", status.pinholes.to_string()),
         ("guard", guard.to_owned()),
+        ("firewall", status.firewall.clone()),
+        ("processes", processes(status.process)),
         (
             "journal",
             format!(
@@ -74,13 +76,39 @@ fn status_lines(status: &StatusReport) -> String {
             ),
         ),
     ];
+    let certificates = status.certificates.iter().map(|one| {
+        let ends = match one.days_left {
+            0 => "ENDS TODAY OR IS OVER: renew it".to_owned(),
+            1 => "1 day left".to_owned(),
+            days => format!("{days} days left"),
+        };
+        ("certificate", format!(" {}: {ends}", one.file))
+    });
+    let sandbox = status
+        .sandbox
+        .iter()
+        .map(|report| ("sandbox", report.clone()));
+    lines.extend(status.observed.iter().map(|one| {
+        let times = if one.count == 1 { "time" } else { "times" };
+        (
+            "observed",
+            format!("{} would {} {} {times}", one.what, one.would, one.count),
+        )
+    }));
     let mut text = String::new();
-    for (name, value) in lines {
+    for (name, value) in lines.into_iter().chain(certificates).chain(sandbox) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<11}{value}");
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+fn processes(process: ProcessReport) -> String {
+    match process.broker {
+        Some(broker) => format!("gateway {}, broker {broker}", process.gateway),
+        None => format!("gateway {}", process.gateway),
+    }
 }
 
 fn table(sessions: &[SessionReport]) -> String {
@@ -135,7 +163,9 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::status::{JournalReport, ListenerReport, ReloadReport};
+    use crate::gateway::status::{
+        CertificateReport, JournalReport, ListenerReport, ObservedReport, ReloadReport,
+    };
 
     fn session(id: &str, user: Option<&str>) -> SessionReport {
         SessionReport {
@@ -191,7 +221,28 @@ mod tests {
                 records: 10,
                 lost: 3,
             },
+            certificates: vec![
+                CertificateReport {
+                    file: "/etc/portcullis/one.pem".to_owned(),
+                    days_left: 61,
+                },
+                CertificateReport {
+                    file: "/etc/portcullis/two.pem".to_owned(),
+                    days_left: 0,
+                },
+            ],
             guard: "socket_filter".to_owned(),
+            firewall: "nftables".to_owned(),
+            process: ProcessReport {
+                gateway: 4712,
+                broker: Some(4711),
+            },
+            sandbox: Some("gateway: uid 990 gid 990, no capabilities".to_owned()),
+            observed: vec![ObservedReport {
+                what: "house/no-deletes".to_owned(),
+                would: "deny".to_owned(),
+                count: 7,
+            }],
         };
         insta::assert_snapshot!(show(&Response::Status(status), Format::Text).expect("text"), @r"
         portcullis 0.1.0, up 1d01h
@@ -201,7 +252,13 @@ mod tests {
         transfers  1
         pinholes   0
         guard      socket filter
+        firewall   nftables
+        processes  gateway 4712, broker 4711
         journal    CANNOT BE WRITTEN: nothing is opened; 10 records, 3 lost
+        observed   house/no-deletes would deny 7 times
+        certificate /etc/portcullis/one.pem: 61 days left
+        certificate /etc/portcullis/two.pem: ENDS TODAY OR IS OVER: renew it
+        sandbox    gateway: uid 990 gid 990, no capabilities
         ");
     }
 

@@ -26,10 +26,20 @@ pub(super) struct Life {
     pub leads_to: String,
     pub opened: Wall,
     pub used: Option<Wall>,
-    pub bytes: Option<(u64, u64)>,
+    /// Up and down; none while it is open, and where the kernel carried and did not tell.
+    pub bytes: Option<Bytes>,
     pub end: Option<End>,
     /// Orders those that are open.
     number: u64,
+}
+
+/// How much went through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bytes {
+    /// Data that the gateway carried.
+    Data { up: u64, down: u64 },
+    /// Whole packets that the kernel carried.
+    Wire { up: u64, down: u64 },
 }
 
 /// How a life ended.
@@ -81,10 +91,10 @@ struct Line {
     command: String,
     opened: Option<Stamp>,
     used: Option<Stamp>,
-    #[serde(default)]
-    bytes_up: u64,
-    #[serde(default)]
-    bytes_down: u64,
+    bytes_up: Option<u64>,
+    bytes_down: Option<u64>,
+    wire_bytes_up: Option<u64>,
+    wire_bytes_down: Option<u64>,
     #[serde(default)]
     reason: String,
 }
@@ -181,14 +191,18 @@ impl Lives {
             at: line.time.0,
             reason: line.reason.clone(),
         };
-        let bytes = (line.bytes_up, line.bytes_down);
+        let data = line.bytes_up.zip(line.bytes_down);
+        let wire = line.wire_bytes_up.zip(line.wire_bytes_down);
+        let bytes = data
+            .map(|(up, down)| Bytes::Data { up, down })
+            .or(wire.map(|(up, down)| Bytes::Wire { up, down }));
         let (opened, used) = (line.opened.map(|it| it.0), line.used.map(|it| it.0));
         Life {
             opened: opened
                 .or(before.as_ref().map(|life| life.opened))
                 .unwrap_or(end.at),
             used: used.or(before.and_then(|life| life.used)),
-            bytes: Some(bytes),
+            bytes,
             end: Some(end),
             ..life(line)
         }

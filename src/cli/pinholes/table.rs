@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use crate::engine::Wall;
 use crate::gateway::journal::misleads;
 
-use super::lives::Life;
+use super::lives::{Bytes, Life};
 
 /// Rows that wait for each other to find the width of columns.
 const TOGETHER: usize = 1000;
@@ -84,9 +84,10 @@ fn row(life: &Life) -> Row {
         Some(later) => seconds(later.0.saturating_sub(life.opened.0)),
         None => "-".into(),
     };
-    let bytes = |which: fn((u64, u64)) -> u64| {
-        life.bytes
-            .map_or("-".into(), |bytes| which(bytes).to_string())
+    let bytes = |which: fn((u64, u64)) -> u64| match life.bytes {
+        None => "-".into(),
+        Some(Bytes::Data { up, down }) => which((up, down)).to_string(),
+        Some(Bytes::Wire { up, down }) => format!("{} wire", which((up, down))),
     };
     [
         life.opened.to_string(),

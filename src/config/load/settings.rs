@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::choice::Choice;
+use crate::config::mark::Mark;
 use crate::config::problem::Refusal;
+use crate::config::process::{Account, Process};
 use crate::config::quantity::{FileMode, Percent, Rate, parse_duration, parse_size, show_size};
 use crate::config::reader::{Item, Reader};
-use crate::config::settings::{Control, Journal, JournalFile, Limits, Pinholes, Rules, Timeouts};
+use crate::config::settings::{
+    Control, Journal, JournalFile, Limits, Pinholes, RuleFile, Rules, SHIPPED_RULES, Timeouts,
+};
+use crate::config::suggest::nearest;
 use crate::config::window::PortRange;
-use crate::config::wording::shorten;
+use crate::config::wording::{one_of, shorten};
 
 pub(super) fn pinholes(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Pinholes> {
     let mut section = reader.section(item)?;
@@ -21,7 +25,18 @@ pub(super) fn pinholes(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Pinho
         firewall: reader.or(
             section.take("firewall"),
             default.firewall,
-            |reader, item| reader.choice(item, &["nftables"]),
+            |reader, item| reader.choice(item, &[]),
+        ),
+        mark: reader.or(section.take("mark"), default.mark, |reader, item| {
+            reader.quoted_text(item, "one bit in quotes: `\"0x1000\"`", Mark::parse)
+        }),
+        nflog_group: reader.or(
+            section.take("nflog_group"),
+            default.nflog_group,
+            |reader, item| {
+                let group = reader.count(item, 0, u32::from(u16::MAX) - 1)?;
+                u16::try_from(group).ok()
+            },
         ),
         window: reader.or(section.take("window"), default.window, range),
         upstream_window: reader.or(
@@ -39,15 +54,16 @@ pub(super) fn rules(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Rules> {
     let mut section = reader.section(item)?;
     let default = Rules::default();
     let rules = Rules {
-        default: reader.or(section.take("default"), default.default, |reader, item| reader.choice(item, &["close", "ask"])),
+        default: reader.or(section.take("default"), default.default, |reader, item| {
+            reader.choice(item, &["close", "ask"])
+        }),
         files: reader.or(section.take("files"), default.files, |reader, item| {
             reader.list(item, "[everything-but-dangerous]", false, |reader, item| {
-                reader.text(item, "the name of built-in rules", |text| {
-                    Choice::from_word(text).ok_or_else(|| {
-                        Refusal::new(format!("this version of Portcullis does not have rules of your own, such as `{}`", shorten(text)))
-                            .help("write `[everything-but-dangerous]`, which is built in, or `[]`")
-                    })
-                })
+                reader.text(
+                    item,
+                    "the name of built-in rules or the path of a file",
+                    rule_file,
+                )
             })
         }),
     };
@@ -179,6 +195,35 @@ pub(super) fn control(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Contro
     Some(Control { socket })
 }
 
+pub(super) fn process(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Process> {
+    let mut section = reader.section(item)?;
+    let default = Process::default();
+    let user = reader.or(section.take("user"), default.user, |reader, item| {
+        reader.text(item, "the name of a user", Account::parse)
+    });
+    section.finish(reader);
+    Some(Process { user })
+}
+
+fn rule_file(text: &str) -> Result<RuleFile, Refusal> {
+    if text.starts_with('/') {
+        return parse_path(text, "/etc/portcullis/house.yaml").map(RuleFile::Path);
+    }
+    let known = SHIPPED_RULES.iter().find(|name| **name == text);
+    known.map(|name| RuleFile::Shipped(name)).ok_or_else(|| {
+        let refusal = Refusal::new(format!("there are no built-in rules `{}`", shorten(text)));
+        match nearest(text, SHIPPED_RULES) {
+            Some(name) => refusal.help(format!("did you mean `{name}`?")),
+            None if text.contains(['/', '.']) => refusal
+                .help("write a whole path for a file of your own: `/etc/portcullis/house.yaml`"),
+            None => refusal.help(format!(
+                "write one of {}, or the whole path of a file",
+                one_of(&SHIPPED_RULES)
+            )),
+        }
+    })
+}
+
 fn parse_journal_file(text: &str) -> Result<JournalFile, Refusal> {
     match text {
         "stdout" => Ok(JournalFile::Stdout),
@@ -190,7 +235,7 @@ fn parse_journal_file(text: &str) -> Result<JournalFile, Refusal> {
     }
 }
 
-fn parse_path(text: &str, example: &str) -> Result<PathBuf, Refusal> {
+pub(super) fn parse_path(text: &str, example: &str) -> Result<PathBuf, Refusal> {
     let refusal = || Refusal::new(format!("`{}` is not the path of a file", shorten(text)));
     if text.is_empty() || text.chars().any(char::is_control) || text.ends_with('/') {
         return Err(refusal().help(format!("write a path such as `{example}`")));

@@ -34,6 +34,7 @@ fn no_gateway(upstream: SocketAddr, pinholes: usize) -> (RunningGateway, oneshot
     let gateway = RunningGateway {
         address: upstream,
         journal,
+        certificate: None,
         stop: Box::pin(async move {
             stopped.send(()).unwrap();
         }),

@@ -7,13 +7,25 @@ catalogue! {
         meaning: "The gateway is up; a new process begins here.",
         gateway: "Counts `seq` from 1 again. No pinhole of an earlier process is open any more.",
         operator: "Nothing. Unexpected ones mean that something restarts the gateway: see the service manager's log.",
-        fields: ["version"],
+        fields: ["version", "config", "rules"],
     }
     GatewayReloaded "gateway.reloaded" Info {
-        meaning: "A new config is in force.",
-        gateway: "Judges the next command of every session by it; what runs goes on.",
-        operator: "Compare the digest with the one that you meant to load.",
-        fields: ["config"],
+        meaning: "A new config and its rules are in force.",
+        gateway: "Judges the next command of every session by them; what runs goes on.",
+        operator: "Compare the digests with those that you meant to load.",
+        fields: ["config", "rules"],
+    }
+    ReloadRefused "reload.refused" Warning {
+        meaning: "The gateway was told to reload, and the config, a rule file or a password file is wrong.",
+        gateway: "Changed nothing; what was in force stays so.",
+        operator: "Correct what `why` names, and reload again.",
+        fields: ["why"],
+    }
+    CertificateExpiring "certificate.expiring" Warning {
+        meaning: "A certificate of the gateway ends in less than two weeks.",
+        gateway: "Goes on with it; says so once a day. A new file is put in force within a minute.",
+        operator: "Renew it. After its end the gateway does not start with it, and clients refuse it.",
+        fields: ["file", "days"],
     }
     GatewayStopping "gateway.stopping" Info {
         meaning: "The gateway was told to stop.",
@@ -27,6 +39,12 @@ catalogue! {
         operator: "Nothing.",
         fields: ["from", "target", "listener", "upstream"],
     }
+    ConnectionDenied "connection.denied" Notice {
+        meaning: "A rule turned a client away as it arrived.",
+        gateway: "Said so and closed; no upstream was dialled.",
+        operator: "If it should come in, see the rule that is named.",
+        fields: ["from", "target", "listener", "upstream", "rule", "file?", "line?", "code"],
+    }
     UpstreamConnected "upstream.connected" Info {
         meaning: "The control connection to the upstream is up.",
         gateway: "Passes the dialogue on.",
@@ -38,6 +56,24 @@ catalogue! {
         gateway: "Told the client 421 and closed; the next client is tried anew.",
         operator: "See whether the server runs and whether the gateway may reach it.",
         fields: ["why"],
+    }
+    TlsEstablished "tls.established" Info {
+        meaning: "A control connection, or with `transfer` one leg of a data connection, is in TLS.",
+        gateway: "Takes everything behind it from inside TLS alone.",
+        operator: "Nothing. An old version or cipher tells which clients would be lost by forbidding it.",
+        fields: ["side", "transfer?", "tls", "cipher", "resumed", "sni?", "certificate?"],
+    }
+    TlsFailed "tls.failed" Warning {
+        meaning: "There is no TLS where it was begun or is required.",
+        gateway: "Control connection: closed the session, with nothing more in clear. Data connection: carried nothing, and told the client 522 or 425.",
+        operator: "`why` and `alert` say who did not like what. `old_version`: that program can't be served. `certificate_*` with `side: upstream`: see the server's certificate.",
+        fields: ["side", "transfer?", "why", "alert?"],
+    }
+    TlsDeclined "tls.declined" Warning {
+        meaning: "The server refused TLS, or TLS for data connections, by its reply to `command`.",
+        gateway: "Went on in clear towards the server, as `policy: prefer` allows.",
+        operator: "Switch TLS on at the server and set `policy: require`; or set `mode: none` to be rid of these.",
+        fields: ["command", "code"],
     }
     LoginSucceeded "login.succeeded" Info {
         meaning: "The server accepted the user.",
@@ -54,8 +90,20 @@ catalogue! {
     CommandDenied "command.denied" Notice {
         meaning: "A rule denied a command.",
         gateway: "Answered it; the server never saw it.",
-        operator: "If it should pass, see the rule that is named.",
-        fields: ["command", "rule", "code"],
+        operator: "If it should pass, see the rule that is named; `portcullis explain` says why it applies.",
+        fields: ["command", "moment", "rule", "file?", "line?", "code"],
+    }
+    RuleObserved "rule.observed" Notice {
+        meaning: "A rule that only observes matched.",
+        gateway: "Did as if the rule were not there.",
+        operator: "When nothing is named any more that should pass, take `observe: true` out of the rule.",
+        fields: ["command?", "moment", "rule", "file?", "line?", "would"],
+    }
+    CheckObserved "check.observed" Notice {
+        meaning: "A check of the gateway's own that only observes would have refused a command.",
+        gateway: "Let it pass, as the listener's `observe` says.",
+        operator: "When no client is named any more, take the check out of `observe`.",
+        fields: ["command", "check", "code"],
     }
     CommandRefused "command.refused" Notice {
         meaning: "The gateway itself refused a command that is malformed, or that would set up data behind its back.",
@@ -101,9 +149,9 @@ catalogue! {
     }
     PinholeOpened "pinhole.opened" Info {
         meaning: "A pinhole opens: one connection, from `from`, at `at`.",
-        gateway: "Wrote this before anything listened there, and announces the address only after it is open.",
+        gateway: "Wrote this before anything could get in there, and announces the address only after it is open.",
         operator: "Nothing; `portcullis journal pinholes` shows them as a table.",
-        fields: ["pinhole", "transfer", "side", "from", "at", "leads_to?", "command", "ttl"],
+        fields: ["pinhole", "transfer", "side", "from", "at", "leads_to?", "command", "ttl", "carried"],
     }
     PinholeRefused "pinhole.refused" Warning {
         meaning: "No pinhole could be opened.",
@@ -123,7 +171,8 @@ catalogue! {
         operator: "Many `never_used` from many clients mean that a firewall in front shuts the window: let `pinholes.window` in.",
         fields: [
             "pinhole", "transfer", "side", "from", "at", "leads_to?", "command", "opened", "used?",
-            "seconds", "bytes_up", "bytes_down", "reason", "carried",
+            "seconds", "bytes_up?", "bytes_down?", "wire_bytes_up?", "wire_bytes_down?", "packets_up?",
+            "packets_down?", "reason", "carried",
         ],
     }
     PinholeIntruder "pinhole.intruder" Warning {
@@ -146,15 +195,21 @@ catalogue! {
     }
     TransferCompleted "transfer.completed" Info {
         meaning: "A transfer ended well.",
-        gateway: "Passed the server's final reply on when both legs had ended well.",
+        gateway: "Passed the server's final reply on: when both legs had ended well, or at once if the kernel carried the data.",
         operator: "Nothing.",
-        fields: ["transfer", "command", "path", "bytes_up", "bytes_down", "seconds", "unacknowledged"],
+        fields: [
+            "transfer", "command", "path", "bytes_up?", "bytes_down?", "wire_bytes_up?", "wire_bytes_down?",
+            "packets_up?", "packets_down?", "seconds", "unacknowledged?",
+        ],
     }
     TransferFailed "transfer.failed" Notice {
         meaning: "A transfer failed.",
         gateway: "Told the client so; reset both legs, so that nothing that was cut off looks complete.",
         operator: "See `why`; the file on the receiving side may be incomplete.",
-        fields: ["transfer", "command", "path", "bytes_up", "bytes_down", "seconds", "code?", "why"],
+        fields: [
+            "transfer", "command", "path", "bytes_up?", "bytes_down?", "wire_bytes_up?", "wire_bytes_down?",
+            "packets_up?", "packets_down?", "seconds", "code?", "why",
+        ],
     }
     SessionClosed "session.closed" Info {
         meaning: "A session is over.",

@@ -66,6 +66,7 @@ pub static FIELDS: &[Field] = &[
         "address:port",
         "The address and port that a peer named.",
     ),
+    own("alert", "text", "The TLS alert that ended the handshake."),
     own(
         "announced",
         "address",
@@ -79,14 +80,24 @@ pub static FIELDS: &[Field] = &[
     own(
         "bytes_down",
         "number",
-        "Bytes carried from the upstream to the client.",
+        "Bytes of data that the gateway carried from the upstream to the client; absent where the kernel did.",
     ),
     own(
         "bytes_up",
         "number",
-        "Bytes carried from the client to the upstream.",
+        "Bytes of data that the gateway carried from the client to the upstream; absent where the kernel did.",
     ),
-    own("carried", "word", "How the bytes were carried: `relayed`."),
+    own(
+        "carried",
+        "word",
+        "Who carries the bytes: `relayed`, by the gateway; `forwarded`, by the kernel.",
+    ),
+    own(
+        "certificate",
+        "text",
+        "The subject of the client's certificate.",
+    ),
+    own("cipher", "text", "The cipher suite."),
     own(
         "code",
         "number",
@@ -99,10 +110,16 @@ pub static FIELDS: &[Field] = &[
     ),
     own("commands", "number", "Commands that the client sent."),
     own("config", "text", "Digest of the config in force."),
+    own("days", "number", "Whole days that are left."),
     own(
         "email",
         "text",
         "What an anonymous user gave as password; only with `journal.anonymous_email: true`.",
+    ),
+    own(
+        "file",
+        "text",
+        "The file that it is about; of a rule, where it stands: absent for the default verdict.",
     ),
     own(
         "from",
@@ -132,6 +149,16 @@ pub static FIELDS: &[Field] = &[
     own("listener", "text", "The listener's name in the config."),
     own("lost", "number", "How many records were lost."),
     own("opened", "time", "When the pinhole opened."),
+    own(
+        "packets_down",
+        "number",
+        "Packets that the kernel carried from the upstream to the client; absent where it could not be asked.",
+    ),
+    own(
+        "packets_up",
+        "number",
+        "Packets that the kernel carried from the client to the upstream; absent where it could not be asked.",
+    ),
     own("path", "text", "The command's argument."),
     own("peer", "address:port", "Who used the pinhole."),
     own(
@@ -148,6 +175,11 @@ pub static FIELDS: &[Field] = &[
         "Whether the announcement was refused; else only its port was used.",
     ),
     own("reply", "text", "The server's line."),
+    own(
+        "resumed",
+        "true or false",
+        "Whether an earlier TLS session was resumed; of a client's data connection: that of its own control connection.",
+    ),
     own("seconds", "seconds", "How long it lasted."),
     own("sessions", "number", "Sessions that still run."),
     own(
@@ -155,11 +187,13 @@ pub static FIELDS: &[Field] = &[
         "word",
         "Whose peer it is about: `client` or `upstream`.",
     ),
+    own("sni", "text", "The host name that was asked for in TLS."),
     own(
         "target",
         "address:port",
         "The address that the client dialled.",
     ),
+    own("tls", "text", "The version of TLS: `1.2` or `1.3`."),
     own("to", "address:port", "Where the gateway dials or dialled."),
     own(
         "transfer",
@@ -171,7 +205,7 @@ pub static FIELDS: &[Field] = &[
     own(
         "unacknowledged",
         "number",
-        "Bytes handed to the receiver's kernel that it had not acknowledged at the end.",
+        "Bytes handed to the receiver's kernel that it had not acknowledged at the end; only where the gateway carried them.",
     ),
     own("upstream", "text", "The upstream's name in the config."),
     own(
@@ -179,8 +213,35 @@ pub static FIELDS: &[Field] = &[
         "time",
         "When the awaited peer dialled; absent when nobody did.",
     ),
+    own("check", "word", "Which check it was."),
+    own("line", "number", "The line at which it begins there."),
+    own(
+        "moment",
+        "word",
+        "At which moment the rules were asked: `connection`, `command`, `data` or `transfer`.",
+    ),
+    own("rules", "text", "Digest of the rules in force."),
+    own(
+        "would",
+        "word",
+        "What the rule would have done: `allow`, `deny`, `close`, `ask`, `modify` (limit or hide), or `nothing`.",
+    ),
     own("version", "text", "The program's version."),
     own("what", "word", "Which rule of the protocol was broken."),
     own("why", "word or text", "Why it was refused or failed."),
-    own("rule", "text", "The rule that decided."),
+    own(
+        "wire_bytes_down",
+        "number",
+        "Bytes of these packets from the upstream to the client: data, headers and what was sent again.",
+    ),
+    own(
+        "wire_bytes_up",
+        "number",
+        "Bytes of these packets from the client to the upstream: data, headers and what was sent again.",
+    ),
+    own(
+        "rule",
+        "text",
+        "The rule: its file's name without path and ending, and its own.",
+    ),
 ];

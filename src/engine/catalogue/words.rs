@@ -1,6 +1,6 @@
 //! The stable words of the journal: what each reason means to whoever reads it.
 
-use super::super::{CloseReason, Refusal, RefusalReason, SessionEnd, Violation};
+use super::super::{Check, CloseReason, Refusal, RefusalReason, SessionEnd, TlsFault, Violation};
 
 /// One word and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ words! {
         NeverUsed "never_used" "Nobody dialled before its time to live was over."
         NoCommand "no_command" "The peer dialled, but no transfer command came in time."
         Replaced "replaced" "A later PASV, EPSV, PORT or EPRT took its place."
-        Reset "reset" "REIN, AUTH or HOST reset what was negotiated."
+        Reset "reset" "REIN, AUTH, HOST or PROT reset what was negotiated."
         NegotiationFailed "negotiation_failed" "The other leg could not be negotiated, or could not be told to its peer."
         RecordRefused "record_refused" "The journal did not accept its record."
         OpenRefused "open_refused" "The window or the kernel refused after the record was written."
@@ -54,13 +54,27 @@ words! {
     }
     Refusal "command.refused: why" {
         HiddenVerb "hidden_verb" "An alias by which some servers set up data behind a firewall's back."
-        Security "security" "A security mechanism that is not offered here."
+        Security "security" "A security command that is not offered here, or not at this point."
+        TlsRequired "tls_required" "A login or a transfer in clear where TLS is required."
+        CertificateUser "certificate_user" "A user name that is not the client certificate's."
+        ServerName "server_name" "A host name that is not the one that TLS was set up for."
         Malformed "malformed" "An argument that is malformed."
         StrayControl "stray_control" "A bare LF, a bare CR or a NUL inside the line."
         Mode "mode" "A transfer mode that would hide the data."
         EpsvAll "epsv_all" "A data command after EPSV ALL (RFC 2428 section 4)."
         NothingNegotiated "nothing_negotiated" "A transfer command without a negotiated data connection."
+        SessionBytes "session_bytes" "The bytes that a rule's `session_bytes` grants are used up."
+        LimitedSince "limited_since" "A rule limits the transfer now, and did not when its data connection was set up for the kernel."
+        GuestGone "guest_gone" "The account that anonymous users had is gone from the configuration."
         Family "family" "The address family or form can't be used on this control connection."
+    }
+    Check "check.observed: check" {
+        BareLf "bare_lf" "A line ended in a bare LF."
+        UnknownVerb "unknown_verb" "A verb that nobody knows; `everything-but-dangerous` would have refused it."
+        ForeignAddress "foreign_address" "PORT or EPRT named another host; the client was dialled instead."
+        LowPort "low_port" "PORT or EPRT named a port below 1024."
+        Argument "argument" "TYPE, STRU or ALLO had an argument that RFC 959 does not know."
+        EpsvAll "epsv_all" "A data command after EPSV ALL (RFC 2428 section 4)."
     }
     Violation "protocol.violation: what" {
         LineTooLong "line_too_long" "A line longer than `limits.line`."
@@ -70,7 +84,28 @@ words! {
         ReplyFromClient "reply_from_client" "A line from the client that looks like a server's reply."
         SurplusReply "surplus_reply" "A surplus reply after ABOR, dropped."
         MissingReply "missing_reply" "A reply that was missing after ABOR, made up for."
-        WrongDirection "wrong_direction" "Payload against the direction of the transfer, dropped."
+        ClearBehindAuth "clear_behind_auth" "Bytes in clear where TLS was due: behind AUTH, or behind the 234 to it."
+        WrongDirection "wrong_direction" "Payload against the direction of the transfer; dropped where it was relayed, and told of a forwarded one only where it is sure."
+    }
+    TlsFault "tls.failed: why" {
+        NotTls "not_tls" "What came was no TLS."
+        OldVersion "old_version" "The peer speaks nothing newer than TLS 1.1, which is not spoken here."
+        NoCommonSuite "no_common_suite" "No cipher suite, group or signature is known to both."
+        CertificateExpired "certificate_expired" "The certificate has expired, or is not valid yet."
+        CertificateName "certificate_name" "The certificate is for another name."
+        CertificateUntrusted "certificate_untrusted" "Nobody who is trusted vouches for the certificate."
+        CertificateRevoked "certificate_revoked" "The certificate was revoked."
+        CertificateMissing "certificate_missing" "A client certificate is required, and none came."
+        Alpn "alpn" "ALPN was offered without `ftp`: another protocol was meant."
+        ServerName "server_name" "The name that was asked for (SNI) is none of the certificates'."
+        NotResumed "not_resumed" "The data connection does not resume the TLS session of its control connection."
+        Alert "alert" "The peer refused; `alert` says why."
+        HungUp "hung_up" "The peer hung up in the middle of the handshake."
+        TimedOut "timed_out" "The handshake did not end in time."
+        AuthRefused "auth_refused" "The server refused AUTH, and `policy` is `require`."
+        ProtRefused "prot_refused" "The server refused to protect data connections, and `policy` is `require`."
+        HostContradicted "host_contradicted" "HOST had named another host than TLS did."
+        Other "other" "Anything else; the gateway's log has the reason."
     }
     SessionEnd "session.closed: reason" {
         Quit "quit" "QUIT, answered."
@@ -84,6 +119,9 @@ words! {
         SendStalled "send_stalled" "A peer took no bytes for `timeouts.send_stall`."
         Violation "violation" "A peer broke the protocol; `protocol.violation` says how."
         ForeignProtocol "foreign_protocol" "A client spoke another protocol."
+        TlsFailed "tls_failed" "A control connection that was to be in TLS is not; `tls.failed` says why."
+        RuleClosed "rule_closed" "A rule closed it; `command.denied` says which."
+        StartRefused "start_refused" "The server refused the start directory of anonymous users (`anonymous.start_in`)."
         RecordRefused "record_refused" "The journal could not be written."
         Killed "killed" "An operator ended it."
         Shutdown "shutdown" "The gateway stopped."

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::legs::{DataLegs, Ground};
 use super::super::stream::Flushed;
 use super::Driver;
-use crate::engine::{Input, Output, Side, Time};
+use crate::engine::{Input, Output, Side, Time, TlsFailure};
 
 impl Driver {
     /// Hands in a fact, performs what follows, and goes on until nothing follows any more.
@@ -50,7 +50,9 @@ impl Driver {
                     None => unsent = Some((to, bytes)),
                 },
                 Output::Write(record) => {
-                    let accepted = self.worker.shared().journal.write(&record).is_ok();
+                    let shared = self.worker.shared();
+                    shared.observed.count(&record.event);
+                    let accepted = shared.journal.write(&record).is_ok();
                     if record.gates_effect() {
                         if !accepted {
                             facts.push_back(Input::RecordRefused);
@@ -78,6 +80,13 @@ impl Driver {
                         Err(why) => Input::PinholeRefused { id, why },
                     });
                 }
+                Output::RelayInstead { id } => {
+                    let (data, ground) = self.data_and_ground(now.mono);
+                    facts.extend(data.relay_instead(&ground, id).map(|done| match done {
+                        Ok(()) => Input::PinholeOpened { id },
+                        Err(why) => Input::PinholeRefused { id, why },
+                    }));
+                }
                 Output::ClosePinhole { id, reason: _ } => self.data.close(id),
                 Output::DialData {
                     transfer,
@@ -91,14 +100,26 @@ impl Driver {
                 Output::StartRelay {
                     transfer,
                     direction,
+                    tls,
+                    bounds,
                 } => {
                     let (data, ground) = self.data_and_ground(now.mono);
-                    data.start(&ground, transfer, direction);
+                    data.start(&ground, transfer, direction, tls, bounds);
+                }
+                Output::StartTls { with, role: _ } => {
+                    if let Err(why) = self.start_tls(with) {
+                        facts.push_back(Input::TlsFailed { with, why });
+                    }
+                }
+                Output::StartDataTls { transfer, side } => {
+                    let (data, ground) = self.data_and_ground(now.mono);
+                    data.start_tls(&ground, transfer, side);
                 }
                 Output::EndData { transfer, manner } => {
                     let (data, ground) = self.data_and_ground(now.mono);
-                    if let Some(usage) = data.end(&ground, cx, transfer, manner) {
-                        self.carried += usage.bytes_up + usage.bytes_down;
+                    let ended = data.end(&ground, cx, transfer, manner);
+                    facts.extend(ended.used);
+                    if let Some(usage) = ended.usage {
                         facts.push_back(Input::DataFinished { transfer, usage });
                     }
                 }
@@ -117,6 +138,17 @@ impl Driver {
         }
     }
 
+    /// Begins TLS on a control connection, behind what was sent on it.
+    fn start_tls(&mut self, with: Side) -> Result<(), TlsFailure> {
+        let policy = self.place.policy.load();
+        let secure = self.secure.get_or_insert_default();
+        let channel = secure.control(with, &policy)?;
+        if let Some(control) = &mut self.controls[with] {
+            control.secure(channel);
+        }
+        Ok(())
+    }
+
     pub(super) fn data_and_ground(&mut self, now: Duration) -> (&mut DataLegs, Ground<'_>) {
         let shared = self.worker.shared();
         let tuning = shared.tuning.load();
@@ -127,6 +159,7 @@ impl Driver {
             now,
             connect: tuning.connect,
             limits: tuning.relay,
+            secure: self.secure.as_deref(),
         };
         (&mut self.data, ground)
     }

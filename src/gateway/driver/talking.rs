@@ -33,10 +33,32 @@ impl Driver {
             }
             return closed.is_ready();
         }
-        if control.waiting() > 0 && self.send_waiting(cx, side) {
+        if control.is_handshaking() {
+            return self.poll_handshake(cx, side);
+        }
+        if control.is_sending() && self.send_waiting(cx, side) {
             return true;
         }
         self.may_read(side) && self.read(cx, side)
+    }
+
+    /// Answers whether a handshake is over.
+    fn poll_handshake(&mut self, cx: &mut Context<'_>, side: Side) -> bool {
+        let shared = self.worker.shared();
+        let (now, patience) = (shared.clock.mono(), shared.tuning.load().send_stall);
+        let Some(control) = &mut self.controls[side] else {
+            return false;
+        };
+        let Poll::Ready(over) = control.poll_secured(cx, now, patience) else {
+            return false;
+        };
+        let with = side;
+        let fact = match over {
+            Ok(facts) => Input::TlsEstablished { with, facts },
+            Err(why) => Input::TlsFailed { with, why },
+        };
+        self.tell(cx, fact);
+        true
     }
 
     /// Answers whether there was news.

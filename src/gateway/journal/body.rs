@@ -4,16 +4,10 @@
 //! fields in the catalogue's order, names that never change, nothing in it that a terminal would obey. The
 //! settings for privacy are applied here and nowhere else.
 
-use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
-
-use ipnet::IpNet;
-use serde::Serialize;
-
-use crate::engine::{Event, PinholeId, Record, RefusalReason, SessionId, Side, Wall};
+mod form;
 
 use super::line::Privacy;
-use super::{Addresses, text};
+use crate::engine::{Event, Record, SessionId, Side};
 
 /// The fields of one record on their way into a buffer.
 pub(super) struct Body<'a> {
@@ -70,19 +64,100 @@ impl<'a> Body<'a> {
                 self.socket("gateway", *gateway, None);
             }
             Event::UpstreamUnreachable { why } => self.text("why", why),
+            Event::TlsEstablished {
+                side,
+                transfer,
+                tls,
+                cipher,
+                resumed,
+                sni,
+                certificate,
+            } => {
+                self.word("side", side);
+                self.transfer(*transfer);
+                self.word("tls", tls);
+                self.fixed("cipher", cipher);
+                self.word("resumed", resumed);
+                if let Some(sni) = sni {
+                    self.text("sni", sni);
+                }
+                if let Some(certificate) = certificate {
+                    self.text("certificate", certificate);
+                }
+            }
+            Event::TlsFailed {
+                side,
+                transfer,
+                why,
+                alert,
+            } => {
+                self.word("side", side);
+                self.transfer(*transfer);
+                self.fixed("why", why.word());
+                if let Some(alert) = alert {
+                    self.fixed("alert", alert);
+                }
+            }
+            Event::CertificateExpiring { file, days } => {
+                self.text("file", file);
+                self.number("days", *days);
+            }
+            Event::TlsDeclined { command, code } => {
+                self.fixed("command", command);
+                self.number("code", u64::from(*code));
+            }
             Event::LoginSucceeded { email } => {
                 if let (Some(email), true) = (email, self.privacy.anonymous_email) {
                     self.text("email", email);
                 }
             }
             Event::LoginFailed { code } => self.number("code", u64::from(*code)),
+            Event::ConnectionDenied {
+                from,
+                target,
+                listener,
+                upstream,
+                rule,
+                code,
+            } => {
+                self.socket("from", *from, Some(Side::Client));
+                self.socket("target", *target, None);
+                self.text("listener", listener);
+                self.text("upstream", upstream);
+                self.rule(rule);
+                self.number("code", u64::from(*code));
+            }
             Event::CommandDenied {
                 command,
+                moment,
                 rule,
                 code,
             } => {
                 self.command(command);
-                self.text("rule", rule);
+                self.word("moment", moment);
+                self.rule(rule);
+                self.number("code", u64::from(*code));
+            }
+            Event::RuleObserved {
+                command,
+                moment,
+                rule,
+                would,
+            } => {
+                if let Some(command) = command {
+                    self.command(command);
+                }
+                self.word("moment", moment);
+                self.rule(rule);
+                self.fixed("would", would);
+            }
+            Event::CheckObserved {
+                command,
+                check,
+                code,
+            } => {
+                self.command(command);
+                self.fixed("check", check.word());
                 self.number("code", u64::from(*code));
             }
             Event::CommandRefused { command, why, code } => {
@@ -113,6 +188,7 @@ impl<'a> Body<'a> {
                 leads_to,
                 command,
                 ttl,
+                carried,
             } => {
                 self.pinhole(*pinhole);
                 self.number("transfer", u64::from(transfer.0));
@@ -122,6 +198,7 @@ impl<'a> Body<'a> {
                 self.leads_to(*leads_to, *side);
                 self.fixed("command", command);
                 self.number("ttl", *ttl);
+                self.word("carried", carried);
             }
             Event::PinholeRefused { side, from, why } => {
                 self.word("side", side);
@@ -149,8 +226,7 @@ impl<'a> Body<'a> {
                 command,
                 opened,
                 used,
-                bytes_up,
-                bytes_down,
+                volume,
                 reason,
                 carried,
             } => {
@@ -166,8 +242,7 @@ impl<'a> Body<'a> {
                     self.time("used", *used);
                 }
                 self.seconds("seconds", record.at.0.saturating_sub(opened.0));
-                self.number("bytes_up", *bytes_up);
-                self.number("bytes_down", *bytes_down);
+                self.volume(*volume);
                 self.fixed("reason", reason.word());
                 self.word("carried", carried);
             }
@@ -193,25 +268,24 @@ impl<'a> Body<'a> {
                 transfer,
                 command,
                 path,
-                bytes_up,
-                bytes_down,
+                volume,
                 micros,
                 unacknowledged,
             } => {
                 self.number("transfer", u64::from(transfer.0));
                 self.fixed("command", command);
                 self.text("path", path);
-                self.number("bytes_up", *bytes_up);
-                self.number("bytes_down", *bytes_down);
+                self.volume(*volume);
                 self.seconds("seconds", *micros);
-                self.number("unacknowledged", *unacknowledged);
+                if let Some(unacknowledged) = unacknowledged {
+                    self.number("unacknowledged", *unacknowledged);
+                }
             }
             Event::TransferFailed {
                 transfer,
                 command,
                 path,
-                bytes_up,
-                bytes_down,
+                volume,
                 micros,
                 code,
                 why,
@@ -219,8 +293,7 @@ impl<'a> Body<'a> {
                 self.number("transfer", u64::from(transfer.0));
                 self.fixed("command", command);
                 self.text("path", path);
-                self.number("bytes_up", *bytes_up);
-                self.number("bytes_down", *bytes_down);
+                self.volume(*volume);
                 self.seconds("seconds", *micros);
                 if let Some(code) = code {
                     self.number("code", u64::from(*code));
@@ -248,135 +321,22 @@ impl<'a> Body<'a> {
                 self.ip("announced", *announced, None);
                 self.text("listener", listener);
             }
-            Event::GatewayStarted { version } => self.text("version", version),
-            Event::GatewayReloaded { config } => self.text("config", config),
+            Event::GatewayStarted {
+                version,
+                config,
+                rules,
+            } => {
+                self.text("version", version);
+                self.text("config", config);
+                self.text("rules", rules);
+            }
+            Event::GatewayReloaded { config, rules } => {
+                self.text("config", config);
+                self.text("rules", rules);
+            }
+            Event::ReloadRefused { why } => self.text("why", why),
             Event::GatewayStopping { sessions } => self.number("sessions", *sessions),
             Event::JournalGap { lost } => self.number("lost", *lost),
         }
     }
-}
-
-/// The forms of values.
-impl Body<'_> {
-    fn name(&mut self, name: &'static str) {
-        self.buffer.extend_from_slice(b",\"");
-        self.buffer.extend_from_slice(name.as_bytes());
-        self.buffer.extend_from_slice(b"\":");
-    }
-
-    /// Writes a word of our own: nothing in it needs escaping.
-    fn fixed(&mut self, name: &'static str, word: &str) {
-        self.name(name);
-        self.buffer.push(b'"');
-        self.buffer.extend_from_slice(word.as_bytes());
-        self.buffer.push(b'"');
-    }
-
-    fn text(&mut self, name: &'static str, value: &str) {
-        self.name(name);
-        text::quote(self.buffer, value);
-    }
-
-    /// Writes one of the engine's stable words by the name that it gives itself.
-    fn word(&mut self, name: &'static str, word: &impl Serialize) {
-        self.name(name);
-        // Writing to memory cannot fail, and these types serialise to a string or a truth value.
-        let _ = serde_json::to_writer(&mut *self.buffer, word);
-    }
-
-    fn number(&mut self, name: &'static str, number: u64) {
-        self.name(name);
-        text::number(self.buffer, number);
-    }
-
-    fn seconds(&mut self, name: &'static str, micros: u64) {
-        self.name(name);
-        text::number(self.buffer, micros / 1_000_000);
-        self.buffer.push(b'.');
-        text::padded(self.buffer, micros % 1_000_000, 6);
-    }
-
-    fn time(&mut self, name: &'static str, time: Wall) {
-        self.name(name);
-        self.buffer.push(b'"');
-        text::time(self.buffer, time);
-        self.buffer.push(b'"');
-    }
-
-    /// Writes `session.n`, which names a pinhole for ever.
-    fn pinhole(&mut self, pinhole: PinholeId) {
-        self.name("pinhole");
-        let session = self.session.as_ref().map_or("", SessionId::as_str);
-        let _ = write!(self.buffer, "\"{session}.{pinhole}\"");
-    }
-
-    fn ip(&mut self, name: &'static str, address: IpAddr, whose: Option<Side>) {
-        self.name(name);
-        let _ = match self.cut(address, whose) {
-            Some(network) => write!(self.buffer, "\"{network}\""),
-            None => write!(self.buffer, "\"{address}\""),
-        };
-    }
-
-    fn socket(&mut self, name: &'static str, address: SocketAddr, whose: Option<Side>) {
-        self.name(name);
-        let _ = match self.cut(address.ip(), whose) {
-            Some(network) => write!(self.buffer, "\"{network}\""),
-            None => write!(self.buffer, "\"{address}\""),
-        };
-    }
-
-    fn network(&mut self, name: &'static str, network: IpNet, whose: Side) {
-        self.name(name);
-        let network = match self.cut(network.addr(), Some(whose)) {
-            Some(cut) if cut.prefix_len() < network.prefix_len() => cut,
-            _ => network,
-        };
-        let _ = write!(self.buffer, "\"{network}\"");
-    }
-
-    /// Writes where the other leg leads: to the other side's peer.
-    fn leads_to(&mut self, address: Option<SocketAddr>, side: Side) {
-        if let Some(address) = address {
-            self.socket("leads_to", address, Some(!side));
-        }
-    }
-
-    /// Writes a command; one that carries the client's address is cut to its verb when addresses are.
-    fn command(&mut self, command: &str) {
-        let verb = command.split(' ').next().unwrap_or_default();
-        let negotiates = ["PORT", "EPRT", "LPRT"]
-            .iter()
-            .any(|one| verb.eq_ignore_ascii_case(one));
-        match self.privacy.addresses {
-            Addresses::Prefix if negotiates => self.text("command", verb),
-            Addresses::Prefix | Addresses::Full => self.text("command", command),
-        }
-    }
-
-    fn refusal(&mut self, why: RefusalReason) {
-        self.fixed("why", why.word());
-        match why {
-            RefusalReason::NoPort { in_use } => self.number("in_use", u64::from(in_use)),
-            RefusalReason::Kernel | RefusalReason::Resources => {}
-        }
-    }
-
-    /// Cuts an address of the client's side, when addresses are to be cut.
-    fn cut(&self, address: IpAddr, whose: Option<Side>) -> Option<IpNet> {
-        match (self.privacy.addresses, whose) {
-            (Addresses::Prefix, Some(Side::Client)) => Some(prefix(address)),
-            (Addresses::Prefix, Some(Side::Upstream) | None) | (Addresses::Full, _) => None,
-        }
-    }
-}
-
-/// Cuts an address to its /24 (IPv4) or /64 (IPv6).
-fn prefix(address: IpAddr) -> IpNet {
-    let address = address.to_canonical();
-    let length = match address {
-        IpAddr::V4(_) => 24,
-        IpAddr::V6(_) => 64,
-    };
-    IpNet::new_assert(address, length).trunc()
 }

@@ -8,9 +8,11 @@
 //! `seq` counts from 1 in each process, and `gateway.started` marks where one begins. Order in the file is the
 //! order of `seq`; a number that is missing belongs to a record that was lost or torn. No call here waits for
 //! a reader, and nothing is told to the log by the calling thread: the journal's own thread does that, ends
-//! outages, deletes old files and looks after free space.
+//! outages, has old files deleted and looks after free space. Files are opened, put aside and deleted by a
+//! [keeper](keeper::Keeper).
 
 mod body;
+pub mod keeper;
 mod line;
 #[cfg(test)]
 mod page;
@@ -32,6 +34,7 @@ use std::time::Duration;
 
 use crate::engine::Record;
 
+use keeper::{Keeper, OwnKeeper};
 use line::{Line, Privacy};
 use writer::Writer;
 
@@ -134,10 +137,18 @@ impl Journal {
     /// # Errors
     /// When the target cannot be opened or the thread cannot be started.
     pub fn open(settings: JournalSettings) -> io::Result<Arc<Self>> {
+        Journal::kept_by(Arc::new(OwnKeeper), settings)
+    }
+
+    /// As [`Journal::open`], with somebody else to look after the files.
+    ///
+    /// # Errors
+    /// When the target cannot be opened or the thread cannot be started.
+    pub fn kept_by(keeper: Arc<dyn Keeper>, settings: JournalSettings) -> io::Result<Arc<Self>> {
         let shared = Arc::new(Shared {
             anonymous_email: AtomicBool::new(settings.anonymous_email),
             cut_addresses: AtomicBool::new(settings.addresses == Addresses::Prefix),
-            writer: Mutex::new(Writer::open(settings)?),
+            writer: Mutex::new(Writer::open(settings, keeper)?),
             attention: Condvar::new(),
         });
         let thread = std::thread::Builder::new().name("journal".into()).spawn({

@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::engine::{
-    Carried, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason, SessionEnd, SessionId,
-    Side, TransferId, Violation, Wall,
+    Carried, Check, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason, Ruling,
+    SessionEnd, SessionId, Side, TlsFault, TlsVersion, TransferId, Violation, Volume, Wall,
 };
+use crate::policy::{Moment, Origin};
 
 /// 2026-11-21T04:00:00Z.
 pub(super) const START: u64 = 1_795_233_600_000_000;
@@ -18,6 +19,7 @@ pub(super) fn records() -> Vec<Record> {
         .enumerate()
         .map(|(number, event)| {
             let session = !event.id().starts_with("gateway.")
+                && !event.id().starts_with("reload.")
                 && !matches!(
                     event,
                     Event::JournalGap { .. } | Event::PinholeIntruder { .. }
@@ -25,6 +27,7 @@ pub(super) fn records() -> Vec<Record> {
             let early = matches!(
                 event,
                 Event::SessionOpened { .. }
+                    | Event::ConnectionDenied { .. }
                     | Event::UpstreamConnected { .. }
                     | Event::UpstreamUnreachable { .. }
             );
@@ -47,15 +50,53 @@ fn socket(text: &str) -> SocketAddr {
     text.parse().expect("an address and port")
 }
 
+fn payload(bytes_up: u64, bytes_down: u64) -> Volume {
+    Volume::Payload {
+        bytes_up,
+        bytes_down,
+    }
+}
+
+/// What the kernel counts of a mebibyte.
+fn packets() -> Volume {
+    Volume::Packets {
+        wire_bytes_up: 19_140,
+        wire_bytes_down: 1_086_312,
+        packets_up: 368,
+        packets_down: 728,
+    }
+}
+
+fn rule() -> Ruling {
+    Ruling(Arc::new(Origin {
+        name: "house/read-only".into(),
+        rule: "read-only".into(),
+        file: "/etc/portcullis/house.yaml".into(),
+        line: 3,
+    }))
+}
+
+fn by_default() -> Ruling {
+    Ruling(Arc::new(Origin::default_verdict()))
+}
+
 fn events() -> Vec<Event> {
     let pinhole = PinholeId(1);
     let transfer = TransferId(1);
     let hole = socket("203.0.113.10:21007");
     let from = "198.51.100.7/32".parse().expect("a network");
     vec![
-        Event::GatewayStarted { version: "0.1.0" },
+        Event::GatewayStarted {
+            version: "0.1.0",
+            config: "0b64c1a7d2f93e58".into(),
+            rules: "93d1f0aa27c6be14".into(),
+        },
         Event::GatewayReloaded {
             config: "5f2a9c01d47be386".into(),
+            rules: "93d1f0aa27c6be14".into(),
+        },
+        Event::ReloadRefused {
+            why: "/etc/portcullis/house.yaml:4:12: rules[0].then: nothing happens".into(),
         },
         Event::GatewayStopping { sessions: 3 },
         Event::SessionOpened {
@@ -64,12 +105,66 @@ fn events() -> Vec<Event> {
             listener: "main".into(),
             upstream: "legacy".into(),
         },
+        Event::ConnectionDenied {
+            from: socket("198.51.100.7:40312"),
+            target: socket("203.0.113.10:21"),
+            listener: "main".into(),
+            upstream: "legacy".into(),
+            rule: rule(),
+            code: 421,
+        },
+        Event::ConnectionDenied {
+            from: socket("198.51.100.7:40312"),
+            target: socket("203.0.113.10:21"),
+            listener: "main".into(),
+            upstream: "legacy".into(),
+            rule: by_default(),
+            code: 421,
+        },
         Event::UpstreamConnected {
             upstream: socket("10.0.0.5:21"),
             gateway: socket("10.0.0.1:51200"),
         },
         Event::UpstreamUnreachable {
             why: "connection refused".into(),
+        },
+        Event::TlsEstablished {
+            side: Side::Client,
+            transfer: None,
+            tls: TlsVersion::V1_3,
+            cipher: "TLS13_AES_256_GCM_SHA384",
+            resumed: false,
+            sni: Some("ftp.example.org".into()),
+            certificate: Some("CN=alice".into()),
+        },
+        Event::TlsEstablished {
+            side: Side::Upstream,
+            transfer: Some(transfer),
+            tls: TlsVersion::V1_2,
+            cipher: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            resumed: true,
+            sni: None,
+            certificate: None,
+        },
+        Event::CertificateExpiring {
+            file: "/etc/portcullis/tls/fullchain.pem".into(),
+            days: 13,
+        },
+        Event::TlsFailed {
+            side: Side::Client,
+            transfer: None,
+            why: TlsFault::OldVersion,
+            alert: Some("protocol_version"),
+        },
+        Event::TlsFailed {
+            side: Side::Client,
+            transfer: Some(transfer),
+            why: TlsFault::NotResumed,
+            alert: None,
+        },
+        Event::TlsDeclined {
+            command: "AUTH",
+            code: 502,
         },
         Event::LoginSucceeded { email: None },
         Event::LoginSucceeded {
@@ -78,8 +173,32 @@ fn events() -> Vec<Event> {
         Event::LoginFailed { code: 530 },
         Event::CommandDenied {
             command: "DELE /srv/contract.pdf".into(),
-            rule: "read-only".into(),
+            moment: Moment::Command,
+            rule: rule(),
             code: 550,
+        },
+        Event::CommandDenied {
+            command: "DELE /srv/contract.pdf".into(),
+            moment: Moment::Command,
+            rule: by_default(),
+            code: 550,
+        },
+        Event::RuleObserved {
+            command: Some("RETR /srv/contract.pdf".into()),
+            moment: Moment::Transfer,
+            rule: rule(),
+            would: "deny",
+        },
+        Event::RuleObserved {
+            command: None,
+            moment: Moment::Connection,
+            rule: by_default(),
+            would: "close",
+        },
+        Event::CheckObserved {
+            command: "TYPE X".into(),
+            check: Check::Argument,
+            code: 501,
         },
         Event::CommandRefused {
             command: "PORT 198,51,100,7,256,1".into(),
@@ -115,6 +234,7 @@ fn events() -> Vec<Event> {
             leads_to: Some(socket("10.0.0.5:50006")),
             command: "EPSV",
             ttl: 30,
+            carried: Carried::Relayed,
         },
         Event::PinholeOpened {
             pinhole: PinholeId(2),
@@ -125,6 +245,7 @@ fn events() -> Vec<Event> {
             leads_to: None,
             command: "PASV",
             ttl: 30,
+            carried: Carried::Relayed,
         },
         Event::PinholeRefused {
             side: Side::Client,
@@ -152,8 +273,7 @@ fn events() -> Vec<Event> {
             command: "EPSV",
             opened: Wall(START + 17_123_456),
             used: Some(Wall(START + 17_165_456)),
-            bytes_up: 0,
-            bytes_down: 1_048_576,
+            volume: payload(0, 1_048_576),
             reason: CloseReason::Completed,
             carried: Carried::Relayed,
         },
@@ -167,10 +287,23 @@ fn events() -> Vec<Event> {
             command: "PASV",
             opened: Wall(START + 18_123_456),
             used: None,
-            bytes_up: 0,
-            bytes_down: 0,
+            volume: payload(0, 0),
             reason: CloseReason::NeverUsed,
             carried: Carried::Relayed,
+        },
+        Event::PinholeClosed {
+            pinhole: PinholeId(3),
+            transfer: TransferId(3),
+            side: Side::Client,
+            from,
+            at: hole,
+            leads_to: Some(socket("10.0.0.5:50007")),
+            command: "PASV",
+            opened: Wall(START + 19_123_456),
+            used: Some(Wall(START + 19_165_456)),
+            volume: packets(),
+            reason: CloseReason::Completed,
+            carried: Carried::Forwarded,
         },
         Event::PinholeIntruder {
             from: socket("192.0.2.66:61000"),
@@ -190,17 +323,23 @@ fn events() -> Vec<Event> {
             transfer,
             command: "RETR",
             path: "reports/year end.pdf".into(),
-            bytes_up: 0,
-            bytes_down: 1_048_576,
+            volume: payload(0, 1_048_576),
             micros: 412_345,
-            unacknowledged: 0,
+            unacknowledged: Some(0),
+        },
+        Event::TransferCompleted {
+            transfer: TransferId(3),
+            command: "RETR",
+            path: "reports/year end.pdf".into(),
+            volume: packets(),
+            micros: 412_345,
+            unacknowledged: None,
         },
         Event::TransferFailed {
             transfer,
             command: "STOR",
             path: "big.iso".into(),
-            bytes_up: 73_400_320,
-            bytes_down: 0,
+            volume: payload(73_400_320, 0),
             micros: 9_000_001,
             code: Some(426),
             why: "the client broke it off".into(),
@@ -209,11 +348,19 @@ fn events() -> Vec<Event> {
             transfer,
             command: "STOR",
             path: "big.iso".into(),
-            bytes_up: 10,
-            bytes_down: 0,
+            volume: Volume::Untold {},
             micros: 9_000_001,
             code: None,
             why: "the upstream hung up".into(),
+        },
+        Event::TransferFailed {
+            transfer: TransferId(3),
+            command: "RETR",
+            path: "reports/year end.pdf".into(),
+            volume: packets(),
+            micros: 412_345,
+            code: Some(426),
+            why: "no byte moved for too long".into(),
         },
         Event::SessionClosed {
             reason: SessionEnd::Quit,

@@ -1,16 +1,15 @@
 //! Where lines go: a file, a pipe, a terminal or a socket, and how each is written without getting stuck.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::FileType;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::SendFlags;
+
+use super::keeper::{FileId, Opened};
 
 /// Most bytes of one write to something that might block: what a pipe takes whole (POSIX PIPE_BUF on Linux).
 const PIPE_BUF: usize = 4096;
@@ -36,59 +35,15 @@ enum How {
 }
 
 impl Sink {
-    /// Opens a file for appending, or a named pipe that somebody reads; makes the file with `mode` if it is missing.
-    ///
-    /// A symbolic link is refused, so that nobody who may write to the directory can aim the journal elsewhere.
-    pub(super) fn open(path: &Path, mode: u32) -> io::Result<Self> {
-        let flags = OFlags::WRONLY
-            | OFlags::APPEND
-            | OFlags::CLOEXEC
-            | OFlags::NOFOLLOW
-            | OFlags::NOCTTY
-            | OFlags::NONBLOCK;
-        let mode = Mode::from_raw_mode(mode);
-        let fd = match rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, mode) {
-            Ok(fd) => {
-                // The umask is for files whose mode nobody chose.
-                rustix::fs::fchmod(&fd, mode)?;
-                fd
-            }
-            Err(Errno::EXIST) => rustix::fs::open(path, flags, Mode::empty())?,
-            Err(errno) => return Err(errno.into()),
+    /// Takes an open target, and finds out how it is to be written.
+    pub(super) fn new(opened: Opened) -> io::Result<Self> {
+        let how = match (kind(opened.fd.as_fd())?, opened.shared) {
+            (FileType::RegularFile, _) => How::File,
+            (FileType::Socket, _) => How::Socket,
+            (_, false) => How::Unblocked,
+            (_, true) => How::Asked,
         };
-        let how = match kind(fd.as_fd())? {
-            FileType::RegularFile => How::File,
-            _ => How::Unblocked,
-        };
-        Ok(Sink { fd, how })
-    }
-
-    /// Takes standard output, whatever it is.
-    ///
-    /// A pipe or terminal is opened anew where the kernel lets us, because the flag that keeps a write from
-    /// blocking belongs to the open file, which others share. A regular file is not: its offset is shared too.
-    pub(super) fn stdout() -> io::Result<Self> {
-        let fd = rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3)?;
-        let how = match kind(fd.as_fd())? {
-            FileType::RegularFile => How::File,
-            FileType::Socket => How::Socket,
-            _ => {
-                let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-                return Ok(
-                    match rustix::fs::open("/proc/self/fd/1", flags, Mode::empty()) {
-                        Ok(fd) => Sink {
-                            fd,
-                            how: How::Unblocked,
-                        },
-                        Err(_) => Sink {
-                            fd,
-                            how: How::Asked,
-                        },
-                    },
-                );
-            }
-        };
-        Ok(Sink { fd, how })
+        Ok(Sink { fd: opened.fd, how })
     }
 
     /// Tells whether the target is a regular file, which can be full but never stuck.
@@ -104,26 +59,9 @@ impl Sink {
         }
     }
 
-    /// Tells whether `path` still names this file.
-    pub(super) fn is_at(&self, path: &Path) -> bool {
-        match (rustix::fs::fstat(&self.fd), rustix::fs::lstat(path)) {
-            (Ok(ours), Ok(there)) => ours.st_dev == there.st_dev && ours.st_ino == there.st_ino,
-            _ => false,
-        }
-    }
-
-    /// Tells whether the file ends in the middle of a line, as a crash can leave it.
-    pub(super) fn ends_torn(&self, path: &Path) -> bool {
-        let length = self.length();
-        if length == 0 || !self.is_at(path) {
-            return false;
-        }
-        let mut last = [b'\n'];
-        match File::open(path) {
-            Ok(file) => matches!(file.read_at(&mut last, length - 1), Ok(1)) && last != *b"\n",
-            // Not readable for us: an empty line more does no harm, a torn one would.
-            Err(_) => true,
-        }
+    /// Tells which file it is.
+    pub(super) fn id(&self) -> io::Result<FileId> {
+        FileId::of_open(&self.fd)
     }
 
     /// Gives the share of the target's file system that is free for us, in percent; none if it has no file system.

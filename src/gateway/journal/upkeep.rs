@@ -5,9 +5,8 @@
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use super::rotation;
-use super::writer::{Health, Outages, PATIENCE, now};
-use super::{Shared, Target};
+use super::Shared;
+use super::writer::{Health, Outages, PATIENCE};
 
 /// Between two looks at free space.
 const LOOK: Duration = Duration::from_secs(60);
@@ -50,14 +49,17 @@ pub(super) fn run(shared: &Shared) {
         let (outages, lost) = (writer.outages().clone(), writer.state().lost);
         let (rotated, rotation_error) = writer.take_rotated();
         let (settings, sink) = (writer.settings().clone(), writer.sink());
+        let keeper = writer.keeper();
         drop(writer);
 
         log.tell(health, &outages, lost);
         if let Some(error) = rotation_error {
             tracing::error!("the journal's file could not be put aside, it grows on: {error}");
         }
-        if rotated || chores.deletion_due() {
-            delete_old(&settings.target, settings.keep);
+        if (rotated || chores.deletion_due())
+            && let Err(error) = keeper.expire(&settings)
+        {
+            tracing::error!("old journal files could not be deleted: {error}");
         }
         if let Some(percent) = settings.warn_free
             && chores.look_due()
@@ -104,20 +106,6 @@ fn farewell(shared: &Shared, log: &mut Log) {
             return;
         }
         sink.wait(left.min(READER));
-    }
-}
-
-fn delete_old(target: &Target, keep: Option<Duration>) {
-    let (Target::File(path), Some(keep)) = (target, keep) else {
-        return;
-    };
-    match rotation::expire(path, keep, now()) {
-        Ok(deleted) => {
-            for path in deleted {
-                tracing::info!("deleted the old journal file {}", path.display());
-            }
-        }
-        Err(error) => tracing::error!("old journal files could not be deleted: {error}"),
     }
 }
 

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::engine::{Event, Record, Wall};
 
+use super::keeper::Keeper;
 use super::line::{Line, Privacy};
 use super::sink::Sink;
 use super::{JournalSettings, JournalState};
-use change::{Rotation, open};
+use change::Rotation;
 
 /// Most lines that wait.
 const WAITING_LINES: usize = 4096;
@@ -29,6 +30,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Writer {
     settings: JournalSettings,
+    keeper: Arc<dyn Keeper>,
     sink: Arc<Sink>,
     /// Bytes in the file.
     size: u64,
@@ -101,9 +103,12 @@ enum Put {
 
 impl Writer {
     /// Opens the target.
-    pub(super) fn open(settings: JournalSettings) -> io::Result<Self> {
-        let (sink, torn) = open(&settings)?;
+    pub(super) fn open(settings: JournalSettings, keeper: Arc<dyn Keeper>) -> io::Result<Self> {
+        let opened = keeper.open(&settings)?;
+        let torn = opened.torn;
+        let sink = Sink::new(opened)?;
         Ok(Writer {
+            keeper,
             size: sink.length(),
             torn,
             sink: Arc::new(sink),
@@ -334,6 +339,11 @@ impl Writer {
     /// Gives the settings in force.
     pub(super) fn settings(&self) -> &JournalSettings {
         &self.settings
+    }
+
+    /// Gives who keeps the files.
+    pub(super) fn keeper(&self) -> Arc<dyn Keeper> {
+        Arc::clone(&self.keeper)
     }
 
     /// Gives what rotation has to tell, once.

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn a_dial_from_a_third_address_is_dropped_and_the_hole_stays() {
     let field = Field::new(10, 21000..=21003);
-    assert!(field.pinholes.filter_in_force());
+    assert!(field.pinholes.guard() == GuardKind::SocketFilter);
     let (mut hole, at) = field.open(host(1));
     let mut stranger = tokio::spawn(connect(host(2), at));
     // The stranger's SYN came before the owner's: it gets no answer while the hole is open.
@@ -22,7 +22,7 @@ async fn a_dial_from_a_third_address_is_dropped_and_the_hole_stays() {
 #[tokio::test]
 async fn without_the_filter_a_third_address_is_reset_without_a_byte_and_reported() {
     let field = Field::without_filter(11, 21000..=21003);
-    assert!(!field.pinholes.filter_in_force());
+    assert!(field.pinholes.guard() == GuardKind::AcceptAndReset);
     let (mut hole, at) = field.open(host(1));
     let mut stranger = connect(host(2), at).await.unwrap();
     let dialled = connect(host(1), at).await.unwrap();

@@ -1,11 +1,14 @@
 //! Tests on real sockets: loopback addresses that this process has for itself, events instead of sleeps.
 
 mod admission;
+mod bounds;
 mod dialling;
 mod filter;
+mod forwarding;
 mod parking;
 mod relaying;
 mod relaying_ends;
+mod relaying_tls;
 mod sharing;
 mod window_model;
 
@@ -21,8 +24,8 @@ use ipnet::IpNet;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::{Intruder, OpenPinhole, OwnSockets, Pinholes, Reservation, dial_within};
-use crate::engine::{DialError, Legs, Pinhole, RefusalReason, Side, TransferId};
+use super::{GuardKind, Intruder, OpenPinhole, OwnSockets, Pinholes, Reservation, dial_within};
+use crate::engine::{Carried, DataTls, DialError, Legs, Pinhole, RefusalReason, Side, TransferId};
 
 /// Every wait of a test ends within this, or fails it.
 const BOUND: Duration = Duration::from_secs(20);
@@ -84,6 +87,9 @@ impl Field {
             from: from.into(),
             at: self.at,
             leads_to: None,
+            tls: DataTls::Clear,
+            carried: Carried::Relayed,
+            source: None,
         })
     }
 

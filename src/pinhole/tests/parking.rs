@@ -31,7 +31,7 @@ fn listening(at: IpAddr) -> Vec<u16> {
 }
 
 /// Whether a socket of ours, listening or not, holds the port: then who shares with nobody can't bind it.
-fn is_bound(at: SocketAddr) -> bool {
+pub(super) fn is_bound(at: SocketAddr) -> bool {
     let other = Socket::new(Domain::for_address(at), Type::STREAM, None).unwrap();
     other.bind(&at.into()).is_err()
 }
@@ -227,6 +227,9 @@ fn pinholes_move_between_threads() {
                     from: host(1 + n % 2).into(),
                     at,
                     leads_to: None,
+                    tls: DataTls::Clear,
+                    carried: Carried::Relayed,
+                    source: None,
                 });
                 let reservation = reservation.unwrap();
                 let at = reservation.at();

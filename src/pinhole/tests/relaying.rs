@@ -74,6 +74,7 @@ async fn every_size_arrives_whole_in_both_directions() {
                 bytes_down: down,
                 wrong_direction: 0,
                 unacknowledged: usage.unacknowledged,
+                wire: None,
                 outcome: Outcome::Complete,
             };
             assert_eq!(usage, wanted);

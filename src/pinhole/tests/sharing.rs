@@ -62,6 +62,9 @@ fn holes_on_different_threads_share_a_port() {
                             from: peer.into(),
                             at,
                             leads_to: None,
+                            tls: DataTls::Clear,
+                            carried: Carried::Relayed,
+                            source: None,
                         };
                         let reservation = pinholes.reserve(&pinhole).unwrap();
                         let to = reservation.at();
@@ -162,6 +165,9 @@ fn each_side_has_its_own_window() {
             from: client(1).into(),
             at: field.at,
             leads_to: None,
+            tls: DataTls::Clear,
+            carried: Carried::Relayed,
+            source: None,
         });
         kept.push(reservation.unwrap());
         ports.insert(kept.last().unwrap().at().port());

@@ -49,6 +49,8 @@ pub struct Client {
     owed: usize,
     passive_at: Option<SocketAddr>,
     pub listens: Option<SocketAddr>,
+    /// All was answered, and what the server sent has not come yet.
+    awaits_data: bool,
     next_port: u16,
     framer: LineFramer,
     assembler: ReplyAssembler,
@@ -68,6 +70,7 @@ impl Client {
             owed: 1,
             passive_at: None,
             listens: None,
+            awaits_data: false,
             next_port: 41_000,
             framer: LineFramer::new(4096),
             assembler: ReplyAssembler::new(65536, 1000),
@@ -122,7 +125,16 @@ impl Client {
             _ => {}
         }
         if self.owed == 0 {
-            deeds.extend(self.go_on());
+            // What the kernel carries may come after the reply.
+            let view = self.view();
+            let sent = view
+                .finals
+                .iter()
+                .any(|reply| reply.starts_with("226 sent"));
+            self.awaits_data = sent && view.content.is_none();
+            if !self.awaits_data {
+                deeds.extend(self.go_on());
+            }
         }
         deeds
     }
@@ -187,9 +199,13 @@ impl Client {
     }
 
     /// What came on the data connection.
-    pub fn received(&mut self, content: Vec<u8>, whole: bool) {
+    pub fn received(&mut self, content: Vec<u8>, whole: bool) -> Vec<Deed> {
         let before = self.view().content.replace((content, whole));
         assert_eq!(before, None, "two data connections in one step");
+        match std::mem::take(&mut self.awaits_data) {
+            true => self.go_on(),
+            false => Vec::new(),
+        }
     }
 }
 

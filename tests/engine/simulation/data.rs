@@ -1,10 +1,13 @@
-//! The simulated data connection: two legs, what is carried between them, and how it ends.
+//! The simulated data connection: two legs, what is carried between them, by us or by the kernel, and how it ends.
 
 use std::net::SocketAddr;
 
-use portcullis::engine::{DialError, Direction, Input, Outcome, Side, TransferId, Usage};
+use portcullis::engine::{
+    DataTls, DialError, Direction, Input, Legs, Outcome, Side, TransferId, Usage, Wire,
+};
 
 use super::world::{Event, World};
+use crate::words::tls_facts;
 
 /// The one data connection that there may be.
 #[derive(Debug, Default)]
@@ -14,6 +17,15 @@ pub(super) struct Data {
     /// What each side has to send, and its end.
     pub(super) offered: [Option<Vec<u8>>; 2],
     pub(super) scheduled: bool,
+    /// How each leg is to be protected, and whether the upstream's may be.
+    pub(super) tls: Legs<DataTls>,
+    pub(super) begun: bool,
+    /// Where the kernel takes the connection of the one pinhole, if it carries it.
+    pub(super) kernel: Option<SocketAddr>,
+    /// What the kernel carried to the end, while nobody has looked.
+    pub(super) over: Option<Usage>,
+    /// Somebody looks for the end all the time.
+    pub(super) lingers: bool,
 }
 
 impl World {
@@ -44,13 +56,60 @@ impl World {
         }
     }
 
+    /// The kernel hands a connection on to the other side: somebody listens there, or it is over at once.
+    pub(super) fn kernel_dials(&mut self, side: Side) {
+        let Some(to) = self.data.kernel else {
+            return;
+        };
+        let listens = match side {
+            Side::Client => self.client.listens == Some(to),
+            Side::Upstream => self.server_listens == Some(to.port()),
+        };
+        if listens {
+            self.joined(side);
+        } else {
+            self.data.up = [false, false];
+            if let Some((transfer, direction)) = self.data.relay.take() {
+                let usage = usage(direction, 0, Outcome::Complete, true);
+                self.ended_in_the_kernel(transfer, usage);
+                self.tell_rest();
+            }
+        }
+    }
+
+    /// The kernel has seen the end; the gateway sees it when it looks.
+    fn ended_in_the_kernel(&mut self, transfer: TransferId, usage: Usage) {
+        let looks = self.data.lingers || self.dice.one_in(4);
+        self.data = Data::default();
+        if looks {
+            self.facts
+                .push_back(Input::DataFinished { transfer, usage });
+        } else {
+            self.data.over = Some(usage);
+        }
+    }
+
+    /// The legs that are to be in TLS are, before anything is carried.
+    fn data_secured(&mut self, transfer: TransferId) {
+        for side in [Side::Client, Side::Upstream] {
+            if self.data.tls[side] != DataTls::Clear {
+                self.facts.push_back(Input::DataTlsEstablished {
+                    transfer,
+                    side,
+                    facts: tls_facts(&["resumed"]).expect("words"),
+                });
+            }
+        }
+    }
+
     /// Begins to carry when there are a relay, both ends and something to carry.
     pub(super) fn carry(&mut self) {
         let Some((transfer, direction)) = self.data.relay else {
             return;
         };
         let ready = self.data.offered[direction.source() as usize].is_some();
-        if ready && self.data.up == [true, true] && !self.data.scheduled {
+        let secured = self.data.tls.upstream == DataTls::Clear || self.data.begun;
+        if ready && secured && self.data.up == [true, true] && !self.data.scheduled {
             self.data.scheduled = true;
             let delay = self.jitter() * 5;
             self.after(delay, Event::Carried(transfer));
@@ -72,11 +131,21 @@ impl World {
             .unwrap_or_default();
         self.log
             .push(format!("{} carried {} bytes", self.now, content.len()));
-        let usage = usage(direction, content.len(), Outcome::Complete);
-        self.data = Data::default();
+        let kernel = self.data.kernel.is_some();
+        let usage = usage(direction, content.len(), Outcome::Complete, kernel);
+        match kernel {
+            true => self.ended_in_the_kernel(transfer, usage),
+            false => {
+                self.data_secured(transfer);
+                self.data = Data::default();
+                self.facts
+                    .push_back(Input::DataFinished { transfer, usage });
+            }
+        }
         match direction {
             Direction::Download => {
-                self.client.received(content, true);
+                let deeds = self.client.received(content, true);
+                self.client_does(deeds);
                 self.server_notices(Vec::new(), true);
             }
             Direction::Upload => {
@@ -84,7 +153,7 @@ impl World {
                 self.server_does(acts);
             }
         }
-        self.tell(Input::DataFinished { transfer, usage });
+        self.tell_rest();
     }
 
     /// Ends the relay before its time: the receiver gets a part, or nothing when it was never joined.
@@ -94,13 +163,14 @@ impl World {
             .take()
             .unwrap_or_default();
         content.truncate(content.len() / 2);
-        let up = std::mem::take(&mut self.data).up;
+        let Data { up, kernel, .. } = std::mem::take(&mut self.data);
         if up != [true, true] {
             content.clear();
         }
-        let usage = usage(direction, content.len(), Outcome::Aborted);
+        let usage = usage(direction, content.len(), Outcome::Aborted, kernel.is_some());
         if direction == Direction::Download && up == [true, true] {
-            self.client.received(content.clone(), false);
+            let deeds = self.client.received(content.clone(), false);
+            self.client_does(deeds);
         }
         if up[Side::Upstream as usize] {
             self.server_notices(content, false);
@@ -118,12 +188,19 @@ impl World {
         if self.data.up == [true, true]
             && let Some((transfer, direction)) = self.data.relay.take()
         {
-            let usage = usage(direction, 0, outcome);
-            self.data = Data::default();
-            self.facts
-                .push_back(Input::DataFinished { transfer, usage });
+            // That a connection was broken off does not show in the kernel's account.
+            if self.data.kernel.is_some() && outcome != Outcome::LingerOver {
+                let usage = usage(direction, 0, Outcome::Complete, true);
+                self.ended_in_the_kernel(transfer, usage);
+            } else {
+                let usage = usage(direction, 0, outcome, self.data.kernel.is_some());
+                self.data = Data::default();
+                self.facts
+                    .push_back(Input::DataFinished { transfer, usage });
+            }
             if direction == Direction::Download {
-                self.client.received(Vec::new(), false);
+                let deeds = self.client.received(Vec::new(), false);
+                self.client_does(deeds);
             }
             self.tell_rest();
         }
@@ -144,21 +221,28 @@ impl World {
     }
 }
 
-fn usage(direction: Direction, bytes: usize, outcome: Outcome) -> Usage {
+fn usage(direction: Direction, bytes: usize, outcome: Outcome, kernel: bool) -> Usage {
     let bytes = bytes as u64;
+    let (up, down) = match direction {
+        Direction::Upload => (bytes, 0),
+        Direction::Download => (0, bytes),
+    };
+    let nothing = Usage::nothing(outcome);
+    if kernel {
+        let wire = Wire {
+            bytes_up: up + 3 * 52,
+            bytes_down: down + 3 * 52,
+            packets_up: 3,
+            packets_down: 3,
+        };
+        return Usage {
+            wire: Some(wire),
+            ..nothing
+        };
+    }
     Usage {
-        bytes_up: if direction == Direction::Upload {
-            bytes
-        } else {
-            0
-        },
-        bytes_down: if direction == Direction::Download {
-            bytes
-        } else {
-            0
-        },
-        wrong_direction: 0,
-        unacknowledged: 0,
-        outcome,
+        bytes_up: up,
+        bytes_down: down,
+        ..nothing
     }
 }

@@ -62,11 +62,17 @@ const LINES: [&str; 12] = [
     "PORT 192,0,2,9,99,99",
 ];
 
-pub fn script(dice: &mut Dice, ipv6: bool) -> Vec<Step> {
-    let mut steps = vec![
-        Step::Lines(vec!["USER bob"]),
-        Step::Lines(vec!["PASS s3cret"]),
-    ];
+/// A client that is offered TLS takes it, and has its data private, or not.
+pub fn script(dice: &mut Dice, ipv6: bool, tls: bool) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if tls {
+        steps.push(Step::Lines(vec!["AUTH TLS"]));
+        if !dice.one_in(3) {
+            steps.push(Step::Lines(vec!["PBSZ 0", "PROT P"]));
+        }
+    }
+    steps.push(Step::Lines(vec!["USER bob"]));
+    steps.push(Step::Lines(vec!["PASS s3cret"]));
     for _ in 0..1 + dice.below(7) {
         steps.push(match dice.below(10) {
             0..=2 => {

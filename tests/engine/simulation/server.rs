@@ -173,6 +173,8 @@ impl Server {
         let say = |text: &str| vec![Act::Say(text.to_owned())];
         let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
         match verb {
+            "AUTH" => say("234 go on"),
+            "PBSZ" | "PROT" => say("200 ok"),
             "USER" => say("331 password please"),
             "PASS" => say("230-welcome\r\n227 not an address (1,2,3,4,5,6)\r\n230 in"),
             "TYPE" | "NOOP" => say("200 ok"),

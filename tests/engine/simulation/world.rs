@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    Input, Manner, Outcome, Output, PinholeId, Session, SessionFacts, Settings, Side, Time,
-    TransferId, Wall,
+    Carried, Input, Manner, Outcome, Output, PinholeId, Session, SessionFacts, Settings, Side,
+    Time, TlsMode, TransferId, Wall,
 };
 
 use super::client::{Client, Deed};
@@ -16,6 +16,7 @@ use super::dice::Dice;
 use super::server::{Act, Server};
 use crate::stage::{GATEWAY, UPSTREAM};
 use crate::watch::Watch;
+use crate::words::tls_facts;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
@@ -35,6 +36,8 @@ pub(super) enum Event {
     /// A peer's dial reaches one of our addresses.
     Dialled(Side, SocketAddr),
     Carried(TransferId),
+    /// The handshake with the server is over.
+    Secured,
     /// The server sees that this data connection of its ended: with all of it, or broken.
     Noticed(u32, Vec<u8>, bool),
     /// The linger time of a relay is over.
@@ -52,7 +55,7 @@ struct Hole {
 }
 
 pub struct World {
-    dice: Dice,
+    pub(super) dice: Dice,
     pub(super) now: u64,
     queue: BTreeMap<(u64, u64), Event>,
     order: u64,
@@ -66,10 +69,14 @@ pub struct World {
     next_port: u16,
     pub(super) data: Data,
     pub(super) server_listens: Option<u16>,
+    /// The kernel can carry data connections.
+    forwardable: bool,
     server_line: Vec<u8>,
     pub client: Client,
     pub server: Server,
     target: SocketAddr,
+    /// The server is spoken to in TLS.
+    pub secures_upstream: bool,
     pub log: Vec<String>,
 }
 
@@ -91,18 +98,21 @@ impl World {
             latency: 0,
             watch: Watch::new(&facts, &settings),
             target: facts.target,
+            secures_upstream: settings.upstream_tls.mode != TlsMode::None,
             session: Session::new(facts, settings),
             facts: VecDeque::new(),
             holes: Vec::new(),
             next_port: 21_000,
             data: Data::default(),
             server_listens: None,
+            forwardable: false,
             server_line: Vec::new(),
             client,
             server,
             log: Vec::new(),
         };
         world.latency = 1 + world.dice.below(200_000);
+        world.forwardable = world.dice.one_in(2);
         world.watch.hides = true;
         world
     }
@@ -180,6 +190,7 @@ impl World {
                 self.tell(Input::UpstreamConnected {
                     gateway: GATEWAY.parse().expect("constant"),
                     upstream: UPSTREAM.parse().expect("constant"),
+                    forwardable: self.forwardable,
                 });
                 self.send(
                     Wire::ServerToGateway,
@@ -201,8 +212,10 @@ impl World {
                 self.log.push(format!("{} {side} comes to {to}", self.now));
                 self.tell(Input::PinholeUsed { id, peer: to });
                 self.joined(side);
+                self.kernel_dials(!side);
             }
             Event::Carried(transfer) => self.carried(transfer),
+            Event::Secured => self.tell(secured(Side::Upstream)),
             Event::Noticed(connection, content, whole) => {
                 if connection == self.server.connections {
                     let acts = self.server.data_ended(&content, whole);
@@ -238,7 +251,7 @@ impl World {
         }
     }
 
-    fn client_does(&mut self, deeds: Vec<Deed>) {
+    pub(super) fn client_does(&mut self, deeds: Vec<Deed>) {
         for deed in deeds {
             match deed {
                 Deed::Say(line) => {
@@ -332,6 +345,9 @@ impl World {
             }
             Output::ReservePinhole { id, pinhole } => {
                 self.data = Data::default();
+                self.data.kernel = pinhole
+                    .leads_to
+                    .filter(|_| pinhole.carried == Carried::Forwarded);
                 self.next_port += 1;
                 let ip = match pinhole.side {
                     Side::Client => self.target.ip(),
@@ -352,6 +368,12 @@ impl World {
                 }
                 self.facts.push_back(Input::PinholeOpened { id });
             }
+            Output::RelayInstead { id } => {
+                self.log
+                    .push(format!("{} pinhole {id} is relayed instead", self.now));
+                self.data.kernel = None;
+                self.facts.push_back(Input::PinholeOpened { id });
+            }
             Output::ClosePinhole { id, reason } => {
                 self.log
                     .push(format!("{} pinhole {id} closed: {reason:?}", self.now));
@@ -366,16 +388,45 @@ impl World {
             Output::StartRelay {
                 transfer,
                 direction,
+                tls,
+                bounds: _,
             } => {
+                self.data.tls = tls;
                 self.data.relay = Some((transfer, direction));
                 self.data.scheduled = false;
+            }
+            // The client waits for the 234, which arrives later; the upstream's handshake takes its time.
+            Output::StartTls {
+                with: Side::Client, ..
+            } => self.facts.push_back(secured(Side::Client)),
+            Output::StartTls {
+                with: Side::Upstream,
+                ..
+            } => {
+                let delay = self.jitter() * 3;
+                self.after(delay, Event::Secured);
+            }
+            Output::StartDataTls { .. } => {
+                self.data.begun = true;
+                self.carry();
             }
             Output::EndData {
                 transfer,
                 manner: Manner::Linger,
-            } => self.after(10_000_000, Event::Lingered(transfer)),
-            Output::EndData { .. } => {
-                if let Some((transfer, usage)) = self.cut() {
+            } => {
+                self.data.lingers = true;
+                match self.data.over.take() {
+                    Some(usage) => self
+                        .facts
+                        .push_back(Input::DataFinished { transfer, usage }),
+                    None => self.after(10_000_000, Event::Lingered(transfer)),
+                }
+            }
+            Output::EndData { transfer, .. } => {
+                if let Some(usage) = self.data.over.take() {
+                    self.facts
+                        .push_back(Input::DataFinished { transfer, usage });
+                } else if let Some((transfer, usage)) = self.cut() {
                     self.facts
                         .push_back(Input::DataFinished { transfer, usage });
                 }
@@ -396,4 +447,9 @@ impl World {
     pub fn holes(&self) -> usize {
         self.holes.len()
     }
+}
+
+fn secured(with: Side) -> Input<'static> {
+    let facts = tls_facts(&[]).expect("words");
+    Input::TlsEstablished { with, facts }
 }

@@ -1,13 +1,14 @@
 //! A `portcullis run` in the gateway's namespace, configured by a file as an administrator would.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::{Daemon, Failure, Family, Lab, Node, ServerKind, journal};
+use crate::{Daemon, Failure, Family, Firewall, Lab, Node, ServerKind, firewall, journal, server};
 
 /// How long the gateway may take to listen.
 const START: Duration = Duration::from_secs(20);
@@ -51,6 +52,8 @@ impl DataMode {
 pub struct Listener {
     /// The server behind it.
     pub server: ServerKind,
+    /// The machine on which the server runs: one of its own, or the gateway's.
+    pub host: Node,
     /// The family in which the gateway reaches the server.
     pub upstream: Family,
     /// The mode in which it speaks to the server.
@@ -59,12 +62,13 @@ pub struct Listener {
 
 impl Listener {
     /// One listener per server, family and data mode.
-    pub fn every(servers: &[ServerKind]) -> Vec<Self> {
+    pub fn every(servers: &[(ServerKind, Node)]) -> Vec<Self> {
         let mut all = Vec::new();
-        for server in servers {
+        for (server, host) in servers {
             for upstream in Family::BOTH {
                 all.extend(DataMode::ALL.map(|data_mode| Self {
                     server: *server,
+                    host: *host,
                     upstream,
                     data_mode,
                 }));
@@ -84,14 +88,20 @@ impl Listener {
             Family::V4 => 0,
             Family::V6 => 10,
         };
-        self.server.port() + mode + family
+        let host: u16 = match self.host {
+            Node::Gateway => 100,
+            Node::Server | Node::Client | Node::Attacker => 0,
+        };
+        self.server.port() + mode + family + host
     }
 
-    fn name(self) -> String {
+    /// Its name in the configuration, and so in the journal.
+    pub fn name(self) -> String {
         let family = self.upstream.name().to_ascii_lowercase();
         format!(
-            "{}-{family}-{}",
+            "{}-{}-{family}-{}",
             self.server.name(),
+            self.host.name(),
             self.data_mode.name().replace('_', "-")
         )
     }
@@ -105,22 +115,49 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts the program with a listener for each of `listeners` and waits until all are open.
+    /// Starts the program with a listener for each of `listeners` and waits until all are open. With nftables the machine
+    /// gets the operator's table first, and forwards packets.
     ///
     /// # Errors
     /// It ended or does not listen; with what it printed.
-    pub fn start(lab: &Lab, portcullis: &Path, listeners: &[Listener]) -> Result<Self, Failure> {
+    pub fn start(
+        lab: &Lab,
+        portcullis: &Path,
+        listeners: &[Listener],
+        firewall: Firewall,
+    ) -> Result<Self, Failure> {
+        let ports: Vec<u16> = listeners.iter().map(|listener| listener.port()).collect();
+        match firewall {
+            Firewall::None => {}
+            Firewall::Nftables => {
+                firewall::forward_packets(lab)?;
+                firewall::drop_by_default(lab, &ports)?;
+            }
+        }
+        Self::run(lab, portcullis, &yaml(listeners, firewall), &ports)
+    }
+
+    /// Starts the program with a configuration (but for journal and control socket, which are added) and waits until
+    /// all of its ports are open.
+    ///
+    /// # Errors
+    /// It ended or does not listen; with what it printed.
+    pub fn run(lab: &Lab, portcullis: &Path, yaml: &str, ports: &[u16]) -> Result<Self, Failure> {
         let directory = lab.directory().join("gateway");
         let journal = directory.join("journal.jsonl");
         let configuration = directory.join("portcullis.yaml");
+        let yaml = format!(
+            "{yaml}journal: {{file: {}}}\ncontrol: {{socket: {}}}\n",
+            journal.display(),
+            directory.join("control.sock").display()
+        );
         fs::create_dir_all(&directory)
-            .and_then(|()| fs::write(&configuration, yaml(listeners, &directory, &journal)))
+            .and_then(|()| fs::write(&configuration, yaml))
             .map_err(|error| format!("{}: {error}", directory.display()))?;
         let mut command = lab.command(Node::Gateway, portcullis);
         command.args(["run", "--config"]).arg(&configuration);
         let mut daemon = Daemon::start("portcullis", &mut command, &directory.join("output"))?;
-        let ports: Vec<u16> = listeners.iter().map(|listener| listener.port()).collect();
-        daemon.wait_for_ports(&ports, START)?;
+        daemon.wait_for_ports(ports, START)?;
         Ok(Self { journal, daemon })
     }
 
@@ -139,7 +176,29 @@ impl Gateway {
     /// # Errors
     /// A line of it is no JSON object.
     pub fn journal(&self) -> Result<Vec<journal::Record>, Failure> {
-        journal::read(&self.journal_text())
+        self.journal_since(0)
+    }
+
+    /// The length of the journal now, for [`Self::journal_since`].
+    pub fn journal_length(&self) -> u64 {
+        fs::metadata(&self.journal).map_or(0, |facts| facts.len())
+    }
+
+    /// What was written whole to the journal after a length taken before.
+    ///
+    /// # Errors
+    /// A line of it is no JSON object.
+    pub fn journal_since(&self, length: u64) -> Result<Vec<journal::Record>, Failure> {
+        let mut text = Vec::new();
+        let read = File::open(&self.journal).and_then(|mut file| {
+            file.seek(SeekFrom::Start(length))?;
+            file.read_to_end(&mut text)
+        });
+        read.map_err(|error| format!("{}: {error}", self.journal.display()))?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+        journal::read(&String::from_utf8_lossy(
+            text.get(..whole).unwrap_or_default(),
+        ))
     }
 
     /// Ends the program with SIGTERM; the journal is complete then.
@@ -160,7 +219,7 @@ impl Gateway {
 }
 
 /// The configuration file, with limits that these tests never reach.
-fn yaml(listeners: &[Listener], directory: &Path, journal: &Path) -> String {
+fn yaml(listeners: &[Listener], firewall: Firewall) -> String {
     let mut text = String::from("version: 1\nlisteners:\n");
     for listener in listeners {
         let listen = Family::BOTH
@@ -174,10 +233,7 @@ fn yaml(listeners: &[Listener], directory: &Path, journal: &Path) -> String {
     }
     text.push_str("upstreams:\n");
     for listener in listeners {
-        let server = SocketAddr::new(
-            Node::Server.address(listener.upstream),
-            listener.server.port(),
-        );
+        let server = server::address(listener.host, listener.server, listener.upstream);
         let (name, mode) = (listener.name(), listener.data_mode.name());
         let _ = writeln!(
             text,
@@ -186,17 +242,17 @@ fn yaml(listeners: &[Listener], directory: &Path, journal: &Path) -> String {
     }
     let _ = write!(
         text,
-        "pinholes: {{window: {}-{}, upstream_window: {}-{}}}\n\
-         journal: {{file: {}}}\n\
-         control: {{socket: {}}}\n\
+        "pinholes: {{window: {}-{}, upstream_window: {}-{}, firewall: {}}}\n\
          limits: {{connects_per_address: 10000/s, commands: 100000/s, sessions_per_address: 1000}}\n",
         WINDOW.start(),
         WINDOW.end(),
         UPSTREAM_WINDOW.start(),
         UPSTREAM_WINDOW.end(),
-        journal.display(),
-        directory.join("control.sock").display()
+        firewall.name(),
     );
+    if firewall == Firewall::Nftables {
+        let _ = writeln!(text, "process: {{user: {}}}", firewall::ACCOUNT);
+    }
     text
 }
 
@@ -204,13 +260,18 @@ fn yaml(listeners: &[Listener], directory: &Path, journal: &Path) -> String {
 mod tests {
     use std::collections::HashSet;
 
-    use super::{Listener, ServerKind};
+    use super::{Listener, Node, ServerKind};
 
     #[test]
     fn every_listener_has_a_port_and_a_name_of_its_own() {
-        let all = Listener::every(&ServerKind::ALL);
+        let hosts = [Node::Server, Node::Gateway];
+        let servers: Vec<(ServerKind, Node)> = hosts
+            .iter()
+            .flat_map(|host| ServerKind::ALL.map(|kind| (kind, *host)))
+            .collect();
+        let all = Listener::every(&servers);
         let ports: HashSet<u16> = all.iter().map(|listener| listener.port()).collect();
         let names: HashSet<String> = all.iter().map(|listener| listener.name()).collect();
-        assert_eq!((all.len(), ports.len(), names.len()), (24, 24, 24));
+        assert_eq!((all.len(), ports.len(), names.len()), (48, 48, 48));
     }
 }

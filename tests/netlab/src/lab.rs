@@ -1,7 +1,8 @@
 //! Network namespaces in a star: the gateway in the middle, every other node joined to it alone.
 //!
-//! The gateway does not forward packets, and no node but the attacker has a route beyond its own link. So a byte that
-//! travels from the client to the server went through the gateway's process.
+//! The gateway does not forward packets unless a test says so (`firewall::forward_packets`), and no node but the attacker
+//! has a route beyond its own link. So a byte that travels from the client to the server went through the gateway's
+//! process, or was forwarded with both addresses translated.
 
 use std::fs::{self, File};
 use std::io;
@@ -66,7 +67,7 @@ impl Family {
 }
 
 /// A machine of the laboratory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Node {
     /// Where clients run.
     Client,
@@ -79,7 +80,8 @@ pub enum Node {
 }
 
 impl Node {
-    fn name(self) -> &'static str {
+    /// The name, as in those of namespaces.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Gateway => "gateway",

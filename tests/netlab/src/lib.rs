@@ -8,6 +8,7 @@
 //! says so; nothing is ever left out in silence.
 
 pub mod daemon;
+pub mod firewall;
 pub mod gateway;
 pub mod journal;
 pub mod lab;
@@ -16,9 +17,10 @@ pub mod server;
 mod setup;
 
 pub use daemon::Daemon;
+pub use firewall::Firewall;
 pub use gateway::{DataMode, Gateway, Listener};
 pub use lab::{Family, Lab, Node};
-pub use server::{Server, ServerKind};
+pub use server::{Server, ServerKind, TlsFiles};
 
 /// What went wrong, in a sentence for the person who runs the tests.
 pub type Failure = String;

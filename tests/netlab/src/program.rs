@@ -40,12 +40,19 @@ where
     S: AsRef<OsStr>,
 {
     let path = find(program)?;
-    let mut command = Command::new(path);
-    command.args(arguments).stdin(Stdio::null());
+    finish(Command::new(path).args(arguments))
+}
+
+/// Runs a prepared command to its end, without input, and returns its standard output.
+///
+/// # Errors
+/// The command line and all that it printed, when it can't be started or does not exit with 0.
+pub fn finish(command: &mut Command) -> Result<String, Failure> {
     let output = command
+        .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("{command:?}: {error}"))?;
-    text_of(&command, &output)
+    text_of(command, &output)
 }
 
 fn text_of(command: &Command, output: &Output) -> Result<String, Failure> {

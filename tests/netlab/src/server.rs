@@ -3,17 +3,18 @@
 //! The account is [`USER`] with [`PASSWORD`] on all of them, without a user being added to the machine: ProFTPD reads an
 //! `AuthUserFile`, Pure-FTPd a puredb, pyftpdlib its own table, and vsftpd (which knows only local users and PAM) sees its
 //! own `/etc/passwd`, `/etc/shadow` and `/etc/pam.d/vsftpd` inside its mount namespace. So every one checks the password.
-//! Limits are generous, home is the root that the client sees, and nothing is encrypted.
+//! Limits are generous, home is the root that the client sees, and TLS is there only with [`Server::start_with_tls`].
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::setup::{self, Place};
-use crate::{Daemon, Failure, Lab, program};
+use crate::{Daemon, Failure, Family, Lab, Node, program};
 
 /// The name of the one account.
 pub const USER: &str = "weaver";
@@ -57,7 +58,7 @@ impl ServerKind {
         }
     }
 
-    /// The TCP port on which it listens in the server's namespace.
+    /// The TCP port on which it listens on a machine of its own.
     pub fn port(self) -> u16 {
         match self {
             Self::Vsftpd => 2101,
@@ -81,6 +82,16 @@ impl ServerKind {
         };
         let verb: String = rest.chars().take_while(char::is_ascii_alphabetic).collect();
         (!verb.is_empty()).then(|| verb.to_ascii_uppercase())
+    }
+}
+
+/// Where a server on a machine of the laboratory listens: one on the gateway's own is at the gateway's inner address.
+pub fn address(host: Node, kind: ServerKind, family: Family) -> SocketAddr {
+    match host {
+        Node::Gateway => SocketAddr::new(Node::Server.gateway(family), kind.port() + 1000),
+        Node::Client | Node::Server | Node::Attacker => {
+            SocketAddr::new(host.address(family), kind.port())
+        }
     }
 }
 
@@ -108,10 +119,29 @@ pub fn programs() -> Result<(), Failure> {
     ))
 }
 
+/// Finds the directory (`/usr` or like it) that has some files, among the unpacked packages or installed.
+pub fn directory_with(files: &[&str]) -> Option<PathBuf> {
+    let unpacked = setup::unpacked().map(|directory| directory.join("usr"));
+    unpacked
+        .into_iter()
+        .chain([PathBuf::from("/usr")])
+        .find(|directory| files.iter().all(|file| directory.join(file).is_file()))
+}
+
+/// A certificate of a server, in PEM, where the server's account can't read it.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The certificate, and whoever issued it.
+    pub chain: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
     kind: ServerKind,
+    host: Node,
     home: PathBuf,
     log: PathBuf,
     daemon: Daemon,
@@ -123,7 +153,35 @@ impl Server {
     /// # Errors
     /// Its program is missing, or it does not come up; with what it printed.
     pub fn start(lab: &Lab, kind: ServerKind) -> Result<Self, Failure> {
-        let directory = lab.directory().join(kind.name());
+        Self::start_as(lab, Node::Server, kind, None)
+    }
+
+    /// Starts a server on some machine of the laboratory and waits until it listens.
+    ///
+    /// # Errors
+    /// Its program is missing, or it does not come up; with what it printed.
+    pub fn start_on(lab: &Lab, host: Node, kind: ServerKind) -> Result<Self, Failure> {
+        Self::start_as(lab, host, kind, None)
+    }
+
+    /// Starts one in the server's namespace with AUTH TLS; where the server can, data connections have to resume the control
+    /// connection's session.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_tls(lab: &Lab, kind: ServerKind, tls: &TlsFiles) -> Result<Self, Failure> {
+        Self::start_as(lab, Node::Server, kind, Some(tls))
+    }
+
+    fn start_as(
+        lab: &Lab,
+        host: Node,
+        kind: ServerKind,
+        tls: Option<&TlsFiles>,
+    ) -> Result<Self, Failure> {
+        let directory = lab
+            .directory()
+            .join(format!("{}-at-{}", kind.name(), host.name()));
         let home = directory.join("home");
         let log = directory.join("log");
         let configured = || -> io::Result<()> {
@@ -133,24 +191,29 @@ impl Server {
             chown(&home, Some(NOBODY), Some(NOBODY))
         };
         configured().map_err(|error| format!("{}: {error}", directory.display()))?;
+        let addresses = Family::BOTH.map(|family| address(host, kind, family));
+        let port = addresses[0].port();
         let place = Place {
             lab,
+            host,
+            addresses,
+            port,
             directory: &directory,
             home: &home,
             log: &log,
+            tls,
         };
         let mut command = place.command(kind)?;
         let mut daemon = Daemon::start(kind.name(), &mut command, &directory.join("output"))?;
-        daemon
-            .wait_for_ports(&[kind.port()], START)
-            .map_err(|failure| {
-                format!(
-                    "{failure}\n{}",
-                    fs::read_to_string(&log).unwrap_or_default()
-                )
-            })?;
+        daemon.wait_for_ports(&[port], START).map_err(|failure| {
+            format!(
+                "{failure}\n{}",
+                fs::read_to_string(&log).unwrap_or_default()
+            )
+        })?;
         Ok(Self {
             kind,
+            host,
             home,
             log,
             daemon,
@@ -160,6 +223,11 @@ impl Server {
     /// Which server this is.
     pub fn kind(&self) -> ServerKind {
         self.kind
+    }
+
+    /// On which machine it runs.
+    pub fn host(&self) -> Node {
+        self.host
     }
 
     /// The directory that a client sees as `/`.

@@ -2,14 +2,15 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use crate::server::{NOBODY, PASSWORD, PASSWORD_HASH, ServerKind, USER};
-use crate::{Failure, Family, Lab, Node, program};
+use crate::server::{NOBODY, PASSWORD, PASSWORD_HASH, ServerKind, TlsFiles, USER};
+use crate::{Failure, Lab, Node, program};
 
 /// Where `scripts/test` unpacks the servers' packages, below the target directory. They are not installed: Debian's packages
 /// of FTP servers exclude each other, and none of them should be started by the machine.
@@ -18,9 +19,13 @@ const UNPACKED: &str = "ftp-servers";
 /// Where a server is being set up.
 pub(crate) struct Place<'a> {
     pub(crate) lab: &'a Lab,
+    pub(crate) host: Node,
+    pub(crate) addresses: [SocketAddr; 2],
+    pub(crate) port: u16,
     pub(crate) directory: &'a Path,
     pub(crate) home: &'a Path,
     pub(crate) log: &'a Path,
+    pub(crate) tls: Option<&'a TlsFiles>,
 }
 
 impl Place<'_> {
@@ -44,7 +49,7 @@ impl Place<'_> {
 
     fn vsftpd(&self) -> Result<Command, Failure> {
         let (home, log) = (self.home.display(), self.log.display());
-        let port = ServerKind::Vsftpd.port();
+        let port = self.port;
         let empty = self.directory.join("empty");
         fs::create_dir_all(&empty).map_err(|error| error.to_string())?;
         let configuration = self.write(
@@ -55,8 +60,9 @@ impl Place<'_> {
                  nopriv_user=nobody\nsecure_chroot_dir={}\npam_service_name=vsftpd\nseccomp_sandbox=NO\n\
                  isolate_network=NO\nxferlog_enable=YES\nxferlog_std_format=NO\nlog_ftp_protocol=YES\n\
                  vsftpd_log_file={log}\nmax_clients=0\nmax_per_ip=0\nutf8_filesystem=YES\ndelay_failed_login=0\n\
-                 delay_successful_login=0\n",
-                empty.display()
+                 delay_successful_login=0\n{}",
+                empty.display(),
+                self.tls.map(vsftpd_tls).unwrap_or_default()
             ),
             0o644,
         )?;
@@ -80,7 +86,7 @@ impl Place<'_> {
         // `ip netns exec` has given us a mount namespace of our own, so these are seen by this server alone.
         let script = "mount --bind passwd /etc/passwd; mount --bind shadow /etc/shadow; mount --bind pam.d /etc/pam.d
                       exec \"$@\"";
-        let mut command = self.lab.command(Node::Server, "sh");
+        let mut command = self.lab.command(self.host, "sh");
         command
             .current_dir(self.directory)
             .args(["-e", "-c", script, "sh"])
@@ -91,7 +97,7 @@ impl Place<'_> {
 
     fn proftpd(&self) -> Result<Command, Failure> {
         let (home, directory) = (self.home.display(), self.directory.display());
-        let port = ServerKind::Proftpd.port();
+        let port = self.port;
         let users = format!("{USER}:{PASSWORD_HASH}:{NOBODY}:{NOBODY}::{home}:/bin/sh\n");
         let users = self.write("users", &users, 0o600)?;
         let configuration = self.write(
@@ -103,19 +109,41 @@ impl Place<'_> {
                  AllowRetrieveRestart on\nUseReverseDNS off\nWtmpLog off\nTransferLog none\n\
                  SystemLog {directory}/system.log\nScoreboardFile {directory}/scoreboard\nPidFile {directory}/pid\n\
                  DelayTable none\nControlsEngine off\n\
-                 LogFormat commands \"%{{iso8601}} %a [%P] command: %r -> %s\"\nExtendedLog {log} ALL commands\n",
+                 LogFormat commands \"%{{iso8601}} %a [%P] command: %r -> %s\"\nExtendedLog {log} ALL commands\n{tls}",
+                tls = self.proftpd_tls()?,
                 users = users.display(),
                 log = self.log.display()
             ),
             0o644,
         )?;
-        let mut command = self.lab.command(Node::Server, find("proftpd")?);
+        let mut command = self.lab.command(self.host, find("proftpd")?);
         command.arg("-n").arg("-c").arg(configuration);
         Ok(command)
     }
 
+    /// TLS for those who ask for it. Without `NoSessionReuseRequired` data connections have to resume their control connection's session.
+    fn proftpd_tls(&self) -> Result<String, Failure> {
+        let Some(tls) = self.tls else {
+            return Ok(String::new());
+        };
+        let modules = find("proftpd")?
+            .parent()
+            .and_then(Path::parent)
+            .map(|usr| usr.join("lib/proftpd"))
+            .filter(|modules| modules.join("mod_tls.so").is_file())
+            .ok_or("ProFTPD has no mod_tls: `scripts/test` unpacks proftpd-mod-crypto")?;
+        Ok(format!(
+            "ModulePath {}\nLoadModule mod_tls.c\nTLSEngine on\nTLSRequired off\nTLSProtocol TLSv1.2 TLSv1.3\n\
+             TLSRSACertificateFile {}\nTLSRSACertificateKeyFile {}\nTLSLog {}/tls.log\n",
+            modules.display(),
+            tls.chain.display(),
+            tls.key.display(),
+            self.directory.display()
+        ))
+    }
+
     fn pure_ftpd(&self) -> Result<Command, Failure> {
-        let port = ServerKind::PureFtpd.port();
+        let port = self.port;
         let (passwords, database) = (
             self.directory.join("passwords"),
             self.directory.join("puredb"),
@@ -146,7 +174,7 @@ impl Place<'_> {
                       mkdir dev/shm; mount --rbind /dev/shm dev/shm
                       touch dev/log; mount --bind syslog dev/log; mount --rbind dev /dev
                       exec \"$@\"";
-        let mut command = self.lab.command(Node::Server, "sh");
+        let mut command = self.lab.command(self.host, "sh");
         command
             .current_dir(self.directory)
             .args(["-e", "-c", script, "sh"])
@@ -162,6 +190,11 @@ impl Place<'_> {
             .arg("-l")
             .arg(format!("puredb:{}", database.display()));
         command.arg("-g").arg(self.directory.join("pid"));
+        if let Some(tls) = self.tls {
+            // For those who ask for it.
+            let files = format!("{},{}", tls.chain.display(), tls.key.display());
+            command.args(["-Y", "1", "-2", &files]);
+        }
         Ok(command)
     }
 
@@ -190,24 +223,35 @@ impl Place<'_> {
 
     fn pyftpdlib(&self) -> Result<Command, Failure> {
         let script = self.write("server.py", include_str!("pyftpdlib_server.py"), 0o644)?;
-        let mut command = self.lab.command(Node::Server, program::find("python3")?);
-        command
-            .arg("-u")
-            .arg(script)
-            .arg(ServerKind::Pyftpdlib.port().to_string());
+        let mut command = self.lab.command(self.host, program::find("python3")?);
+        command.arg("-u").arg(script).arg(self.port.to_string());
         command.args([USER, PASSWORD]).arg(self.home).arg(self.log);
-        command.args(Family::BOTH.map(|family| Node::Server.address(family).to_string()));
+        command.args(self.addresses.map(|address| address.ip().to_string()));
         Ok(command)
     }
 }
 
+/// Where the servers' packages are unpacked, if they are.
+pub(crate) fn unpacked() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    own.ancestors()
+        .map(|directory| directory.join(UNPACKED))
+        .find(|path| path.is_dir())
+}
+
+/// TLS for those who ask for it, whose data connections have to resume their control connection's session.
+fn vsftpd_tls(tls: &TlsFiles) -> String {
+    format!(
+        "ssl_enable=YES\nforce_local_logins_ssl=NO\nforce_local_data_ssl=NO\nrequire_ssl_reuse=YES\nssl_ciphers=HIGH\n\
+         strict_ssl_read_eof=YES\nrsa_cert_file={}\nrsa_private_key_file={}\n",
+        tls.chain.display(),
+        tls.key.display()
+    )
+}
+
 /// Finds a server's program among the unpacked packages, or installed.
 pub(crate) fn find(name: &str) -> Result<PathBuf, Failure> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let unpacked = own
-        .ancestors()
-        .map(|directory| directory.join(UNPACKED))
-        .find(|path| path.is_dir());
+    let unpacked = unpacked();
     let candidates = unpacked.iter().flat_map(|directory| {
         ["usr/sbin", "usr/bin"].map(|place| directory.join(place).join(name))
     });

@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::keeper::{self, Opened};
 use super::super::sink::Sink;
-use super::super::{JournalSettings, Target, rotation};
-use super::{Writer, now};
+use super::super::{JournalSettings, Target};
+use super::Writer;
 
 /// How long a rotation that failed is not tried again.
 const ROTATION_PAUSE: Duration = Duration::from_secs(60);
@@ -26,8 +27,7 @@ impl Writer {
     /// Opens the target anew.
     pub(in super::super) fn reopen(&mut self) -> io::Result<()> {
         if let Target::File(_) = self.settings.target {
-            let (sink, torn) = open(&self.settings)?;
-            self.take(sink, torn);
+            self.take(self.keeper.open(&self.settings)?)?;
             self.catch_up();
         }
         Ok(())
@@ -39,19 +39,21 @@ impl Writer {
         settings: JournalSettings,
     ) -> io::Result<()> {
         if settings.target != self.settings.target {
-            let (sink, torn) = open(&settings)?;
-            self.take(sink, torn);
+            self.take(self.keeper.open(&settings)?)?;
         }
         self.settings = settings;
         self.catch_up();
         Ok(())
     }
 
-    fn take(&mut self, sink: Sink, torn: bool) {
+    fn take(&mut self, opened: Opened) -> io::Result<()> {
+        let torn = opened.torn;
+        let sink = Sink::new(opened)?;
         self.size = sink.length();
         self.torn = torn;
         self.begun = 0;
         self.sink = Arc::new(sink);
+        Ok(())
     }
 
     /// Puts the file aside when the next line would make it too long; if that fails, it grows on.
@@ -59,10 +61,11 @@ impl Writer {
         let Some(limit) = self.settings.rotate_size else {
             return;
         };
-        if self.size == 0 || self.size.saturating_add(length as u64) <= limit {
+        let fits = self.size.saturating_add(length as u64) <= limit;
+        if fits || !keeper::is_due(&self.settings, self.size) {
             return;
         }
-        let Target::File(path) = &self.settings.target else {
+        let Target::File(_) = &self.settings.target else {
             return;
         };
         if self
@@ -72,14 +75,12 @@ impl Writer {
         {
             return;
         }
-        let moved = match self.sink.is_at(path) {
-            true => rotation::put_aside(path, now()),
-            // Something else has moved it already.
-            false => Ok(()),
-        };
-        let (pause, error) = match moved.and_then(|()| open(&self.settings)) {
-            Ok((sink, torn)) => {
-                self.take(sink, torn);
+        let opened = self.sink.id().and_then(|ours| {
+            let opened = self.keeper.put_aside(&self.settings, ours)?;
+            self.take(opened)
+        });
+        let (pause, error) = match opened {
+            Ok(()) => {
                 self.rotation.done = true;
                 (None, None)
             }
@@ -92,17 +93,5 @@ impl Writer {
         self.rotation.pause = pause.map(|pause| Instant::now() + pause);
         self.calls = self.calls || pause.is_none() || error.is_some();
         self.rotation.error = error;
-    }
-}
-
-/// Opens what the settings name; tells whether it ends in the middle of a line.
-pub(super) fn open(settings: &JournalSettings) -> io::Result<(Sink, bool)> {
-    match &settings.target {
-        Target::Stdout => Ok((Sink::stdout()?, false)),
-        Target::File(path) => {
-            let sink = Sink::open(path, settings.mode)?;
-            let torn = sink.ends_torn(path);
-            Ok((sink, torn))
-        }
     }
 }

@@ -1,0 +1,20 @@
+//! What a gateway process is told at its start, beside the descriptors that it is handed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::bundle::Bundle;
+
+/// Everything that is no descriptor.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::cli) struct Handover {
+    /// The config with its files.
+    pub bundle: Bundle,
+    /// The names of the listeners, in the order in which their sockets come.
+    pub listeners: Vec<String>,
+    /// The broker's process id.
+    pub broker: u32,
+    /// Whether the broker holds the right to share ports.
+    pub shares_ports: bool,
+    /// Who the gateway becomes, by the numbers of user and group; none where it stays as it is.
+    pub account: Option<(u32, u32)>,
+}

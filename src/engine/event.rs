@@ -1,0 +1,404 @@
+//! What happens in a session, as events with their facts; `catalogue` says what each means.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::pinhole::{CloseReason, PinholeId, RefusalReason, TransferId};
+use super::reason::{Carried, Refusal, Ruling, SessionEnd, Violation};
+use super::tls::{TlsFault, TlsVersion};
+use super::{Check, Side, Volume, Wall};
+use crate::policy::Moment;
+
+/// What happened; the serialised name is the stable event id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event")]
+pub enum Event {
+    /// A client arrived and was admitted.
+    #[serde(rename = "session.opened")]
+    SessionOpened {
+        /// The client's address and port.
+        from: SocketAddr,
+        /// The address that the client dialled.
+        target: SocketAddr,
+        /// The listener's name.
+        listener: Arc<str>,
+        /// The upstream's name.
+        upstream: Arc<str>,
+    },
+    /// The upstream's control connection is up.
+    #[serde(rename = "upstream.connected")]
+    UpstreamConnected {
+        /// The upstream's address and port.
+        upstream: SocketAddr,
+        /// Our own address towards it.
+        gateway: SocketAddr,
+    },
+    /// The upstream could not be dialled; the client got 421.
+    #[serde(rename = "upstream.unreachable")]
+    UpstreamUnreachable {
+        /// Why, in words.
+        why: String,
+    },
+    /// A control connection or a data leg is in TLS.
+    #[serde(rename = "tls.established")]
+    TlsEstablished {
+        /// With whom.
+        side: Side,
+        /// The data connection; none for the control connection.
+        transfer: Option<TransferId>,
+        /// The version.
+        tls: TlsVersion,
+        /// The cipher suite.
+        cipher: &'static str,
+        /// Whether an earlier session was resumed.
+        resumed: bool,
+        /// The host name that was asked for, escaped.
+        sni: Option<String>,
+        /// The subject of the client's certificate, escaped.
+        certificate: Option<String>,
+    },
+    /// There is no TLS where it was begun or is required.
+    #[serde(rename = "tls.failed")]
+    TlsFailed {
+        /// With whom.
+        side: Side,
+        /// The data connection; none for the control connection.
+        transfer: Option<TransferId>,
+        /// Why, as a stable word.
+        why: TlsFault,
+        /// The alert that ended the handshake.
+        alert: Option<&'static str>,
+    },
+    /// The upstream refused TLS, or refused it for data, by a reply, and the policy lets the session go on in clear.
+    #[serde(rename = "tls.declined")]
+    TlsDeclined {
+        /// Our command that was refused.
+        command: &'static str,
+        /// The server's reply code.
+        code: u16,
+    },
+    /// The server accepted the user.
+    #[serde(rename = "login.succeeded")]
+    LoginSucceeded {
+        /// The e-mail address that an anonymous user gave as password (escaped), if the config wants it.
+        email: Option<String>,
+    },
+    /// The server refused the user.
+    #[serde(rename = "login.failed")]
+    LoginFailed {
+        /// The server's reply code.
+        code: u16,
+    },
+    /// A rule turned a client away; there is no session, and no upstream was dialled.
+    #[serde(rename = "connection.denied")]
+    ConnectionDenied {
+        /// The client's address and port.
+        from: SocketAddr,
+        /// The address that the client dialled.
+        target: SocketAddr,
+        /// The listener's name.
+        listener: Arc<str>,
+        /// The upstream's name.
+        upstream: Arc<str>,
+        /// The rule that decided.
+        #[serde(flatten)]
+        rule: Ruling,
+        /// The code of the reply that the client got.
+        code: u16,
+    },
+    /// A rule denied a command; the server never saw it.
+    #[serde(rename = "command.denied")]
+    CommandDenied {
+        /// The command, escaped, passwords masked.
+        command: String,
+        /// At which moment.
+        moment: Moment,
+        /// The rule that decided.
+        #[serde(flatten)]
+        rule: Ruling,
+        /// The code of the reply that the client got.
+        code: u16,
+    },
+    /// A rule that only observes matched; nothing was refused or changed by it.
+    #[serde(rename = "rule.observed")]
+    RuleObserved {
+        /// The command, escaped, passwords masked; none when a client arrived.
+        command: Option<String>,
+        /// At which moment.
+        moment: Moment,
+        /// The rule.
+        #[serde(flatten)]
+        rule: Ruling,
+        /// What it would have done, as a stable word.
+        would: &'static str,
+    },
+    /// A check of the engine's own that only observes would have refused a command.
+    #[serde(rename = "check.observed")]
+    CheckObserved {
+        /// The command, escaped, passwords masked.
+        command: String,
+        /// The check.
+        check: Check,
+        /// The code of the reply that the client would have got.
+        code: u16,
+    },
+    /// The engine itself refused a command; the server never saw it.
+    #[serde(rename = "command.refused")]
+    CommandRefused {
+        /// The command, escaped, passwords masked.
+        command: String,
+        /// Why, as a stable word.
+        why: Refusal,
+        /// The code of the reply that the client got.
+        code: u16,
+    },
+    /// A client named a foreign address or a port below 1024 in PORT or EPRT (RFC 2577).
+    #[serde(rename = "address.bounce")]
+    AddressBounce {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// The verb that carried it.
+        command: &'static str,
+    },
+    /// A server announced a foreign address; only its port was used, or it was refused.
+    #[serde(rename = "address.foreign")]
+    AddressForeign {
+        /// The address that was announced.
+        address: SocketAddr,
+        /// Whether the announcement was refused.
+        refused: bool,
+    },
+    /// A server announced something that is no usable address or port.
+    #[serde(rename = "address.malformed")]
+    AddressMalformed {
+        /// The server's line, escaped.
+        reply: String,
+    },
+    /// A client spoke another protocol, or one that was not configured here.
+    #[serde(rename = "protocol.foreign")]
+    ProtocolForeign {
+        /// What it looked like.
+        protocol: &'static str,
+    },
+    /// A peer broke the protocol in a way that ends the session or was repaired.
+    #[serde(rename = "protocol.violation")]
+    ProtocolViolation {
+        /// Who did it.
+        side: Side,
+        /// What it was, as a stable word.
+        what: Violation,
+    },
+    /// A pinhole is about to open: who may use it and where it leads.
+    #[serde(rename = "pinhole.opened")]
+    PinholeOpened {
+        /// Its number within the session.
+        pinhole: PinholeId,
+        /// The data connection it is for.
+        transfer: TransferId,
+        /// The side whose peer may dial.
+        side: Side,
+        /// Who may dial.
+        from: IpNet,
+        /// Where it is open.
+        at: SocketAddr,
+        /// Where the other leg leads, when known.
+        leads_to: Option<SocketAddr>,
+        /// The client's verb that caused it.
+        command: &'static str,
+        /// How long it waits for its peer, in seconds.
+        ttl: u64,
+        /// How the bytes will be carried.
+        carried: Carried,
+    },
+    /// No pinhole could be opened; nothing was announced.
+    #[serde(rename = "pinhole.refused")]
+    PinholeRefused {
+        /// The side whose peer would have dialled.
+        side: Side,
+        /// Who would have dialled.
+        from: IpNet,
+        /// Why not.
+        why: RefusalReason,
+    },
+    /// The first and only connection came in.
+    #[serde(rename = "pinhole.used")]
+    PinholeUsed {
+        /// Its number within the session.
+        pinhole: PinholeId,
+        /// The side whose peer dialled.
+        side: Side,
+        /// Who dialled.
+        peer: SocketAddr,
+        /// Where.
+        at: SocketAddr,
+    },
+    /// A pinhole is shut: the whole of its life in one line.
+    #[serde(rename = "pinhole.closed")]
+    PinholeClosed {
+        /// Its number within the session.
+        pinhole: PinholeId,
+        /// The data connection it was for.
+        transfer: TransferId,
+        /// The side whose peer could dial.
+        side: Side,
+        /// Who could dial.
+        from: IpNet,
+        /// Where it was open.
+        at: SocketAddr,
+        /// Where the other leg led, when known.
+        leads_to: Option<SocketAddr>,
+        /// The client's verb that caused it.
+        command: &'static str,
+        /// When it opened.
+        opened: Wall,
+        /// When it was first used.
+        used: Option<Wall>,
+        /// How much was carried.
+        #[serde(flatten)]
+        volume: Volume,
+        /// Why it was shut.
+        reason: CloseReason,
+        /// How the bytes were carried.
+        carried: Carried,
+    },
+    /// Somebody who was not awaited reached a listener of the window and was turned away.
+    #[serde(rename = "pinhole.intruder")]
+    PinholeIntruder {
+        /// Who.
+        from: SocketAddr,
+        /// Where.
+        at: SocketAddr,
+    },
+    /// A leg that we are about to dial: no pinhole, still shown.
+    #[serde(rename = "data.dialled")]
+    DataDialled {
+        /// The data connection.
+        transfer: TransferId,
+        /// The side that is dialled.
+        side: Side,
+        /// Where to.
+        to: SocketAddr,
+    },
+    /// A leg that we dialled did not come up, or nobody dialled one that we awaited.
+    #[serde(rename = "data.failed")]
+    DataFailed {
+        /// The data connection.
+        transfer: TransferId,
+        /// The side.
+        side: Side,
+        /// Why, in words.
+        why: String,
+    },
+    /// A transfer ended well.
+    #[serde(rename = "transfer.completed")]
+    TransferCompleted {
+        /// The data connection.
+        transfer: TransferId,
+        /// The client's verb.
+        command: &'static str,
+        /// Its argument, escaped.
+        path: String,
+        /// How much was carried.
+        #[serde(flatten)]
+        volume: Volume,
+        /// From the transfer command to its end, in microseconds.
+        micros: u64,
+        /// Bytes handed to the receiver's kernel that it had not acknowledged at the end; none of what the kernel forwarded.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unacknowledged: Option<u64>,
+    },
+    /// A transfer failed.
+    #[serde(rename = "transfer.failed")]
+    TransferFailed {
+        /// The data connection.
+        transfer: TransferId,
+        /// The client's verb.
+        command: &'static str,
+        /// Its argument, escaped.
+        path: String,
+        /// How much was carried.
+        #[serde(flatten)]
+        volume: Volume,
+        /// From the transfer command to its end, in microseconds.
+        micros: u64,
+        /// The final reply's code, when there was one.
+        code: Option<u16>,
+        /// Why, in words.
+        why: String,
+    },
+    /// A session is over.
+    #[serde(rename = "session.closed")]
+    SessionClosed {
+        /// Why.
+        reason: SessionEnd,
+        /// How long it lasted, in microseconds.
+        micros: u64,
+        /// Commands that the client sent.
+        commands: u64,
+        /// Transfers that ended well.
+        transfers: u32,
+        /// Pinholes that were opened.
+        pinholes: u32,
+    },
+    /// A bound was full; somebody was turned away.
+    #[serde(rename = "limit.reached")]
+    LimitReached {
+        /// Which bound: its key in the config.
+        limit: &'static str,
+    },
+    /// A private address was announced to a client with a public one.
+    #[serde(rename = "address.misleading")]
+    AddressMisleading {
+        /// The address that the client was told.
+        announced: IpAddr,
+        /// The listener's name.
+        listener: Arc<str>,
+    },
+    /// A certificate of ours ends soon.
+    #[serde(rename = "certificate.expiring")]
+    CertificateExpiring {
+        /// Its file.
+        file: String,
+        /// Whole days that are left.
+        days: u64,
+    },
+    /// The gateway is up.
+    #[serde(rename = "gateway.started")]
+    GatewayStarted {
+        /// The program's version.
+        version: &'static str,
+        /// Digest of the config in force.
+        config: String,
+        /// Digest of the rules in force.
+        rules: String,
+    },
+    /// A new config is in force.
+    #[serde(rename = "gateway.reloaded")]
+    GatewayReloaded {
+        /// Digest of the config in force.
+        config: String,
+        /// Digest of the rules in force.
+        rules: String,
+    },
+    /// The gateway could not read its config or rules again; the old ones stay in force.
+    #[serde(rename = "reload.refused")]
+    ReloadRefused {
+        /// Why, in words.
+        why: String,
+    },
+    /// The gateway takes no new sessions and drains.
+    #[serde(rename = "gateway.stopping")]
+    GatewayStopping {
+        /// Sessions that still run.
+        sessions: u64,
+    },
+    /// Records that no effect waited for were lost while the journal could not be written.
+    #[serde(rename = "journal.gap")]
+    JournalGap {
+        /// How many.
+        lost: u64,
+    },
+}

@@ -1,0 +1,177 @@
+//! The forms of values in a line: words, numbers, times, addresses as far as they may be told.
+
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::super::{Addresses, text};
+use super::Body;
+use crate::engine::{PinholeId, RefusalReason, Ruling, SessionId, Side, TransferId, Volume, Wall};
+
+/// The forms of values.
+impl Body<'_> {
+    pub(super) fn name(&mut self, name: &'static str) {
+        self.buffer.extend_from_slice(b",\"");
+        self.buffer.extend_from_slice(name.as_bytes());
+        self.buffer.extend_from_slice(b"\":");
+    }
+
+    /// Writes a word of our own: nothing in it needs escaping.
+    pub(super) fn fixed(&mut self, name: &'static str, word: &str) {
+        self.name(name);
+        self.buffer.push(b'"');
+        self.buffer.extend_from_slice(word.as_bytes());
+        self.buffer.push(b'"');
+    }
+
+    pub(super) fn text(&mut self, name: &'static str, value: &str) {
+        self.name(name);
+        text::quote(self.buffer, value);
+    }
+
+    /// Writes one of the engine's stable words by the name that it gives itself.
+    pub(super) fn word(&mut self, name: &'static str, word: &impl Serialize) {
+        self.name(name);
+        // Writing to memory cannot fail, and these types serialise to a string or a truth value.
+        let _ = serde_json::to_writer(&mut *self.buffer, word);
+    }
+
+    pub(super) fn number(&mut self, name: &'static str, number: u64) {
+        self.name(name);
+        text::number(self.buffer, number);
+    }
+
+    pub(super) fn volume(&mut self, volume: Volume) {
+        match volume {
+            Volume::Payload {
+                bytes_up,
+                bytes_down,
+            } => {
+                self.number("bytes_up", bytes_up);
+                self.number("bytes_down", bytes_down);
+            }
+            Volume::Packets {
+                wire_bytes_up,
+                wire_bytes_down,
+                packets_up,
+                packets_down,
+            } => {
+                self.number("wire_bytes_up", wire_bytes_up);
+                self.number("wire_bytes_down", wire_bytes_down);
+                self.number("packets_up", packets_up);
+                self.number("packets_down", packets_down);
+            }
+            Volume::Untold {} => {}
+        }
+    }
+
+    pub(super) fn seconds(&mut self, name: &'static str, micros: u64) {
+        self.name(name);
+        text::number(self.buffer, micros / 1_000_000);
+        self.buffer.push(b'.');
+        text::padded(self.buffer, micros % 1_000_000, 6);
+    }
+
+    pub(super) fn time(&mut self, name: &'static str, time: Wall) {
+        self.name(name);
+        self.buffer.push(b'"');
+        text::time(self.buffer, time);
+        self.buffer.push(b'"');
+    }
+
+    /// Writes `session.n`, which names a pinhole for ever.
+    pub(super) fn pinhole(&mut self, pinhole: PinholeId) {
+        self.name("pinhole");
+        let session = self.session.as_ref().map_or("", SessionId::as_str);
+        let _ = write!(self.buffer, "\"{session}.{pinhole}\"");
+    }
+
+    pub(super) fn ip(&mut self, name: &'static str, address: IpAddr, whose: Option<Side>) {
+        self.name(name);
+        let _ = match self.cut(address, whose) {
+            Some(network) => write!(self.buffer, "\"{network}\""),
+            None => write!(self.buffer, "\"{address}\""),
+        };
+    }
+
+    pub(super) fn socket(&mut self, name: &'static str, address: SocketAddr, whose: Option<Side>) {
+        self.name(name);
+        let _ = match self.cut(address.ip(), whose) {
+            Some(network) => write!(self.buffer, "\"{network}\""),
+            None => write!(self.buffer, "\"{address}\""),
+        };
+    }
+
+    pub(super) fn network(&mut self, name: &'static str, network: IpNet, whose: Side) {
+        self.name(name);
+        let network = match self.cut(network.addr(), Some(whose)) {
+            Some(cut) if cut.prefix_len() < network.prefix_len() => cut,
+            _ => network,
+        };
+        let _ = write!(self.buffer, "\"{network}\"");
+    }
+
+    /// Writes where the other leg leads: to the other side's peer.
+    pub(super) fn leads_to(&mut self, address: Option<SocketAddr>, side: Side) {
+        if let Some(address) = address {
+            self.socket("leads_to", address, Some(!side));
+        }
+    }
+
+    /// Writes a command; one that carries the client's address is cut to its verb when addresses are.
+    pub(super) fn command(&mut self, command: &str) {
+        let verb = command.split(' ').next().unwrap_or_default();
+        let negotiates = ["PORT", "EPRT", "LPRT"]
+            .iter()
+            .any(|one| verb.eq_ignore_ascii_case(one));
+        match self.privacy.addresses {
+            Addresses::Prefix if negotiates => self.text("command", verb),
+            Addresses::Prefix | Addresses::Full => self.text("command", command),
+        }
+    }
+
+    /// Writes which rule it was, and where that stands; the default verdict stands nowhere.
+    pub(super) fn rule(&mut self, rule: &Ruling) {
+        let Ruling(origin) = rule;
+        self.text("rule", &origin.name);
+        if origin.line > 0 {
+            self.text("file", &origin.file);
+            self.number("line", origin.line as u64);
+        }
+    }
+
+    /// Writes which data connection it is about, if it is about one.
+    pub(super) fn transfer(&mut self, transfer: Option<TransferId>) {
+        if let Some(transfer) = transfer {
+            self.number("transfer", u64::from(transfer.0));
+        }
+    }
+
+    pub(super) fn refusal(&mut self, why: RefusalReason) {
+        self.fixed("why", why.word());
+        match why {
+            RefusalReason::NoPort { in_use } => self.number("in_use", u64::from(in_use)),
+            RefusalReason::Kernel | RefusalReason::Resources => {}
+        }
+    }
+
+    /// Cuts an address of the client's side, when addresses are to be cut.
+    fn cut(&self, address: IpAddr, whose: Option<Side>) -> Option<IpNet> {
+        match (self.privacy.addresses, whose) {
+            (Addresses::Prefix, Some(Side::Client)) => Some(prefix(address)),
+            (Addresses::Prefix, Some(Side::Upstream) | None) | (Addresses::Full, _) => None,
+        }
+    }
+}
+
+/// Cuts an address to its /24 (IPv4) or /64 (IPv6).
+fn prefix(address: IpAddr) -> IpNet {
+    let address = address.to_canonical();
+    let length = match address {
+        IpAddr::V4(_) => 24,
+        IpAddr::V6(_) => 64,
+    };
+    IpNet::new_assert(address, length).trunc()
+}

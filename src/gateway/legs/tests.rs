@@ -1,0 +1,224 @@
+//! A session's legs by a made-up clock, before a firewall that says what it is told to say.
+
+mod forwarded;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, MutexGuard};
+use std::task::Waker;
+
+use super::*;
+use crate::engine::{Bounds, Carried, DataTls};
+use crate::nft::{Firewall, FirewallHole, FlowState, FlowUsage, HoleKey, Settled, Settling};
+use crate::pinhole::{MARGIN, OwnSockets};
+
+const TTL: Duration = Duration::from_secs(30);
+const LIMITS: RelayLimits = RelayLimits {
+    stall: Duration::from_secs(300),
+    linger: Duration::from_secs(10),
+};
+const ID: PinholeId = PinholeId(1);
+const TRANSFER: TransferId = TransferId(1);
+
+/// A firewall that says what it is told to say, and writes down what it is asked.
+#[derive(Default)]
+struct Script {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    asked: Vec<&'static str>,
+    lasts: Option<Duration>,
+    used: Option<SocketAddr>,
+    usage: Option<FlowUsage>,
+    dead: bool,
+}
+
+impl Script {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn note(&self, what: &'static str) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        state.asked.push(what);
+        match state.dead {
+            true => Err(io::ErrorKind::BrokenPipe.into()),
+            false => Ok(state),
+        }
+    }
+}
+
+impl Firewall for Script {
+    fn open(&self, hole: &FirewallHole) -> io::Result<()> {
+        self.note("open")?.lasts = Some(hole.ttl);
+        Ok(())
+    }
+
+    fn renew(&self, _: HoleKey, ttl: Duration) -> io::Result<()> {
+        self.note("renew")?.lasts = Some(ttl);
+        Ok(())
+    }
+
+    fn used(&self, _: HoleKey, _: &mut Context<'_>) -> Poll<SocketAddr> {
+        self.state().used.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn usage(&self, _: HoleKey) -> io::Result<Option<FlowUsage>> {
+        Ok(self.note("usage")?.usage)
+    }
+
+    fn kill(&self, _: HoleKey) -> io::Result<()> {
+        self.note("kill").map(drop)
+    }
+
+    fn close(&self, _: HoleKey) -> io::Result<Settled> {
+        let usage = self.note("close")?.usage;
+        let used = usage.is_some();
+        Ok(Settled { used, usage })
+    }
+
+    fn settle(&self, _: HoleKey) -> io::Result<Settling> {
+        let usage = self.note("settle")?.usage;
+        let used = usage.is_some();
+        Ok(match usage {
+            Some(usage) if !usage.state.has_begun_to_end() => Settling::Runs(usage),
+            usage => Settling::Shut(Settled { used, usage }),
+        })
+    }
+}
+
+/// The legs of a session with one forwarded pinhole, and a clock.
+struct Scene {
+    script: Arc<Script>,
+    pinholes: Arc<Pinholes>,
+    sockets: Arc<dyn Sockets>,
+    gauges: Arc<Gauges>,
+    legs: DataLegs,
+    now: Duration,
+}
+
+impl Scene {
+    /// A pinhole that was opened just now, at an address that no other test and no other process has.
+    fn new(test: u8) -> Scene {
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let at = IpAddr::from(Ipv4Addr::new(127, 192 + test, high, low));
+        let sockets: Arc<dyn Sockets> = Arc::new(OwnSockets::new());
+        let script = Arc::new(Script::default());
+        let windows = Legs {
+            client: 21_000..=21_003,
+            upstream: 22_000..=22_003,
+        };
+        let firewall: Arc<dyn Firewall> = script.clone();
+        let told = Box::new(|_| ());
+        let pinholes = Pinholes::behind(firewall, TTL, windows, Arc::clone(&sockets), told);
+        let mut scene = Scene {
+            script,
+            pinholes,
+            sockets,
+            gauges: Arc::default(),
+            legs: DataLegs::default(),
+            now: Duration::from_secs(1000),
+        };
+        let pinhole = Pinhole {
+            transfer: TRANSFER,
+            side: Side::Client,
+            from: IpAddr::from(Ipv4Addr::new(198, 51, 100, 7)).into(),
+            at,
+            leads_to: Some(SocketAddr::from(([10, 0, 0, 5], 50_000))),
+            carried: Carried::Forwarded,
+            source: None,
+            tls: DataTls::Clear,
+        };
+        scene.with(|legs, ground, _| {
+            legs.reserve(ground, ID, &pinhole).unwrap();
+            legs.open(ground, ID).unwrap();
+        });
+        assert_eq!(scene.asked(), ["open"]);
+        scene
+    }
+
+    fn with<T>(
+        &mut self,
+        what: impl FnOnce(&mut DataLegs, &Ground<'_>, &mut Context<'_>) -> T,
+    ) -> T {
+        let ground = Ground {
+            secure: None,
+            pinholes: &self.pinholes,
+            sockets: &self.sockets,
+            gauges: &self.gauges,
+            now: self.now,
+            connect: Duration::from_secs(10),
+            limits: LIMITS,
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        what(&mut self.legs, &ground, &mut cx)
+    }
+
+    fn poll(&mut self) -> Option<Input<'static>> {
+        self.with(|legs, ground, cx| legs.poll(cx, ground))
+    }
+
+    /// Lets time pass, polling whenever the legs want it; what they told, and when.
+    fn pass(&mut self, time: Duration) -> Option<(Duration, Input<'static>)> {
+        let (began, until) = (self.now, self.now + time);
+        while let Some(at) = self.legs.deadline().filter(|at| *at <= until) {
+            assert!(at > self.now || self.now == began, "no progress at {at:?}");
+            self.now = self.now.max(at);
+            if let Some(fact) = self.poll() {
+                return Some((self.now - began, fact));
+            }
+        }
+        self.now = until;
+        None
+    }
+
+    fn start(&mut self) {
+        self.with(|legs, ground, _| {
+            legs.start(
+                ground,
+                TRANSFER,
+                Direction::Download,
+                Legs::default(),
+                Bounds::default(),
+            )
+        });
+    }
+
+    fn end(&mut self, manner: Manner) -> Ended {
+        self.with(|legs, ground, cx| legs.end(ground, cx, TRANSFER, manner))
+    }
+
+    /// The awaited peer dials, and that is told.
+    fn dialled(&mut self) {
+        self.script.state().used = Some(SocketAddr::from(([198, 51, 100, 7], 41_000)));
+        self.carries(1, FlowState::Open);
+        assert!(matches!(
+            self.poll(),
+            Some(Input::PinholeUsed { id: ID, .. })
+        ));
+    }
+
+    fn carries(&self, packets: u64, state: FlowState) {
+        self.script.state().usage = Some(FlowUsage {
+            wire_bytes_from_peer: 52 * packets,
+            packets_from_peer: packets,
+            wire_bytes_to_peer: 1500 * packets,
+            packets_to_peer: packets,
+            state,
+        });
+    }
+
+    /// What was asked since the last time.
+    fn asked(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.script.state().asked)
+    }
+}
+
+fn usage_of(fact: Option<(Duration, Input<'static>)>) -> (Duration, Usage) {
+    match fact {
+        Some((after, Input::DataFinished { usage, .. })) => (after, usage),
+        other => panic!("{other:?} instead of an end"),
+    }
+}

@@ -1,0 +1,302 @@
+//! Forwarded connections: when the kernel is asked, and what is told of its answers.
+
+use super::*;
+
+#[test]
+fn the_kernel_keeps_an_unused_pinhole_a_little_longer_than_its_owner_and_is_asked_again_only_while_it_is_wanted()
+ {
+    let mut scene = Scene::new(0);
+    assert_eq!(scene.script.state().lasts, Some(TTL + MARGIN));
+    assert!(scene.pass(TTL).is_none());
+    assert!(scene.asked().is_empty(), "the pinhole could end by itself");
+    // The transfer command has come, and the 1xx takes its time.
+    scene.start();
+    assert!(scene.pass(MARGIN - Duration::from_millis(1)).is_none());
+    assert_eq!(scene.asked(), ["renew"], "the kernel's entry would be gone");
+    assert_eq!(scene.script.state().lasts, Some(TTL + MARGIN));
+    assert!(scene.pass(4 * TTL).is_none());
+    assert_eq!(scene.asked().len(), 3);
+    scene.dialled();
+    assert!(scene.pass(LIMITS.stall / 8).is_none());
+    assert!(scene.asked().is_empty());
+}
+
+#[test]
+fn a_small_file_costs_one_question_besides_its_opening() {
+    let mut scene = Scene::new(1);
+    scene.start();
+    scene.dialled();
+    assert_eq!(scene.gauges.transfers(), 1);
+    scene.carries(9, FlowState::Ending);
+    let ended = scene.end(Manner::Linger);
+    assert_eq!(scene.asked(), ["settle"]);
+    let usage = ended.usage.unwrap();
+    assert_eq!(usage.outcome, Outcome::Complete);
+    let wire = usage.wire.unwrap();
+    assert_eq!((wire.bytes_up, wire.bytes_down), (52 * 9, 1500 * 9));
+    assert!(ended.used.is_none() && scene.legs.is_empty());
+    scene.with(|legs, _, _| legs.close(ID));
+    assert!(scene.asked().is_empty());
+    assert_eq!(scene.gauges.transfers(), 0);
+}
+
+#[test]
+fn an_answered_connection_is_watched_until_it_ends_and_cut_off_when_it_stands_still() {
+    let mut scene = Scene::new(2);
+    scene.start();
+    scene.dialled();
+    assert!(scene.end(Manner::Linger).usage.is_none());
+    // Something moves every two seconds.
+    for packets in 2..20 {
+        assert!(scene.pass(Duration::from_secs(2)).is_none());
+        scene.carries(packets, FlowState::Open);
+    }
+    scene.asked();
+    let (after, usage) = usage_of(scene.pass(Duration::from_secs(30)));
+    assert!((10..12).contains(&after.as_secs()), "{after:?}");
+    assert_eq!(usage.outcome, Outcome::LingerOver);
+    let asked = scene.asked();
+    assert_eq!(asked[asked.len() - 2..], ["kill", "close"]);
+
+    let mut scene = Scene::new(3);
+    scene.start();
+    scene.dialled();
+    assert!(scene.end(Manner::Linger).usage.is_none());
+    assert!(scene.pass(Duration::from_secs(1)).is_none());
+    scene.carries(9, FlowState::Over);
+    let (after, usage) = usage_of(scene.pass(Duration::from_secs(1)));
+    assert!(after <= Duration::from_millis(100), "{after:?}");
+    assert_eq!(usage.outcome, Outcome::Complete);
+    assert!(!scene.asked().contains(&"kill"));
+}
+
+#[test]
+fn a_connection_that_stands_still_is_cut_off_after_the_stall_time_and_one_that_moves_is_not() {
+    let mut scene = Scene::new(4);
+    scene.start();
+    scene.dialled();
+    for packets in 2..8 {
+        assert!(scene.pass(LIMITS.stall / 2).is_none());
+        scene.carries(packets, FlowState::Open);
+    }
+    let asked = scene.asked();
+    assert_eq!(
+        asked,
+        vec!["usage"; 12],
+        "four looks in the time of a stall"
+    );
+    let (after, usage) = usage_of(scene.pass(2 * LIMITS.stall));
+    assert!(
+        after >= LIMITS.stall && after <= LIMITS.stall * 5 / 4,
+        "{after:?}"
+    );
+    assert_eq!(usage.outcome, Outcome::Stalled);
+    let asked = scene.asked();
+    assert_eq!(asked[asked.len() - 2..], ["kill", "close"]);
+}
+
+#[test]
+fn probes_of_a_receiver_that_takes_nothing_are_no_movement() {
+    let mut scene = Scene::new(18);
+    scene.start();
+    scene.dialled();
+    scene.carries(10, FlowState::Open);
+    let probed = |scene: &Scene, probes: u64| {
+        let mut state = scene.script.state();
+        let usage = state.usage.as_mut().unwrap();
+        usage.wire_bytes_to_peer = 1500 * 10 + 52 * probes;
+        usage.packets_to_peer = 10 + probes;
+        usage.wire_bytes_from_peer += 64;
+        usage.packets_from_peer += 1;
+    };
+    assert!(scene.pass(LIMITS.stall / 4).is_none());
+    let mut waited = Duration::ZERO;
+    let outcome = loop {
+        probed(&scene, waited.as_secs() / 10);
+        match scene.pass(Duration::from_secs(30)) {
+            None => waited += Duration::from_secs(30),
+            told => break usage_of(told).1.outcome,
+        }
+    };
+    assert_eq!(outcome, Outcome::Stalled);
+    assert!(waited <= LIMITS.stall * 5 / 4, "{waited:?}");
+}
+
+#[test]
+fn an_end_that_nobody_announced_is_found() {
+    let mut scene = Scene::new(5);
+    scene.start();
+    scene.dialled();
+    scene.carries(5, FlowState::Over);
+    let (_, usage) = usage_of(scene.pass(LIMITS.stall));
+    assert_eq!(usage.outcome, Outcome::Complete);
+    assert!(usage.wire.is_some());
+}
+
+#[test]
+fn a_used_pinhole_that_is_not_wanted_any_more_is_killed() {
+    let mut scene = Scene::new(6);
+    scene.dialled();
+    scene.asked();
+    scene.with(|legs, _, _| legs.close(ID));
+    assert_eq!(scene.asked(), ["kill", "close"]);
+    assert!(scene.legs.is_empty());
+}
+
+#[test]
+fn of_a_time_that_is_over_and_a_connection_that_came_one_wins() {
+    // Nobody came.
+    let mut scene = Scene::new(7);
+    scene.with(|legs, _, _| legs.close(ID));
+    assert_eq!(scene.asked(), ["settle"]);
+    // Somebody came, and we have not heard of it: the time wins, so the connection ends.
+    let mut scene = Scene::new(8);
+    scene.carries(1, FlowState::Open);
+    scene.with(|legs, _, _| legs.close(ID));
+    assert_eq!(scene.asked(), ["settle", "kill", "close"]);
+}
+
+#[test]
+fn a_use_that_was_not_told_is_told_before_the_account() {
+    let mut scene = Scene::new(9);
+    scene.start();
+    scene.carries(3, FlowState::Over);
+    let ended = scene.end(Manner::Linger);
+    let Some(Input::PinholeUsed { id: ID, peer }) = ended.used else {
+        panic!("not told: {:?}", ended.used);
+    };
+    assert_eq!(peer, SocketAddr::from(([198, 51, 100, 7], 0)));
+    assert!(ended.usage.unwrap().wire.is_some());
+
+    // The same, when the answer came before the connection began to end.
+    let mut scene = Scene::new(10);
+    scene.start();
+    scene.carries(3, FlowState::Open);
+    let ended = scene.end(Manner::Linger);
+    assert!(ended.used.is_none() && ended.usage.is_none());
+    scene.carries(5, FlowState::Ending);
+    let (_, fact) = scene.pass(Duration::from_secs(1)).unwrap();
+    assert!(matches!(fact, Input::PinholeUsed { .. }), "{fact:?}");
+    let (_, usage) = usage_of(scene.pass(Duration::from_secs(1)));
+    assert_eq!(usage.outcome, Outcome::Complete);
+}
+
+#[test]
+fn an_answer_without_any_connection_ends_at_once_with_an_account_of_nothing() {
+    let mut scene = Scene::new(11);
+    scene.start();
+    let ended = scene.end(Manner::Linger);
+    assert!(ended.used.is_none());
+    let usage = ended.usage.unwrap();
+    assert_eq!(usage.wire.unwrap().packets_down, 0);
+    assert_eq!(scene.asked(), ["settle"]);
+}
+
+#[test]
+fn abort_kills_and_drop_kills_only_what_still_runs() {
+    let mut scene = Scene::new(12);
+    scene.start();
+    scene.dialled();
+    let aborted = scene.end(Manner::Abort).usage.unwrap();
+    assert_eq!(aborted.outcome, Outcome::Aborted);
+    assert_eq!(scene.asked(), ["kill", "close"]);
+    for (state, asked) in [
+        (FlowState::Ending, &["settle"][..]),
+        (FlowState::Open, &["settle", "kill", "close"]),
+    ] {
+        let mut scene = Scene::new(13);
+        scene.start();
+        scene.dialled();
+        scene.carries(2, state);
+        let dropped = scene.end(Manner::Drop).usage.unwrap();
+        assert_eq!(dropped.outcome, Outcome::Aborted);
+        assert_eq!(scene.asked(), asked);
+    }
+}
+
+#[test]
+fn a_firewall_that_does_not_answer_leaves_running_connections_alone_and_sessions_end_without_their_account()
+ {
+    let mut scene = Scene::new(14);
+    scene.start();
+    scene.dialled();
+    scene.script.state().dead = true;
+    assert!(
+        scene.pass(10 * LIMITS.stall).is_none(),
+        "it was guessed to stand still"
+    );
+    assert!(!scene.asked().contains(&"kill"));
+    let usage = scene.end(Manner::Linger).usage.unwrap();
+    assert_eq!((usage.outcome, usage.wire), (Outcome::Complete, None));
+    assert!(scene.legs.is_empty());
+}
+
+#[test]
+fn a_pinhole_that_is_taken_back_listens_here_at_the_same_port() {
+    let mut scene = Scene::new(15);
+    scene.start();
+    let taken = scene.with(|legs, ground, _| legs.relay_instead(ground, ID));
+    assert_eq!(taken, Some(Ok(())));
+    assert_eq!(scene.asked(), ["settle", "open"]);
+    let leg = &scene.legs.transfers[0].legs.client;
+    assert!(matches!(
+        leg,
+        Leg::Awaiting {
+            renew_at: Some(_),
+            ..
+        }
+    ));
+    scene.with(|legs, _, _| legs.close(ID));
+    assert_eq!(scene.asked(), ["close"]);
+
+    // Not when its connection has come.
+    let mut scene = Scene::new(16);
+    scene.start();
+    scene.carries(1, FlowState::Open);
+    let taken = scene.with(|legs, ground, _| legs.relay_instead(ground, ID));
+    assert_eq!(taken, None);
+    scene.dialled();
+    assert_eq!(scene.asked(), ["settle"]);
+    // Nor when the firewall does not answer.
+    let mut scene = Scene::new(17);
+    scene.start();
+    scene.script.state().dead = true;
+    let taken = scene.with(|legs, ground, _| legs.relay_instead(ground, ID));
+    assert_eq!(taken, Some(Err(RefusalReason::Kernel)));
+}
+
+#[test]
+fn what_is_sent_again_and_again_is_no_movement() {
+    let mut scene = Scene::new(20);
+    scene.start();
+    scene.dialled();
+    scene.carries(9, FlowState::Open);
+    assert!(scene.pass(LIMITS.stall / 2).is_none());
+    for again in 1..4 {
+        let mut state = scene.script.state();
+        state.usage = state.usage.map(|usage| FlowUsage {
+            wire_bytes_to_peer: usage.wire_bytes_to_peer + 1500 * again,
+            packets_to_peer: usage.packets_to_peer + again,
+            ..usage
+        });
+        drop(state);
+        let passed = scene.pass(LIMITS.stall / 4);
+        if let Some((_, Input::DataFinished { usage, .. })) = passed {
+            assert_eq!(usage.outcome, Outcome::Stalled);
+            return;
+        }
+    }
+    panic!("it is not cut off");
+}
+
+#[test]
+fn a_connection_that_the_kernel_does_not_count_is_not_cut_off() {
+    let mut scene = Scene::new(21);
+    scene.start();
+    scene.dialled();
+    scene.carries(0, FlowState::Open);
+    assert!(scene.pass(3 * LIMITS.stall).is_none());
+    scene.carries(0, FlowState::Over);
+    let (_, usage) = usage_of(scene.pass(LIMITS.stall));
+    assert_eq!(usage.outcome, Outcome::Complete);
+}

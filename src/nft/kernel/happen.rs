@@ -1,0 +1,207 @@
+//! What the kernel tells by itself, and what follows from it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::conntrack::Flow;
+use super::element::{Element, Joined};
+use super::error::Error;
+use super::hole::may_be_awaited;
+use super::set::{Family, Set};
+use super::{Kernel, conntrack, inspect, log, watch};
+use crate::nft::packet::Dial;
+use crate::nft::{Happening, HoleKey};
+
+/// How long a packet can be on its way through the rules: far longer than any is.
+const FADING: Duration = Duration::from_secs(5);
+
+/// How often the table is looked for although nobody has announced a change of it.
+const INSPECTION: Duration = Duration::from_secs(30);
+
+impl Kernel {
+    /// Returns when [`Kernel::happenings`] wants to be called though no descriptor is ready.
+    pub fn next_wake(&self) -> Option<Instant> {
+        if !self.pending.is_empty() {
+            return Some(Instant::now());
+        }
+        let inspection = self.inspected + INSPECTION;
+        let forgotten = self.dying.front().map(|(when, _)| *when);
+        Some(forgotten.map_or(inspection, |when| when.min(inspection)))
+    }
+
+    /// Appends what has happened: reads all descriptors without waiting, removes the entries of holes that were used,
+    /// ends what was killed for good, and restores a table that somebody removed.
+    ///
+    /// # Errors
+    /// The kernel's reason; the rest is told by the next call.
+    pub fn happenings(&mut self, out: &mut Vec<Happening>) -> Result<(), Error> {
+        let now = Instant::now();
+        self.hear_used()?;
+        let (knocks, pending) = (&mut self.knocks, &mut self.pending);
+        // What is lost here is one knock of many.
+        log::hear(&mut self.knocked, |dial| {
+            pending.extend(knocks.heard(now, dial));
+        })?;
+        let changed = watch::hear(&mut self.changed, &self.layout.table)?;
+        if changed || now.duration_since(self.inspected) >= INSPECTION {
+            self.repair()?;
+        }
+        self.forget_the_dead(now)?;
+        self.forget_the_faded(now);
+        out.append(&mut self.pending);
+        Ok(())
+    }
+
+    /// Restores the table if it is not whole, and notes that.
+    pub(super) fn repair(&mut self) -> Result<(), Error> {
+        self.inspected = Instant::now();
+        if !self.verify()? {
+            self.restore()?;
+            self.pending.push(Happening::Restored);
+        }
+        Ok(())
+    }
+
+    /// Tells whether all of the table is as it was installed.
+    ///
+    /// # Errors
+    /// The kernel's reason.
+    pub fn verify(&mut self) -> Result<bool, Error> {
+        inspect::whole(&mut self.channel, &self.layout)
+    }
+
+    /// Reads which holes were used, and removes their elements.
+    pub(super) fn hear_used(&mut self) -> Result<(), Error> {
+        let mut dials = Vec::new();
+        let lost = log::hear(&mut self.used, |dial| dials.push(dial))?;
+        for dial in dials {
+            self.came(dial)?;
+        }
+        if lost {
+            self.look_for_the_lost()?;
+        }
+        Ok(())
+    }
+
+    /// A first packet was let in.
+    fn came(&mut self, dial: Dial) -> Result<(), Error> {
+        let mut keys = Vec::new();
+        for awaited in may_be_awaited(dial.from.ip(), dial.to) {
+            keys.extend_from_slice(self.awaited.get(&awaited).map_or(&[][..], Vec::as_slice));
+        }
+        match keys.as_slice() {
+            [] => self.came_late(dial),
+            [key] => self.use_up(*key, dial.from),
+            // Two holes of one peer lead to the same place: the connection's entry tells which one was dialled.
+            [first, ..] => {
+                let mut dialled = None;
+                for key in &keys {
+                    let flow = self.flow(*key, dial.from);
+                    if let Some(flow) = flow
+                        && conntrack::usage(&mut self.channel, flow)?.is_some()
+                    {
+                        dialled = Some(*key);
+                        break;
+                    }
+                }
+                self.use_up(dialled.unwrap_or(*first), dial.from)
+            }
+        }
+    }
+
+    fn flow(&self, key: HoleKey, from: SocketAddr) -> Option<Flow> {
+        let to = self.holes.get(&key)?.at();
+        Some(Flow { from, to })
+    }
+
+    /// A packet that was on its way when its hole was shut and said to be unused: one of both wins, and that was the
+    /// shutting.
+    fn came_late(&mut self, dial: Dial) -> Result<(), Error> {
+        let awaited = may_be_awaited(dial.from.ip(), dial.to);
+        let shut = self.fading.iter().rev();
+        let at = shut
+            .filter(|(_, faded, _)| awaited.contains(faded))
+            .map(|(_, _, at)| *at)
+            .next();
+        match at {
+            Some(to) => self.end(Flow {
+                from: dial.from,
+                to,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn use_up(&mut self, key: HoleKey, peer: SocketAddr) -> Result<(), Error> {
+        let flow = self.flow(key, peer);
+        let Some(hole) = self.holes.get_mut(&key) else {
+            return Ok(());
+        };
+        hole.flow = flow;
+        let hole = hole.clone();
+        self.unawait(&hole, key);
+        if hole.is_forwarded() {
+            self.pending.push(Happening::Used { key, peer });
+        }
+        self.remove("removing a used pinhole", &hole.elements)
+    }
+
+    /// The kernel had no room to tell all: each element that was used says so itself, and the connection tells the rest.
+    fn look_for_the_lost(&mut self) -> Result<(), Error> {
+        let unused = self.holes.iter().filter(|(_, hole)| hole.flow.is_none());
+        let elements = unused.flat_map(|(key, hole)| hole.elements.iter().map(|one| (one, *key)));
+        let holes: HashMap<(Set, Joined), HoleKey> = elements
+            .map(|(element, key)| ((element.set, element.key.clone()), key))
+            .collect();
+        let mut flows: HashMap<SocketAddr, Vec<Flow>> = HashMap::new();
+        for flow in conntrack::marked(&mut self.channel, self.layout.mark)? {
+            flows.entry(flow.to).or_default().push(flow);
+        }
+        for set in Family::BOTH.into_iter().flat_map(Set::of_holes) {
+            let Set::Open(..) = set else {
+                continue;
+            };
+            for standing in self.list(set)?.into_iter().filter(|one| one.spent) {
+                let key = holes.get(&(set, standing.element.key));
+                let Some((key, hole)) = key.and_then(|key| Some((*key, self.holes.get(key)?)))
+                else {
+                    continue;
+                };
+                let peers = hole.awaited().0;
+                let mut there = flows.get(&hole.at()).into_iter().flatten();
+                let flow = there.find(|flow| peers.contains(&flow.from.ip()));
+                // A connection that is over already has left no port; its hole was used nonetheless.
+                let peer = flow.map_or(SocketAddr::new(peers.addr(), 0), |flow| flow.from);
+                self.use_up(key, peer)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget_the_faded(&mut self, now: Instant) {
+        while let Some((when, ..)) = self.fading.front()
+            && now.duration_since(*when) >= FADING
+        {
+            self.fading.pop_front();
+        }
+    }
+
+    /// What was killed and has been silent since would go on when its time in the set is over: its entry goes now.
+    fn forget_the_dead(&mut self, now: Instant) -> Result<(), Error> {
+        while let Some((when, flow)) = self.dying.front().copied()
+            && when <= now
+        {
+            conntrack::forget(&mut self.channel, flow)?;
+            let sets = [Set::Dead(flow.family()), Set::Dying(flow.family())];
+            let elements = sets.map(|set| Element {
+                set,
+                key: flow.key(),
+                value: None,
+            });
+            self.remove("forgetting a connection that was ended", &elements)?;
+            self.dying.pop_front();
+        }
+        Ok(())
+    }
+}

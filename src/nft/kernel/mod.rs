@@ -1,0 +1,419 @@
+//! The kernel half of the broker: one fixed nftables table, and a few entries per pinhole.
+//!
+//! Invariant: after [`Kernel::install`] only set elements change, each with a timeout of the kernel's, so that every hole
+//! shuts by itself when all of ours is dead; chains and rules stay, because removing them ends the connections that they
+//! carry. This module must not know FTP, sessions, the config or who asks; it waits for nothing but the kernel's answer.
+
+mod ban;
+mod channel;
+mod conntrack;
+mod element;
+mod error;
+mod expression;
+mod happen;
+mod hole;
+mod inspect;
+mod install;
+mod knock;
+mod log;
+mod message;
+mod rule;
+mod set;
+mod sweep;
+mod table;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+use self::channel::{Channel, Ear, refused};
+use self::conntrack::Flow;
+use self::element::{Element, Standing};
+use self::hole::{Awaited, Hole};
+use self::knock::Knocks;
+use self::message::Message;
+use self::set::Set;
+use super::{FirewallHole, FlowState, FlowUsage, Happening, HoleKey, Settled, Settling};
+
+pub use error::{Error, Refusal};
+
+/// How long what was killed is watched before its connection is forgotten for good.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+
+/// How long the kernel resets what was killed, should nobody be there to forget it.
+const DEAD: Duration = Duration::from_secs(3600);
+
+/// All that the table depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The table's name, in the family inet.
+    pub table: String,
+    /// The ports in which pinholes for clients open.
+    pub client_window: RangeInclusive<u16>,
+    /// The ports in which pinholes for upstreams open.
+    pub upstream_window: RangeInclusive<u16>,
+    /// The ports of the listeners: bans hold there.
+    pub listeners: BTreeSet<u16>,
+    /// The bit of the ct mark that says "let in by a pinhole"; all other bits stay as they are.
+    pub mark: u32,
+    /// The first of two NFLOG groups: used pinholes, and knocks at shut ports.
+    pub group: u16,
+    /// How many elements each set holds at most.
+    pub size: u32,
+}
+
+/// Marks elements as those of one gateway process, so that a sweep can tell them from another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u32);
+
+/// The firewall of this network namespace, as far as it is ours.
+#[derive(Debug)]
+pub struct Kernel {
+    layout: Layout,
+    channel: Channel,
+    /// First packets that were let in, knocks at shut ports, and changes that somebody made.
+    used: Ear,
+    knocked: Ear,
+    changed: Ear,
+    /// Whether this kernel gives an element a new time without making it anew.
+    prolongs: bool,
+    holes: HashMap<HoleKey, Hole>,
+    /// The unused holes, by the packet that will come.
+    awaited: HashMap<Awaited, Vec<HoleKey>>,
+    /// Unused holes that were shut a moment ago: a packet that is still on its way through the rules comes too late.
+    fading: VecDeque<(Instant, Awaited, SocketAddr)>,
+    /// Connections that were killed, and when they are forgotten.
+    dying: VecDeque<(Instant, Flow)>,
+    bans: BTreeMap<IpNet, Instant>,
+    knocks: Knocks,
+    /// What happened while something else was being asked.
+    pending: Vec<Happening>,
+    inspected: Instant,
+}
+
+impl Kernel {
+    /// Lets one connection in.
+    ///
+    /// # Errors
+    /// `Full`, `Exists` (the same peer, address and port), `Unsuitable` (mixed families), or the kernel's reason;
+    /// nothing is open then.
+    pub fn open(&mut self, generation: Generation, hole: &FirewallHole) -> Result<(), Error> {
+        let doing = "opening a pinhole";
+        if self.holes.contains_key(&hole.key) {
+            return Err(refused(doing, rustix::io::Errno::EXIST, None).by_kind());
+        }
+        let opening = hole::plain(hole.opening)?;
+        let elements = hole::elements(&opening)?;
+        let hole_of = Hole {
+            generation,
+            opening,
+            until: later(hole.ttl),
+            elements,
+            flow: None,
+            last: None,
+        };
+        let messages = self.additions(&hole_of, hole.ttl);
+        match self.channel.batch(doing, messages).map_err(Error::by_kind) {
+            Ok(()) => {}
+            // The table is gone: somebody was faster than the announcement of what he did.
+            Err(Error::Gone(_)) => {
+                self.repair()?;
+                let messages = self.additions(&hole_of, hole.ttl);
+                self.channel
+                    .batch(doing, messages)
+                    .map_err(Error::by_kind)?;
+            }
+            Err(error @ Error::Kernel(_)) => {
+                // The answer may be what was lost: then it is open, and nobody would know.
+                self.remove("shutting what may be open", &hole_of.elements)?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+        let keys = self.awaited.entry(hole_of.awaited()).or_default();
+        keys.push(hole.key);
+        self.holes.insert(hole.key, hole_of);
+        Ok(())
+    }
+
+    /// Makes an unused hole last this much longer, counted from now.
+    ///
+    /// # Errors
+    /// `Gone` when it was used, has expired or was never open.
+    pub fn renew(&mut self, key: HoleKey, ttl: Duration) -> Result<(), Error> {
+        let doing = "renewing a pinhole";
+        let gone = || refused(doing, rustix::io::Errno::NOENT, None).by_kind();
+        self.hear_used()?;
+        let hole = self.holes.get(&key).ok_or_else(gone)?;
+        if hole.flow.is_some() || hole.until <= Instant::now() {
+            return Err(gone());
+        }
+        let messages = if self.prolongs {
+            // What a packet has consumed meanwhile stays consumed.
+            let table = &self.layout.table;
+            let owner = hole.generation.0;
+            let prolong = |element: &Element| element.prolong(table, ttl, owner);
+            hole.elements.iter().map(prolong).collect()
+        } else {
+            // One batch, so there is no moment without it; a packet between two instants of it is found right below.
+            let mut messages = self.deletions(&hole.elements);
+            messages.extend(self.additions(hole, ttl));
+            messages
+        };
+        self.channel
+            .batch(doing, messages)
+            .map_err(Error::by_kind)?;
+        self.hear_used()?;
+        let hole = self.holes.get_mut(&key).ok_or_else(gone)?;
+        hole.until = later(ttl);
+        if hole.flow.is_some() {
+            return Err(gone());
+        }
+        Ok(())
+    }
+
+    /// Tells what a forwarded hole's connection has carried; none if it was not used.
+    ///
+    /// # Errors
+    /// `Gone` for a hole that is not known, or the kernel's reason.
+    pub fn usage(&mut self, key: HoleKey) -> Result<Option<FlowUsage>, Error> {
+        self.hear_used()?;
+        let doing = "reading a connection's counters";
+        let gone = || refused(doing, rustix::io::Errno::NOENT, None).by_kind();
+        let hole = self.holes.get_mut(&key).ok_or_else(gone)?;
+        let Some(flow) = hole.flow.filter(|_| hole.is_forwarded()) else {
+            return Ok(None);
+        };
+        let usage = conntrack::usage(&mut self.channel, flow)?.unwrap_or(FlowUsage {
+            state: FlowState::Over,
+            ..hole.last.unwrap_or(UNCOUNTED)
+        });
+        hole.last = Some(usage);
+        Ok(Some(usage))
+    }
+
+    /// Shuts a hole whose connection has begun to end or never came, as [`Kernel::close`] does; tells how far it is if it
+    /// runs, and leaves it. The connection is looked at once.
+    ///
+    /// # Errors
+    /// As [`Kernel::usage`] and [`Kernel::close`].
+    pub fn settle(&mut self, key: HoleKey) -> Result<Settling, Error> {
+        match self.usage(key)? {
+            Some(usage) if !usage.state.has_begun_to_end() => Ok(Settling::Runs(usage)),
+            None => self.close(key).map(Settling::Shut),
+            Some(usage) => {
+                self.forget(key);
+                let usage = Some(usage);
+                Ok(Settling::Shut(Settled { used: true, usage }))
+            }
+        }
+    }
+
+    /// Ends a forwarded hole's connection with a reset towards both sides (a silent one at its next packet). An unused
+    /// hole is shut for good; of a relayed one the connection belongs to the process that accepted it.
+    ///
+    /// # Errors
+    /// `Gone` for a hole that is not known, or the kernel's reason.
+    pub fn kill(&mut self, key: HoleKey) -> Result<(), Error> {
+        self.hear_used()?;
+        let doing = "ending a connection";
+        let gone = || refused(doing, rustix::io::Errno::NOENT, None).by_kind();
+        let hole = self.holes.get(&key).ok_or_else(gone)?;
+        match hole.flow {
+            None => {
+                let elements = hole.elements.clone();
+                self.remove("shutting a pinhole", &elements)?;
+                // Of a packet that was faster than that, this knows.
+                self.hear_used()?;
+                match self.holes.get(&key).and_then(|hole| hole.flow) {
+                    Some(flow) => self.end(flow),
+                    None => Ok(()),
+                }
+            }
+            Some(flow) if hole.is_forwarded() => self.end(flow),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Shuts a hole and forgets it. A connection that runs goes on. What was told of it here is no happening any more.
+    ///
+    /// # Errors
+    /// `Gone` for a hole that is not known, or the kernel's reason; the hole is known still then.
+    pub fn close(&mut self, key: HoleKey) -> Result<Settled, Error> {
+        let doing = "shutting a pinhole";
+        let gone = || refused(doing, rustix::io::Errno::NOENT, None).by_kind();
+        let hole = self.holes.get(&key).ok_or_else(gone)?;
+        if hole.flow.is_none() {
+            let elements = hole.elements.clone();
+            self.remove(doing, &elements)?;
+            self.hear_used()?;
+            self.annul(key)?;
+        }
+        let usage = self.usage(key)?;
+        let hole = self.forget(key).ok_or_else(gone)?;
+        if hole.flow.is_none() {
+            let now = Instant::now();
+            self.forget_the_faded(now);
+            self.fading.push_back((now, hole.awaited(), hole.at()));
+        }
+        Ok(Settled {
+            used: hole.flow.is_some(),
+            usage,
+        })
+    }
+
+    /// Returns what to poll for reading: when one is ready, [`Kernel::happenings`] has something.
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 3] {
+        [
+            self.used.as_fd(),
+            self.knocked.as_fd(),
+            self.changed.as_fd(),
+        ]
+    }
+
+    /// Returns the layout that was installed.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Takes back the use of a forwarded hole whose packet found its token but no source any more: it was dropped (chain
+    /// postrouting, rule late), so the shutting has won. Should it have got through after all, it is ended.
+    fn annul(&mut self, key: HoleKey) -> Result<(), Error> {
+        let Some(hole) = self.holes.get_mut(&key).filter(|hole| hole.is_forwarded()) else {
+            return Ok(());
+        };
+        let Some(flow) = hole.flow else {
+            return Ok(());
+        };
+        if conntrack::usage(&mut self.channel, flow)?.is_some() {
+            return Ok(());
+        }
+        hole.flow = None;
+        self.end(flow)
+    }
+
+    /// Ends a connection: the rules reset it from now on, and after a while it is forgotten.
+    fn end(&mut self, flow: Flow) -> Result<(), Error> {
+        let element = |set| Element {
+            set,
+            key: flow.key(),
+            value: None,
+        };
+        let sets = [Set::Dead(flow.family()), Set::Dying(flow.family())];
+        let table = &self.layout.table;
+        let messages = sets.map(|set| element(set).add(table, Some(DEAD), None));
+        match self
+            .channel
+            .batch("ending a connection", messages.into())
+            .map_err(Error::by_kind)
+        {
+            Ok(()) => {
+                self.dying.push_back((Instant::now() + LAST_WORDS, flow));
+                Ok(())
+            }
+            // It is being ended already.
+            Err(Error::Exists(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Strikes a hole from the books; what was told of it is no happening any more.
+    fn forget(&mut self, key: HoleKey) -> Option<Hole> {
+        let hole = self.holes.remove(&key)?;
+        self.unawait(&hole, key);
+        self.pending.retain(
+            |happening| !matches!(happening, Happening::Used { key: used, .. } if *used == key),
+        );
+        Some(hole)
+    }
+
+    fn additions(&self, hole: &Hole, ttl: Duration) -> Vec<Message> {
+        let (table, owner) = (&self.layout.table, Some(hole.generation.0));
+        let add = |element: &Element| element.add(table, Some(ttl), owner);
+        hole.elements.iter().map(add).collect()
+    }
+
+    fn deletions(&self, elements: &[Element]) -> Vec<Message> {
+        let delete = |element: &Element| element.delete(&self.layout.table);
+        elements.iter().map(delete).collect()
+    }
+
+    /// Removes elements, of which some or all may be gone already.
+    fn remove(&mut self, doing: &'static str, elements: &[Element]) -> Result<(), Error> {
+        let all = self.deletions(elements);
+        match self.channel.batch(doing, all).map_err(Error::by_kind) {
+            // A batch is all or nothing.
+            Err(Error::Gone(_)) => {}
+            done => return done,
+        }
+        for element in elements {
+            let one = self.deletions(std::slice::from_ref(element));
+            match self.channel.batch(doing, one).map_err(Error::by_kind) {
+                Ok(()) | Err(Error::Gone(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, set: Set) -> Result<Vec<Standing>, Error> {
+        let question = element::list(&self.layout.table, set);
+        self.channel
+            .dump(
+                "listing the firewall's elements",
+                &question,
+                |answer, out| {
+                    element::standing(set, answer, out);
+                },
+            )
+            .map_err(Error::by_kind)
+    }
+
+    fn unawait(&mut self, hole: &Hole, key: HoleKey) {
+        if let Some(keys) = self.awaited.get_mut(&hole.awaited()) {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.awaited.remove(&hole.awaited());
+            }
+        }
+    }
+}
+
+/// When a time that begins now is over; the kernel is told no more than the longest.
+fn later(time: Duration) -> Instant {
+    Instant::now() + time.min(element::LONGEST)
+}
+
+const UNCOUNTED: FlowUsage = FlowUsage {
+    wire_bytes_from_peer: 0,
+    packets_from_peer: 0,
+    wire_bytes_to_peer: 0,
+    packets_to_peer: 0,
+    state: FlowState::Over,
+};
+
+/// Tells whether the kernel counts bytes per connection (`net.netfilter.nf_conntrack_acct`); without it there is no usage.
+///
+/// # Errors
+/// The setting can't be read: connection tracking is missing.
+pub fn counts_connections() -> std::io::Result<bool> {
+    Ok(std::fs::read_to_string(ACCOUNTING)?.trim() != "0")
+}
+
+/// Makes the kernel count bytes per connection; connections that exist already stay uncounted.
+///
+/// # Errors
+/// The setting can't be written.
+pub fn count_connections() -> std::io::Result<()> {
+    std::fs::write(ACCOUNTING, "1")
+}
+
+/// The switch of connection accounting, of this network namespace.
+const ACCOUNTING: &str = "/proc/sys/net/netfilter/nf_conntrack_acct";

@@ -1,0 +1,59 @@
+//! What gateway and broker say to each other: values of one fixed size in one fixed layout.
+//!
+//! ```text
+//! 0      version (1)
+//! 1      who speaks: 'Q' request, 'A' answer, 'N' notice, 'R' report
+//! 2      kind
+//! 3      0
+//! 4..8   number of the request, 0 in notices and reports
+//! 8..    the kind's own fields in their order, little-endian; the rest is 0
+//! ```
+//!
+//! Invariant: what is read is exactly one way to write a value, so nothing can hide in a page; anything else is
+//! refused whole. This module must not know what is permitted.
+
+mod answer;
+mod field;
+mod notice;
+mod request;
+
+use field::{Pen, Reader};
+
+pub use answer::{Answer, Reason};
+pub use notice::{Handed, Notice, Report};
+pub use request::{Keep, Request};
+
+/// Length of every message in bytes.
+pub const SIZE: usize = 128;
+
+/// One message as it travels.
+pub type Page = [u8; SIZE];
+
+/// The layout's version. Broker and gateway are one executable, so that any other version is a fault.
+const VERSION: u8 = 1;
+
+/// A page that says nothing: a fault of whoever wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a message that says nothing")]
+pub struct Garbled;
+
+/// Begins a page.
+fn begin(speaker: u8, kind: u8, number: u32) -> Pen {
+    let mut pen = Pen::new();
+    pen.u8(VERSION);
+    pen.u8(speaker);
+    pen.u8(kind);
+    pen.u8(0);
+    pen.u32(number);
+    pen
+}
+
+/// Takes a page's beginning; answers with its kind and number.
+fn open<'a>(page: &'a Page, speaker: u8) -> Option<(u8, u32, Reader<'a>)> {
+    let mut reader = Reader::new(page);
+    let right = reader.u8()? == VERSION && reader.u8()? == speaker;
+    let kind = reader.u8()?;
+    let right = right && reader.u8()? == 0;
+    let number = reader.u32()?;
+    right.then_some((kind, number, reader))
+}

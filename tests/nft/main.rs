@@ -1,0 +1,13 @@
+//! The kernel half of the firewall with real packets: a client, a gateway that forwards, a server without a route to the
+//! client, and an attacker, in network namespaces of their own.
+//!
+//! Needs root and `nft`. Nothing here waits for a time to pass but where time itself is what is tested.
+
+#![cfg(feature = "nftables")]
+
+mod ending;
+mod forwarded;
+mod race;
+mod relayed;
+mod table;
+mod yard;

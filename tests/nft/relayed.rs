@@ -1,0 +1,197 @@
+//! Relayed pinholes: a listener of this host behind the guard.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use portcullis::nft::{FirewallHole, Happening, HoleKey, Opening};
+use portcullis_netlab::{Family, Node};
+
+use crate::yard::{
+    GATEWAY, MARK, PATIENCE, SILENCE, TTL, accept, at_gateway, dial, elements, expect, install,
+    lab, listen, nft, sh, told, wait_for,
+};
+
+fn relay(key: u64, peer: IpNet, at: SocketAddr) -> FirewallHole {
+    FirewallHole {
+        key: HoleKey(key),
+        opening: Opening::Relay { peer, at },
+        ttl: TTL,
+    }
+}
+
+fn network(node: Node, family: Family, prefix: u8) -> IpNet {
+    IpNet::new(node.address(family), prefix).unwrap()
+}
+
+/// The whole length of an address, a near network, and nothing.
+fn prefixes(family: Family) -> [u8; 3] {
+    match family {
+        Family::V4 => [32, 24, 0],
+        Family::V6 => [128, 64, 0],
+    }
+}
+
+#[test]
+fn a_listener_in_the_window_is_reached_through_a_pinhole_alone() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        // The operator's firewall drops all but established connections and ours.
+        nft(
+            &lab,
+            &format!(
+                "'add table inet op; add chain inet op i {{ type filter hook input priority filter; policy drop; }}; \
+                 add rule inet op i ct state established,related accept; add rule inet op i icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept; \
+                 add rule inet op i ct mark & {MARK:#x} == {MARK:#x} accept'"
+            ),
+        );
+        let mut kernel = install();
+        let mut key = 0;
+        for family in Family::BOTH {
+            let at = SocketAddr::new(Node::Gateway.address(family), 21000);
+            let listener = listen(&lab, Node::Gateway, at);
+            assert!(dial(&lab, Node::Client, 0, at, SILENCE).is_err(), "shut");
+            for prefix in prefixes(family) {
+                key += 1;
+                let hole = relay(key, network(Node::Client, family, prefix), at);
+                kernel.open(GATEWAY, &hole).unwrap();
+                if prefix != 0 {
+                    let stranger = dial(&lab, Node::Attacker, 0, at, SILENCE);
+                    assert!(stranger.is_err(), "{stranger:?}");
+                }
+                assert!(wait_for(&listener, Duration::ZERO).is_none());
+                let client = dial(&lab, Node::Client, 0, at, PATIENCE).unwrap();
+                let (_leg, from) = accept(&listener);
+                assert_eq!(from, client.local_addr().unwrap());
+                let second = dial(&lab, Node::Client, 0, at, SILENCE);
+                assert!(second.is_err(), "{prefix}: {second:?}");
+                assert!(wait_for(&listener, Duration::ZERO).is_none());
+                let settled = kernel.close(HoleKey(key)).unwrap();
+                assert!(settled.used && settled.usage.is_none(), "{settled:?}");
+                assert_eq!(elements(&lab), Vec::<String>::new());
+            }
+        }
+    });
+}
+
+/// The neighbour may use a hole for a whole network, but not one for its neighbour's address.
+#[test]
+fn a_hole_for_a_network_is_for_one_of_it() {
+    let (lab, family) = (lab(), Family::V4);
+    at_gateway(&lab, || {
+        sh(
+            &lab,
+            Node::Client,
+            "ip address add 198.51.100.8/24 dev gateway",
+        );
+        let from = |address: [u8; 4]| {
+            lab.inside(Node::Client, move || {
+                let socket =
+                    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+                socket.bind(&SocketAddr::from((address, 0)).into())?;
+                let at = SocketAddr::new(Node::Gateway.address(Family::V4), 21000);
+                socket.connect_timeout(&at.into(), SILENCE)?;
+                Ok::<_, std::io::Error>(socket)
+            })
+            .unwrap()
+        };
+        let mut kernel = install();
+        let at = SocketAddr::new(Node::Gateway.address(family), 21000);
+        let listener = listen(&lab, Node::Gateway, at);
+        kernel
+            .open(GATEWAY, &relay(1, network(Node::Client, family, 32), at))
+            .unwrap();
+        assert!(from([198, 51, 100, 8]).is_err());
+        kernel.close(HoleKey(1)).unwrap();
+        kernel
+            .open(GATEWAY, &relay(2, network(Node::Client, family, 24), at))
+            .unwrap();
+        let _neighbour = from([198, 51, 100, 8]).unwrap();
+        accept(&listener);
+        assert!(from([198, 51, 100, 7]).is_err());
+        assert!(kernel.close(HoleKey(2)).unwrap().used);
+    });
+}
+
+/// An upstream or a client on this very host dials through the loopback device, and is judged like others.
+#[test]
+fn a_dial_from_this_host_needs_a_pinhole_too() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        let mut kernel = install();
+        for family in Family::BOTH {
+            let own = Node::Gateway.address(family);
+            let at = SocketAddr::new(own, 22000);
+            let listener = listen(&lab, Node::Gateway, at);
+            assert!(dial(&lab, Node::Gateway, 0, at, SILENCE).is_err());
+            let hole = relay(1, IpNet::from(own), at);
+            kernel.open(GATEWAY, &hole).unwrap();
+            let _upstream = dial(&lab, Node::Gateway, 0, at, PATIENCE).unwrap();
+            accept(&listener);
+            assert!(dial(&lab, Node::Gateway, 0, at, SILENCE).is_err());
+            assert!(kernel.close(HoleKey(1)).unwrap().used);
+        }
+    });
+}
+
+#[test]
+fn knocks_are_told_with_their_number() {
+    let (lab, family) = (lab(), Family::V4);
+    at_gateway(&lab, || {
+        let mut kernel = install();
+        let at = SocketAddr::new(Node::Gateway.address(family), 21003);
+        let stranger = dial(&lab, Node::Attacker, 0, at, SILENCE);
+        assert!(stranger.is_err());
+        let first = expect(&mut kernel, |happening| match happening {
+            Happening::Knocked { from, at, more } => Some((from.ip(), *at, *more)),
+            Happening::Used { .. } | Happening::Restored => None,
+        });
+        assert_eq!(first, (Node::Attacker.address(family), at, 0));
+        // Its second SYN, a second later, is counted only.
+        assert_eq!(told(&mut kernel), []);
+    });
+}
+
+#[test]
+fn a_ban_holds_at_the_listeners_ports_and_nowhere_else() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        let mut kernel = install();
+        for family in Family::BOTH {
+            let address = Node::Gateway.address(family);
+            let control = listen(&lab, Node::Gateway, SocketAddr::new(address, 21));
+            let other = listen(&lab, Node::Gateway, SocketAddr::new(address, 2222));
+            let dial = |listener: &std::net::TcpListener| {
+                dial(
+                    &lab,
+                    Node::Client,
+                    0,
+                    listener.local_addr().unwrap(),
+                    SILENCE,
+                )
+            };
+            for prefix in &prefixes(family)[..2] {
+                let banned = network(Node::Client, family, *prefix);
+                let running = dial(&control).unwrap();
+                kernel.ban(banned, TTL).unwrap();
+                kernel.ban(banned, TTL * 2).unwrap();
+                let bans = kernel.bans().unwrap();
+                assert!(
+                    matches!(bans.as_slice(), [(net, left)] if *net == banned.trunc() && *left > TTL),
+                    "{bans:?}"
+                );
+                assert!(dial(&control).is_err());
+                dial(&other).unwrap();
+                // What runs goes on: the gateway ends it, not the firewall.
+                let (accepted, _) = accept(&control);
+                std::io::Write::write_all(&mut &accepted, b"220").unwrap();
+                std::io::Read::read_exact(&mut &running, &mut [0; 3]).unwrap();
+                assert!(kernel.unban(banned).unwrap());
+                assert!(!kernel.unban(banned).unwrap());
+                dial(&control).unwrap();
+                accept(&control);
+            }
+            assert!(kernel.ban(network(Node::Client, family, 17), TTL).is_err());
+        }
+    });
+}

@@ -1,0 +1,12 @@
+//! The rules language: the shipped files and their examples, path tricks, speed, and what may go wrong in a file.
+
+mod decisions;
+mod files;
+mod grammars;
+mod moments;
+mod random;
+mod readings;
+mod schema;
+mod shipped;
+mod speed;
+mod tricks;

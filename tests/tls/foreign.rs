@@ -1,0 +1,71 @@
+//! Versions and cipher suites, asked for by OpenSSL.
+
+use std::process::{Command, Stdio};
+
+use crate::field::Field;
+
+/// Lets `openssl s_client` shake hands; answers with what it says.
+fn ask(field: &Field, arguments: &[&str]) -> (bool, String) {
+    let output = Command::new("openssl")
+        .args([
+            "s_client",
+            "-connect",
+            &field.at.to_string(),
+            "-servername",
+            "localhost",
+            "-brief",
+        ])
+        .args(["-starttls", "ftp"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("openssl is installed");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (said.contains("CONNECTION ESTABLISHED"), said)
+}
+
+#[test]
+fn nothing_below_tls_1_2_and_no_weak_suite_is_accepted() {
+    let field = Field::new("mode: explicit");
+    // Level 0 lets OpenSSL itself offer what is broken.
+    for (arguments, good) in [
+        (&["-tls1_3"][..], true),
+        (&["-tls1_2"], true),
+        (
+            &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"],
+            true,
+        ),
+        (
+            &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"],
+            false,
+        ),
+        (
+            &[
+                "-tls1_2",
+                "-cipher",
+                "AES128-GCM-SHA256:AES256-SHA:@SECLEVEL=0",
+            ],
+            false,
+        ),
+        (
+            &[
+                "-tls1_2",
+                "-cipher",
+                "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0",
+            ],
+            false,
+        ),
+        (&["-tls1_2", "-cipher", "aNULL:eNULL:@SECLEVEL=0"], false),
+        (&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], false),
+        (&["-tls1", "-cipher", "ALL:@SECLEVEL=0"], false),
+    ] {
+        let (established, said) = ask(&field, arguments);
+        assert_eq!(established, good, "{arguments:?}: {said}");
+    }
+    field.journal_shows(&["tls.failed", "old_version", "127.0.0.1"]);
+    field.journal_shows(&[
+        "tls.failed",
+        "no_common_suite",
+        "\"alert\":\"handshake_failure\"",
+    ]);
+}
