@@ -43,6 +43,13 @@ pub(super) fn read(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Then> {
         effects.extend(answer.map(|answer| (Effect::Close(answer), item.at)));
     }
     if let Some(item) = section.take("ask") {
+        reader.warn(
+            item.at,
+            "ask",
+            Refusal::new("this version of Portcullis asks nobody").help(
+                "such a rule answers 451 for as long as that is so; write `deny` to say more",
+            ),
+        );
         let exit = ask(reader, &item);
         effects.extend(exit.map(|exit| (Effect::Ask(Arc::new(exit)), item.at)));
     }
