@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::nft::{FirewallHole, FlowState, Happening, HoleKey, Opening};
+use portcullis::nft::{FirewallHole, Happening, HoleKey, Opening};
 use portcullis_netlab::{Family, Node};
 use socket2::{Domain, SockAddr, Socket, Type};
 
