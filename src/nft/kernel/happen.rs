@@ -16,6 +16,11 @@ use crate::nft::{Happening, HoleKey};
 /// How long a packet can be on its way through the rules: far longer than any is.
 const FADING: Duration = Duration::from_secs(5);
 
+/// How soon a first packet that was on its way is looked for again, and when it is over for sure: it was dropped behind our
+/// rules, by somebody else's.
+const GLANCE: Duration = Duration::from_millis(1);
+const LONGEST_WAY: Duration = Duration::from_millis(50);
+
 /// How often the table is looked for although nobody has announced a change of it.
 const INSPECTION: Duration = Duration::from_secs(30);
 
@@ -27,7 +32,12 @@ impl Kernel {
         }
         let inspection = self.inspected + INSPECTION;
         let forgotten = self.dying.front().map(|(when, _)| *when);
-        Some(forgotten.map_or(inspection, |when| when.min(inspection)))
+        let passed = self.passing.front().map(|_| self.glanced + GLANCE);
+        [forgotten, passed]
+            .into_iter()
+            .flatten()
+            .chain([inspection])
+            .min()
     }
 
     /// Appends what has happened: reads all descriptors without waiting, removes the entries of holes that were used,
@@ -38,6 +48,7 @@ impl Kernel {
     pub fn happenings(&mut self, out: &mut Vec<Happening>) -> Result<(), Error> {
         let now = Instant::now();
         self.hear_used()?;
+        self.see_off(now)?;
         let (knocks, pending) = (&mut self.knocks, &mut self.pending);
         // What is lost here is one knock of many.
         log::hear(&mut self.knocked, |dial| {
@@ -141,10 +152,50 @@ impl Kernel {
         hole.flow = flow;
         let hole = hole.clone();
         self.unawait(&hole, key);
-        if hole.is_forwarded() {
+        if !hole.is_forwarded() {
+            return self.remove("removing a used pinhole", &hole.elements);
+        }
+        self.passing.push_back((Instant::now(), key, peer));
+        self.has_passed(key, peer, false).map(drop)
+    }
+
+    /// Removes a used hole's elements once its first packet needs them no more; tells whether they are gone.
+    ///
+    /// The packet is logged before the rule that gives it its source, on whatever processor it is. Without that source
+    /// it would be dropped, and with its hole used up nobody would let its repetitions in. The kernel shows a connection
+    /// when its first packet has passed all rules.
+    fn has_passed(&mut self, key: HoleKey, peer: SocketAddr, surely: bool) -> Result<bool, Error> {
+        let hole = self.holes.get(&key);
+        if let Some((flow, hole)) = hole.and_then(|hole| Some((hole.flow?, hole))) {
+            let elements = hole.elements.clone();
+            if !surely && conntrack::usage(&mut self.channel, flow)?.is_none() {
+                return Ok(false);
+            }
+            self.remove("removing a used pinhole", &elements)?;
             self.pending.push(Happening::Used { key, peer });
         }
-        self.remove("removing a used pinhole", &hole.elements)
+        self.passing.retain(|(_, passed, _)| *passed != key);
+        Ok(true)
+    }
+
+    /// Looks again at holes whose first packet was on its way.
+    fn see_off(&mut self, now: Instant) -> Result<(), Error> {
+        self.glanced = now;
+        for _ in 0..self.passing.len() {
+            let Some((since, key, peer)) = self.passing.front().copied() else {
+                break;
+            };
+            let surely = now.saturating_duration_since(since) >= LONGEST_WAY;
+            if !self.has_passed(key, peer, surely)? {
+                self.passing.rotate_left(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether the first packet of a used hole may still be on its way through the rules.
+    pub(super) fn is_passing(&self, key: HoleKey) -> bool {
+        self.passing.iter().any(|(_, passing, _)| *passing == key)
     }
 
     /// The kernel had no room to tell all: each element that was used says so itself, and the connection tells the rest.

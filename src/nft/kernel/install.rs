@@ -59,6 +59,8 @@ impl Kernel {
             holes: HashMap::new(),
             awaited: HashMap::new(),
             fading: VecDeque::new(),
+            passing: VecDeque::new(),
+            glanced: Instant::now(),
             dying: VecDeque::new(),
             bans: BTreeMap::new(),
             knocks: Knocks::default(),

@@ -89,6 +89,10 @@ pub struct Kernel {
     awaited: HashMap<Awaited, Vec<HoleKey>>,
     /// Unused holes that were shut a moment ago: a packet that is still on its way through the rules comes too late.
     fading: VecDeque<(Instant, Awaited, SocketAddr)>,
+    /// Used holes whose first packet may still be on its way through the rules, and since when: their elements stay.
+    passing: VecDeque<(Instant, HoleKey, SocketAddr)>,
+    /// When these were last looked for.
+    glanced: Instant,
     /// Connections that were killed, and when they are forgotten.
     dying: VecDeque<(Instant, Flow)>,
     bans: BTreeMap<IpNet, Instant>,
@@ -208,6 +212,7 @@ impl Kernel {
         match self.usage(key)? {
             Some(usage) if !usage.state.has_begun_to_end() => Ok(Settling::Runs(usage)),
             None => self.close(key).map(Settling::Shut),
+            Some(_) if self.is_passing(key) => self.close(key).map(Settling::Shut),
             Some(usage) => {
                 self.forget(key);
                 let usage = Some(usage);
@@ -250,9 +255,10 @@ impl Kernel {
         let doing = "shutting a pinhole";
         let gone = || refused(doing, rustix::io::Errno::NOENT, None).by_kind();
         let hole = self.holes.get(&key).ok_or_else(gone)?;
-        if hole.flow.is_none() {
+        if hole.flow.is_none() || self.is_passing(key) {
             let elements = hole.elements.clone();
             self.remove(doing, &elements)?;
+            self.passing.retain(|(_, passing, _)| *passing != key);
             self.hear_used()?;
             self.annul(key)?;
         }
