@@ -101,11 +101,17 @@ fn a_transfer_is_cut_at_its_bytes_and_looks_complete_to_nobody() {
     assert_eq!(client.download("fits").len(), 100 * 1024);
     let at = client.passive();
     let mut data = client.dial(at);
-    client.asks("RETR big", "150");
+    client.send("RETR big");
+    let first = client.reply();
     let mut got = Vec::new();
     data.read_to_end(&mut got).expect_err("a reset");
     assert!(got.len() <= 100 * 1024);
-    client.hears("426");
+    // The data may be cut before the server's 150 is there.
+    let last = match first.starts_with("150") {
+        true => client.reply(),
+        false => first,
+    };
+    assert!(last.starts_with("426"), "{last}");
     let limit = gate.journal.shows("limit.reached");
     assert_eq!(limit["limit"], "transfer_bytes");
     let failed = gate.journal.shows("transfer.failed");
