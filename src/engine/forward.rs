@@ -48,7 +48,7 @@ impl Session {
             Side::Client => (
                 self.facts.client.ip(),
                 self.upstream.ip(),
-                SocketAddr::new(self.gateway.ip(), 0),
+                SocketAddr::new(self.gateway, 0),
             ),
             Side::Upstream => (
                 self.upstream.ip(),
@@ -124,7 +124,7 @@ impl Session {
 
     /// The pinhole is ours: dials the upstream, as the transfer command would have done.
     pub(super) fn relayed_instead(&mut self, step: &mut Step, id: PinholeId) {
-        let from = SocketAddr::new(self.gateway.ip(), 0);
+        let from = SocketAddr::new(self.gateway, 0);
         let Some(transfer) = self.taken_back(id) else {
             return;
         };

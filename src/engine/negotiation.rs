@@ -280,7 +280,7 @@ impl Session {
 impl Session {
     /// Keeps the upstream's own words about a data connection, unless they tell an address behind us.
     fn without_addresses(&self, reply: Reply) -> Reply {
-        let tells = [self.upstream.ip(), self.gateway.ip()].iter().any(|ip| {
+        let tells = [self.upstream.ip(), self.gateway].iter().any(|ip| {
             let dotted = ip.to_string();
             let commas = dotted.replace('.', ",");
             [dotted, commas]

@@ -20,7 +20,7 @@ impl Session {
         self.next_pinhole += 1;
         let (peer, at) = match side {
             Side::Client => (self.facts.client.ip(), self.facts.target.ip()),
-            Side::Upstream => (self.upstream.ip(), self.gateway.ip()),
+            Side::Upstream => (self.upstream.ip(), self.gateway),
         };
         let from = match (side, self.settings.peer) {
             (Side::Client, PeerMatch::Prefix) => prefix(peer),
@@ -129,7 +129,7 @@ impl Session {
         match side {
             Side::Upstream => {
                 transfer.stage = Stage::Asked;
-                let at = SocketAddr::new(self.gateway.ip(), at.port());
+                let at = SocketAddr::new(self.gateway, at.port());
                 let command = match at {
                     SocketAddr::V4(at) => {
                         Command::new(Verb::Port, Some(port_argument(at).as_bytes()))

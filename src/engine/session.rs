@@ -1,6 +1,6 @@
 //! The session itself: its state, the dispatch of facts, and the pump that moves both lanes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ pub struct Session {
     pub(super) settings: Arc<Settings>,
     pub(super) phase: Phase,
     pub(super) arrived: Duration,
-    /// Our own and the upstream's address on the upstream's control connection.
-    pub(super) gateway: SocketAddr,
+    /// Our own address on the upstream's control connection, and its own with the port.
+    pub(super) gateway: IpAddr,
     pub(super) upstream: SocketAddr,
     /// The kernel can carry this session's data connections.
     pub(super) forwardable: bool,
@@ -97,7 +97,7 @@ impl Session {
             settings,
             phase: Phase::New,
             arrived: Duration::ZERO,
-            gateway: unset,
+            gateway: unset.ip(),
             upstream: unset,
             forwardable: false,
             user: None,
@@ -295,7 +295,7 @@ impl Session {
         if self.phase != Phase::Dialling {
             return;
         }
-        self.gateway = gateway;
+        self.gateway = gateway.ip();
         self.upstream = upstream;
         self.phase = Phase::Greeting;
         self.reply_since = step.now.mono;

@@ -148,7 +148,7 @@ impl Session {
                 },
             );
             // The dial goes out first, so that the server finds the connection when it reads the command.
-            let from = SocketAddr::new(gateway.ip(), 0);
+            let from = SocketAddr::new(gateway, 0);
             step.out.push(Output::DialData {
                 transfer: id,
                 side: Side::Upstream,
