@@ -16,7 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 const EVERYTHING: i32 = (3_u16).to_be() as i32;
 
 /// What the kernel may hold for us while we do something else.
-const HELD: usize = 64 << 20;
+const HELD: usize = 512 << 20;
 
 /// The bytes of one direction of one connection, by their place in it.
 #[derive(Default)]
