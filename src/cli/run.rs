@@ -313,10 +313,9 @@ impl From<StartError> for Failure {
         use std::io::ErrorKind::{NotFound, PermissionDenied};
         let exit = match &error {
             StartError::Listen(ListenError::NoPermission { .. }) => Exit::NotPermitted,
-            StartError::Rules(_)
+            StartError::Documents(_)
             | StartError::Listen(ListenError::NotOurs { .. } | ListenError::UnknownName { .. })
-            | StartError::Control(ControlError::NotASocket(_))
-            | StartError::Tls(_) => Exit::Configuration,
+            | StartError::Control(ControlError::NotASocket(_)) => Exit::Configuration,
             StartError::Journal { source, .. } if source.kind() == PermissionDenied => {
                 Exit::NotPermitted
             }

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::start::in_lines;
+use super::documents::in_lines;
 use super::status::CertificateReport;
 use crate::config::Config;
 use crate::config::files::Files;
@@ -27,18 +27,18 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    pub(super) fn new(material: Material) -> Certificates {
+    pub(super) fn new(material: &Material) -> Certificates {
         Certificates {
             any: !material.acceptors.is_empty() || !material.connectors.is_empty(),
-            expiries: material.expiries,
-            fingerprint: material.fingerprint,
+            expiries: material.expiries.clone(),
+            fingerprint: material.fingerprint.clone(),
             warned_at: None,
             complaint: None,
         }
     }
 
     /// Notes what is in force from now on.
-    pub(super) fn replace(&mut self, material: Material) {
+    pub(super) fn replace(&mut self, material: &Material) {
         *self = Certificates::new(material);
     }
 
@@ -107,7 +107,7 @@ mod tests {
         let config = config(&listener(&["one"], ""), "");
         let material = tls::load(&config, &shelf).expect("good files");
         let end = material.expiries[0].not_after;
-        let mut certificates = Certificates::new(material);
+        let mut certificates = Certificates::new(&material);
         let day = Duration::from_secs(24 * 3600);
         let days = |told: Vec<(PathBuf, u64)>| told.first().map(|(_, days)| *days);
         assert_eq!(days(certificates.expiring(end - 15 * day)), None);

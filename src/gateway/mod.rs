@@ -9,6 +9,7 @@ mod certificates;
 mod clock;
 mod control;
 mod descriptors;
+pub mod documents;
 mod driver;
 pub mod guests;
 pub mod journal;

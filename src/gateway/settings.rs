@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::guests::Guests;
+use super::documents::Documents;
 use super::secure;
 use super::upstream::Upstream;
 use crate::config::{self, Config};
@@ -20,8 +20,7 @@ use crate::engine::{
     SourcePort, Timeouts, TlsMode, TlsPolicy, TlsRequire, UpstreamTls, Wall,
 };
 use crate::pinhole::RelayLimits;
-use crate::policy::{Grammar, RuleSet};
-use crate::tls;
+use crate::policy::Grammar;
 
 /// The deadlines that the shell keeps, for all sessions alike.
 #[derive(Clone, Copy, Debug)]
@@ -127,14 +126,13 @@ pub(super) fn upstreams(
 pub(super) fn policies(
     config: &Config,
     upstreams: &BTreeMap<String, Arc<Upstream>>,
-    material: &tls::Material,
-    rules: &Arc<RuleSet>,
-    guests: &Guests,
+    documents: &Documents,
 ) -> Vec<(String, Policy)> {
+    let material = &documents.material;
     let made = config.listeners.iter().filter_map(|(name, listener)| {
         // The loader made sure that each listener's upstream exists.
         let upstream = upstreams.get(listener.upstream.as_str())?;
-        let settings = settings(config, name.as_str(), listener, (rules, guests))?;
+        let settings = settings(config, name.as_str(), listener, documents)?;
         let policy = Policy {
             settings: Arc::new(settings),
             upstream: Arc::clone(upstream),
@@ -157,7 +155,7 @@ fn settings(
     config: &Config,
     name: &str,
     listener: &config::Listener,
-    (rules, guests): (&Arc<RuleSet>, &Guests),
+    documents: &Documents,
 ) -> Option<Settings> {
     let upstream = config.upstream_of(listener)?;
     let limits = &config.limits;
@@ -189,12 +187,15 @@ fn settings(
         commands_per_second: per_second(limits.commands),
         paths: grammar(upstream.paths),
         observe: listener.observe.iter().copied().map(check).collect(),
-        guest: guests.get(listener.upstream.as_str()).map(Arc::clone),
+        guest: documents
+            .guests
+            .get(listener.upstream.as_str())
+            .map(Arc::clone),
         anonymous_email: config.journal.anonymous_email,
         client_tls: client_tls(&listener.tls),
         upstream_tls: upstream_tls(&upstream.tls),
         timeouts: timeouts(config),
-        rules: Arc::clone(rules),
+        rules: Arc::clone(&documents.rules),
     })
 }
 
@@ -367,8 +368,8 @@ mod tests {
         ));
     }
 
-    fn rules() -> Arc<RuleSet> {
-        Arc::new(RuleSet::empty(crate::policy::Default::Allow))
+    fn documents(config: &Config) -> Documents {
+        Documents::load(config, &crate::config::files::Disk).expect("nothing but shipped rules")
     }
 
     #[test]
@@ -377,13 +378,7 @@ mod tests {
             "limits: {line: 8KiB, commands: 120/min}\ntimeouts: {idle: 1m}\nrules: {default: deny}\n",
         );
         let upstreams = upstreams(&config, &BTreeMap::new());
-        let made = policies(
-            &config,
-            &upstreams,
-            &tls::Material::default(),
-            &rules(),
-            &Guests::new(),
-        );
+        let made = policies(&config, &upstreams, &documents(&config));
         let settings = &made[0].1.settings;
         assert_eq!(made[0].0, "main");
         assert_eq!(&*settings.upstream, "old");
@@ -396,14 +391,7 @@ mod tests {
     fn the_first_public_client_that_is_told_a_private_address_is_told_of_once() {
         let config = config("");
         let upstreams = upstreams(&config, &BTreeMap::new());
-        let (name, policy) = policies(
-            &config,
-            &upstreams,
-            &tls::Material::default(),
-            &rules(),
-            &Guests::new(),
-        )
-        .remove(0);
+        let (name, policy) = policies(&config, &upstreams, &documents(&config)).remove(0);
         let place = Place::new(&name, policy);
         let facts = |client: &str| {
             let client = SocketAddr::new(client.parse().expect("an address"), 4000);

@@ -15,7 +15,7 @@ use super::certificates::Certificates;
 use super::clock::{self, Clock};
 use super::control::{ControlError, ControlSocket};
 use super::descriptors;
-use super::guests;
+use super::documents::{Documents, DocumentsError};
 use super::journal::keeper::{Keeper, OwnKeeper};
 use super::journal::{Addresses, Journal, JournalSettings, Target};
 use super::listener::{self, ListenError};
@@ -25,13 +25,11 @@ use super::status::{ListenerReport, ReloadReport};
 use super::steward::{self, Errand, Steward};
 use super::worker::{self, Entrance};
 use crate::config::files::{Disk, Files};
-use crate::config::{Config, ConfigErrors, JournalFile, RecordedAddresses};
+use crate::config::{Config, JournalFile, RecordedAddresses};
 use crate::engine::{Event, Legs, Record};
 use crate::helper::{Names as Resolver, OwnNames};
 use crate::nft::{Firewall, Happening};
 use crate::pinhole::{GuardKind, Intruder, OwnSockets, Pinholes, Sockets};
-use crate::rules;
-use crate::tls::{self, MaterialError};
 
 /// Reads the config again for a reload; the error is one or more lines for people.
 pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send>;
@@ -95,15 +93,12 @@ pub struct Overrides {
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A rule file or a password file could not be read or is wrong.
+    /// A file that the config names can't be used.
     #[error(transparent)]
-    Rules(#[from] ConfigErrors),
+    Documents(#[from] DocumentsError),
     /// A listener could not be made.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// Certificates, keys or issuers can't be used.
-    #[error("{}", in_lines(.0))]
-    Tls(Vec<MaterialError>),
     /// The control socket could not be made.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -139,14 +134,12 @@ impl Gateway {
     /// When an address, the journal, the control socket or a thread cannot be had; nothing is left behind then.
     pub fn start(config: Config, overrides: Overrides) -> Result<Running, StartError> {
         let files = overrides.files.unwrap_or_else(|| Arc::new(Disk));
-        let loaded = rules::load(&config, &*files)?;
-        let (rules, rules_digest) = (Arc::new(loaded.rules), loaded.digest);
-        let guests = guests::load(&config, &*files)?;
+        let documents = Documents::load(&config, &*files)?;
+        documents.warn();
         descriptors::prepare(&config);
         let sockets = overrides
             .sockets
             .unwrap_or_else(|| Arc::new(OwnSockets::new()));
-        let material = tls::load(&config, &*files).map_err(StartError::Tls)?;
         let bound = listener::bind_all(&config, &*sockets, overrides.inherited)?;
         let control = match overrides.control {
             ControlEntry::Bound => bind_control(&config)?,
@@ -167,11 +160,10 @@ impl Gateway {
             tuning: ArcSwap::from_pointee(Tuning::of(&config)),
         });
         let upstreams = settings::upstreams(&config, &BTreeMap::new());
-        let places: Vec<Arc<Place>> =
-            settings::policies(&config, &upstreams, &material, &rules, &guests)
-                .into_iter()
-                .map(|(name, policy)| Arc::new(Place::new(&name, policy)))
-                .collect();
+        let places: Vec<Arc<Place>> = settings::policies(&config, &upstreams, &documents)
+            .into_iter()
+            .map(|(name, policy)| Arc::new(Place::new(&name, policy)))
+            .collect();
         let addresses: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.at)).collect();
         // Everything that can fail for lack of descriptors comes before the first client can take one.
         let count = overrides
@@ -197,7 +189,7 @@ impl Gateway {
         }
         drop(alive);
         drop(bound);
-        say_where(&shared, &config, rules_digest, &addresses);
+        say_where(&shared, &config, &documents, &addresses);
         let (errands, received) = mpsc::unbounded_channel();
         let steward = Steward {
             shared,
@@ -207,9 +199,8 @@ impl Gateway {
             loader: overrides.loader,
             sandbox: overrides.sandbox,
             files,
-            certificates: Certificates::new(material),
-            rules,
-            guests,
+            certificates: Certificates::new(&documents.material),
+            documents,
             workers,
             listeners: addresses
                 .iter()
@@ -338,12 +329,6 @@ impl Remote {
     }
 }
 
-/// Writes what is wrong with files, one line each.
-pub(super) fn in_lines(errors: &[MaterialError]) -> String {
-    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    lines.join("\n")
-}
-
 fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -467,7 +452,12 @@ fn pinholes(
     }
 }
 
-fn say_where(shared: &Shared, config: &Config, rules: String, addresses: &[(String, SocketAddr)]) {
+fn say_where(
+    shared: &Shared,
+    config: &Config,
+    documents: &Documents,
+    addresses: &[(String, SocketAddr)],
+) {
     for (name, at) in addresses {
         let upstream = config
             .listeners
@@ -486,7 +476,7 @@ fn say_where(shared: &Shared, config: &Config, rules: String, addresses: &[(Stri
         Event::GatewayStarted {
             version: env!("CARGO_PKG_VERSION"),
             config: settings::digest(config),
-            rules,
+            rules: documents.rules_digest.clone(),
         },
     );
 }

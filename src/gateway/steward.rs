@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use super::certificates::{self, Certificates};
 use super::clock;
 use super::control::ControlSocket;
-use super::guests::{self, Guests};
+use super::documents::Documents;
 use super::settings::{self, Place, Tuning};
 use super::shared::Shared;
-use super::start::{Herald, Loader, Phase, in_lines, journal_settings};
+use super::start::{Herald, Loader, Phase, journal_settings};
 use super::status::{
     JournalReport, ListenerReport, ProcessReport, ReloadReport, Request, Response, SessionReport,
     StatusReport,
@@ -27,9 +27,6 @@ use crate::config::Config;
 use crate::config::files::Files;
 use crate::engine::{Event, Record};
 use crate::nft::Happening;
-use crate::policy::RuleSet;
-use crate::rules;
-use crate::tls;
 
 /// What the steward is told from inside the process.
 #[derive(Debug)]
@@ -51,8 +48,7 @@ pub(super) struct Steward {
     pub(super) sandbox: Option<String>,
     pub(super) files: Arc<dyn Files>,
     pub(super) certificates: Certificates,
-    pub(super) rules: Arc<RuleSet>,
-    pub(super) guests: Guests,
+    pub(super) documents: Documents,
     pub(super) workers: Vec<mpsc::UnboundedSender<Message>>,
     pub(super) listeners: Vec<ListenerReport>,
     pub(super) draining: bool,
@@ -300,21 +296,15 @@ impl Steward {
         let loader =
             loader.ok_or("this gateway was started without a config that could be read again")?;
         let mut new = loader()?;
-        let material = tls::load(&new, &*self.files).map_err(|errors| in_lines(&errors))?;
-        let rules = rules::load(&new, &*self.files).map_err(|error| error.to_string())?;
-        for warning in &rules.warnings {
-            tracing::warn!("{warning}");
-        }
-        let guests = guests::load(&new, &*self.files).map_err(|error| error.to_string())?;
-        let rules_digest = rules.digest;
-        let rules = Arc::new(rules.rules);
+        let documents = Documents::load(&new, &*self.files).map_err(|error| error.to_string())?;
+        documents.warn();
         let needs_restart = keep_what_needs_a_restart(&self.config, &mut new);
         let journal = self.shared.journal.replace_settings(journal_settings(&new));
         journal.map_err(|error| format!("the new journal.file cannot be opened: {error}"))?;
         self.upstreams = settings::upstreams(&new, &self.upstreams);
-        (self.rules, self.guests) = (rules, guests);
-        self.put_in_force(&new, &material);
-        self.certificates.replace(material);
+        self.certificates.replace(&documents.material);
+        self.documents = documents;
+        self.put_in_force(&new);
         self.shared.tuning.store(Arc::new(Tuning::of(&new)));
         self.shared.admission.replace(&new.limits);
         self.config = new;
@@ -324,7 +314,7 @@ impl Steward {
             &self.shared,
             Event::GatewayReloaded {
                 config: config.clone(),
-                rules: rules_digest,
+                rules: self.documents.rules_digest.clone(),
             },
         );
         Ok(ReloadReport {
@@ -335,9 +325,8 @@ impl Steward {
 }
 
 impl Steward {
-    fn put_in_force(&self, config: &Config, material: &tls::Material) {
-        let policies =
-            settings::policies(config, &self.upstreams, material, &self.rules, &self.guests);
+    fn put_in_force(&self, config: &Config) {
+        let policies = settings::policies(config, &self.upstreams, &self.documents);
         for (name, policy) in policies {
             if let Some(place) = self.places.iter().find(|place| *place.name == *name) {
                 place.replace(policy);
@@ -351,8 +340,9 @@ impl Steward {
             return;
         }
         if let Some(material) = self.certificates.changed(&self.config, &*self.files) {
-            self.put_in_force(&self.config, &material);
-            self.certificates.replace(material);
+            self.certificates.replace(&material);
+            self.documents.material = material;
+            self.put_in_force(&self.config);
             self.tell_all(|| Message::Reload);
             tracing::info!("certificates have changed on disk; new sessions get the new ones");
         }

@@ -273,6 +273,7 @@ fn watch(over: &AtomicBool) -> Exposure {
         exposure.port_seconds += before as f64 * last.elapsed().as_secs_f64();
         exposure.holes += now.saturating_sub(before);
         (before, last) = (now, Instant::now());
+        // The kernel tells of no expectation's end: what it holds is sampled.
         thread::sleep(Duration::from_millis(1));
     }
     exposure

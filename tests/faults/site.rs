@@ -270,6 +270,7 @@ fn opens_one(at: SocketAddr) -> bool {
     };
     let opened = opened().unwrap_or(false);
     if !opened {
+        // While nobody listens (that is the test) the attempts shall not take the whole processor.
         thread::sleep(Duration::from_millis(5));
     }
     opened

@@ -210,7 +210,7 @@ impl Bench {
         };
         let run = cell.client.run(&job, cell.operation.action())?;
         let logged = server.log_length();
-        let journalled = self.gateway.journal_length();
+        let journalled = self.gateway.journal_length()?;
         let (command_line, status, printed) =
             self.execute(&here, &run, cell.operation.is_long())?;
         let findings = [

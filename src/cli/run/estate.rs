@@ -21,15 +21,15 @@ use super::{Args, bounds};
 use crate::config::Config;
 use crate::config::bundle::{Bundle, Recorder};
 use crate::config::files::Disk;
+use crate::gateway::documents::Documents;
 use crate::gateway::journal::keeper::{self, FileId, KeeperAnswer, KeeperRequest, Opened};
-use crate::gateway::{Bound, ControlSocket, guests, journal_settings, keep_what_needs_a_restart};
+use crate::gateway::{Bound, ControlSocket, journal_settings, keep_what_needs_a_restart};
 use crate::nft::broker::{Kept, News, Office, Staff};
 use crate::nft::envelope::Envelope;
 use crate::nft::message::{Handed, Keep, Notice};
 use crate::nft::{sealed, socket};
 use crate::pinhole::{OwnSockets, Sockets as _};
 use crate::sandbox::Account;
-use crate::{rules, tls};
 
 /// How long a gateway may take until it reads what it is handed.
 const HANDOVER: Duration = Duration::from_secs(20);
@@ -309,17 +309,12 @@ impl Plan {
     /// Reads every file that the config names, by way of whoever loads them: what is not read here no gateway can read.
     fn of(config: Config) -> Result<Plan, String> {
         let recorder = Recorder::new(Disk);
-        let material = tls::load(&config, &recorder).map_err(|errors| {
-            let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
-            lines.join("\n")
-        })?;
-        rules::load(&config, &recorder).map_err(|error| error.to_string())?;
-        guests::load(&config, &recorder).map_err(|error| error.to_string())?;
+        let documents = Documents::load(&config, &recorder).map_err(|error| error.to_string())?;
         let bundle = recorder.into_bundle(&config);
         Ok(Plan {
             config,
             bundle,
-            fingerprint: material.fingerprint,
+            fingerprint: documents.material.fingerprint,
         })
     }
 }

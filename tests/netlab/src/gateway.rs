@@ -179,9 +179,26 @@ impl Gateway {
         self.journal_since(0)
     }
 
-    /// The length of the journal now, for [`Self::journal_since`].
-    pub fn journal_length(&self) -> u64 {
-        fs::metadata(&self.journal).map_or(0, |facts| facts.len())
+    /// The length of the journal's whole lines now, for [`Self::journal_since`]: the kernel shows a file's growth while a
+    /// write of several pages is under way.
+    ///
+    /// # Errors
+    /// The file can't be read, or no line ends in the last MiB of it.
+    pub fn journal_length(&self) -> Result<u64, Failure> {
+        const BACK: u64 = 1024 * 1024;
+        let mut text = Vec::new();
+        let read = File::open(&self.journal).and_then(|mut file| {
+            let from = file.metadata()?.len().saturating_sub(BACK);
+            file.seek(SeekFrom::Start(from))?;
+            file.read_to_end(&mut text)?;
+            Ok(from)
+        });
+        let from = read.map_err(|error| format!("{}: {error}", self.journal.display()))?;
+        match text.iter().rposition(|byte| *byte == b'\n') {
+            Some(last) => Ok(from + last as u64 + 1),
+            None if from == 0 => Ok(0),
+            None => Err(format!("{}: no line ends", self.journal.display())),
+        }
     }
 
     /// What was written whole to the journal after a length taken before.

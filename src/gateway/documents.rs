@@ -1,0 +1,69 @@
+//! What the files say that a config names: certificates, rules, passwords. Loaded together, at the start, at a reload and by
+//! whoever hands them over.
+//!
+//! Invariant: all of them are good, or none is used.
+
+use std::sync::Arc;
+
+use super::guests::{self, Guests};
+use crate::config::files::Files;
+use crate::config::{Config, ConfigErrors, Problem};
+use crate::policy::RuleSet;
+use crate::rules;
+use crate::tls::{self, MaterialError};
+
+/// The contents of the files, ready to be used.
+#[derive(Debug)]
+pub struct Documents {
+    /// For TLS.
+    pub material: tls::Material,
+    /// The rules in force.
+    pub rules: Arc<RuleSet>,
+    /// By which the journal names these rules.
+    pub rules_digest: String,
+    /// The accounts of anonymous users.
+    pub guests: Guests,
+    /// What probably does not do what was meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// Why the files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentsError {
+    /// A rule file or a password file could not be read or is wrong.
+    #[error(transparent)]
+    Text(#[from] ConfigErrors),
+    /// Certificates, keys or issuers can't be used.
+    #[error("{}", in_lines(.0))]
+    Tls(Vec<MaterialError>),
+}
+
+impl Documents {
+    /// Reads every file that a config names.
+    ///
+    /// # Errors
+    /// When one of them can't be read or is wrong.
+    pub fn load(config: &Config, files: &dyn Files) -> Result<Documents, DocumentsError> {
+        let loaded = rules::load(config, files)?;
+        Ok(Documents {
+            guests: guests::load(config, files)?,
+            material: tls::load(config, files).map_err(DocumentsError::Tls)?,
+            rules: Arc::new(loaded.rules),
+            rules_digest: loaded.digest,
+            warnings: loaded.warnings,
+        })
+    }
+
+    /// Tells the log what is doubtful.
+    pub(super) fn warn(&self) {
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+}
+
+/// Writes what is wrong with files, one line each.
+pub(super) fn in_lines(errors: &[MaterialError]) -> String {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
