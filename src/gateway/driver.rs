@@ -63,6 +63,8 @@ pub(super) struct Driver {
     order: Option<Order>,
     waker: Option<Waker>,
     arrived: bool,
+    /// The client is still to be sent something that was held back.
+    held: bool,
     _permit: Permit,
 }
 
@@ -94,6 +96,7 @@ impl Driver {
             order: None,
             waker: None,
             arrived: false,
+            held: false,
             _permit: permit,
         }
     }
@@ -113,6 +116,7 @@ impl Driver {
                 | self.poll_data(cx)
                 | self.poll_control(cx, Side::Upstream)
                 | self.poll_control(cx, Side::Client);
+            let moved = moved || self.send_held(cx);
             if self.is_over() {
                 return Poll::Ready(());
             }
@@ -120,6 +124,7 @@ impl Driver {
                 return Poll::Pending;
             }
         }
+        self.send_held(cx);
         cx.waker().wake_by_ref();
         Poll::Pending
     }

@@ -17,6 +17,9 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// More than this may not wait for a side: nothing is read that could add to it.
 pub(super) const MOST_WAITING: usize = 64 * 1024;
 
+/// More than this is not held back for the sake of fewer calls.
+const MOST_HELD: usize = 1024;
+
 /// What became of a control connection that was asked to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flushed {
@@ -212,6 +215,33 @@ impl Control {
                 Flushed::Some
             }
         }
+    }
+
+    /// Leaves bytes for the next [`Self::flush`], behind those that wait. Gives them back where nothing can wait like that.
+    pub(super) fn hold(
+        &mut self,
+        bytes: Vec<u8>,
+        now: Duration,
+        patience: Duration,
+    ) -> Result<(), Vec<u8>> {
+        let clear_or_up = self
+            .tls
+            .as_deref()
+            .is_none_or(|tls| matches!(tls.stage, Stage::Up));
+        if self.mute || !clear_or_up || self.waiting() + bytes.len() > MOST_HELD {
+            return Err(bytes);
+        }
+        match &mut self.rest {
+            Some(rest) => rest.bytes.extend_from_slice(&bytes),
+            None => {
+                self.rest = Some(Box::new(Rest {
+                    bytes,
+                    sent: 0,
+                    stalls_at: Some(now + patience),
+                }));
+            }
+        }
+        Ok(())
     }
 
     /// Sends what waits, as far as the peer takes it.

@@ -164,18 +164,30 @@ impl Driver {
         (&mut self.data, ground)
     }
 
+    /// Sends, at once or, to a client whose data is being carried, when this poll has nothing else left to do: the 1xx of
+    /// a small file leaves in one segment with the 226 behind it.
     fn send(
         &mut self,
         cx: &mut Context<'_>,
         now: Duration,
         side: Side,
-        bytes: Vec<u8>,
+        mut bytes: Vec<u8>,
         facts: &mut VecDeque<Input<'static>>,
     ) {
         let patience = self.worker.shared().tuning.load().send_stall;
-        if let Some(control) = &mut self.controls[side]
-            && control.send(cx, bytes, now, patience) == Flushed::Broken
-        {
+        let Some(control) = &mut self.controls[side] else {
+            return;
+        };
+        if side == Side::Client && !self.data.is_empty() {
+            match control.hold(bytes, now, patience) {
+                Ok(()) => {
+                    self.held = true;
+                    return;
+                }
+                Err(refused) => bytes = refused,
+            }
+        }
+        if control.send(cx, bytes, now, patience) == Flushed::Broken {
             self.sending_failed(side, facts);
         }
     }

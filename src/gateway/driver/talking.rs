@@ -36,7 +36,8 @@ impl Driver {
         if control.is_handshaking() {
             return self.poll_handshake(cx, side);
         }
-        if control.is_sending() && self.send_waiting(cx, side) {
+        let held = side == Side::Client && self.held;
+        if control.is_sending() && !held && self.send_waiting(cx, side) {
             return true;
         }
         self.may_read(side) && self.read(cx, side)
@@ -59,6 +60,11 @@ impl Driver {
         };
         self.tell(cx, fact);
         true
+    }
+
+    /// Sends what was held back while there was something else to do. Answers whether there was news.
+    pub(super) fn send_held(&mut self, cx: &mut Context<'_>) -> bool {
+        std::mem::take(&mut self.held) && self.send_waiting(cx, Side::Client)
     }
 
     /// Answers whether there was news.
