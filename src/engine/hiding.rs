@@ -1,4 +1,4 @@
-//! What rules hide of the upstream: its greeting, and its answers to SYST, HELP, STAT and FEAT.
+//! What rules hide of the upstream: its greeting, and its answers to SYST, HELP, SITE HELP, STAT and FEAT.
 //!
 //! Invariant: nothing of what is hidden is passed on, not even in part: where a text is hidden the gateway has its own.
 
@@ -20,10 +20,8 @@ impl Session {
         let argument = command.argument().unwrap_or_default().trim_ascii();
         match command.verb {
             Verb::Syst if hide.syst => Some(Reply::new(215, self.system())),
-            Verb::Help if hide.help => Some(Reply::new(
-                214,
-                "Help is not available through this gateway.",
-            )),
+            Verb::Help if hide.help => Some(no_help()),
+            Verb::Site if hide.help && asks_for_help(argument) => Some(no_help()),
             // With a path it is a listing (RFC 959 section 4.1.3).
             Verb::Stat if hide.stat && argument.is_empty() => Some(Reply::new(
                 211,
@@ -87,6 +85,16 @@ impl Session {
         let denied = verb != Verb::Unknown && rules.denies_always(&self.circumstances(now), verb);
         !(security || verb.is_refused_alias() || verb == Verb::Algs || denied)
     }
+}
+
+fn no_help() -> Reply {
+    Reply::new(214, "Help is not available through this gateway.")
+}
+
+/// Tells whether SITE is asked for its own help, which names the server's commands too (RFC 959 section 4.1.3).
+fn asks_for_help(argument: &[u8]) -> bool {
+    let word = argument.split(|byte| *byte == b' ').next();
+    word.is_some_and(|word| word.eq_ignore_ascii_case(b"HELP"))
 }
 
 /// Gives the word by which rules name a feature.

@@ -219,6 +219,43 @@ fn explain_says_which_rule_and_why_not_the_others() {
 }
 
 #[test]
+fn explain_says_which_transfers_the_kernel_may_not_carry() {
+    const LIMITED: &str = "version: 1
+rules:
+  - name: slow-guests
+    when: {user: [anonymous]}
+    then: {limit: {download: 1MiB/s}}
+";
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path();
+    let limited = at.join("limited.yaml");
+    write(at, "limited.yaml", LIMITED);
+    let text = |firewall: &str, user: &str| {
+        let config = format!(
+            "version: 1\nlisteners: {{main: {{listen: [\"*:21\"]}}}}\nupstreams: {{old: {{addresses: [\"10.0.0.5:21\"]}}}}\n\
+             pinholes: {{firewall: {firewall}}}\nrules: {{files: [{}, everything-but-dangerous]}}\n",
+            limited.display()
+        );
+        write(at, "portcullis.yaml", &config);
+        let base = [
+            "explain",
+            "--config",
+            "portcullis.yaml",
+            "--client",
+            "203.0.113.7",
+        ];
+        let ran = portcullis_in(at, &[&base[..], &["--user", user, "RETR x"]].concat());
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        ran.stdout
+    };
+    let relayed = "relayed by this process and not forwarded by the kernel";
+    assert!(text("nftables", "anonymous").contains(relayed));
+    assert!(!text("nftables", "bob").contains(relayed));
+    // Without the kernel's firewall everything is relayed, and nothing has to be said.
+    assert!(!text("none", "anonymous").contains(relayed));
+}
+
+#[test]
 fn explain_says_what_is_wrong_with_its_flags() {
     for (args, says) in [
         (&["explain", "RETR x"][..], "--client"),

@@ -4,18 +4,22 @@
 //! What is denied must fail at the client, stand in the journal with its rule, and never come to the server's log. Windows, IBM i
 //! and mainframes are not here: their rules are shown by transcripts. Needs root and the programs that `scripts/test` installs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_netlab::journal::{self, Record};
 use portcullis_netlab::server::{PASSWORD, USER};
 use portcullis_netlab::{Daemon, Failure, Family, Lab, Node, Server, ServerKind, program};
 
 const SERVERS: [ServerKind; 2] = [ServerKind::Vsftpd, ServerKind::Proftpd];
+/// How the shipped `business-hours` writes its hours, once for each of its rules.
+const SHIPPED_HOURS: &str = r#"days: [mon, tue, wed, thu, fri], hours: ["08:00-18:00"]"#;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a client is asked to do, by the same name on all servers.
@@ -57,7 +61,7 @@ enum Who {
 use Action::{Chmod, Delete, Get, GetHome, List, Put, PutHome, PutProgram};
 
 /// A rule file, and what a named and an anonymous user may do; everything else they may not.
-const FILES: [(&str, &[Action], &[Action]); 7] = [
+const FILES: [(&str, &[Action], &[Action]); 10] = [
     (
         "everything-but-dangerous",
         &[List, Get, GetHome, Put, PutHome, PutProgram, Delete],
@@ -89,6 +93,25 @@ const FILES: [(&str, &[Action], &[Action]); 7] = [
         &[List, Get, GetHome, Put, PutHome, Delete],
         &[List, Get, GetHome, Put, PutHome],
     ),
+    // Copies of `business-hours` with other hours: see `HOURS`.
+    (
+        "within-hours",
+        &[List, Get, GetHome, Put, PutHome, PutProgram, Delete],
+        &[List, Get, GetHome, Put, PutHome, PutProgram, Delete],
+    ),
+    (
+        "logged-in-after-hours",
+        &[List, Get, GetHome],
+        &[List, Get, GetHome],
+    ),
+    ("after-hours", &[], &[]),
+];
+
+/// Copies of `business-hours`, and whether their logins and their changes are possible now.
+const HOURS: [(&str, [bool; 2]); 3] = [
+    ("within-hours", [true, true]),
+    ("logged-in-after-hours", [true, false]),
+    ("after-hours", [false, false]),
 ];
 
 const ALL: [Action; 8] = [List, Get, GetHome, Put, PutHome, PutProgram, Delete, Chmod];
@@ -172,6 +195,34 @@ impl Site {
         journal::read(whole).unwrap()
     }
 
+    /// What the journal says of the sessions since then, as soon as all of them are closed there.
+    fn sessions_since(&self, file: &str, seen: usize) -> Result<Vec<Record>, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let records: Vec<Record> = self.journal(file).into_iter().skip(seen).collect();
+            let sessions = |name: &str| -> BTreeSet<String> {
+                let named = records
+                    .iter()
+                    .filter(|record| journal::event(record) == name);
+                named
+                    .filter_map(|record| Some(record.get("session")?.as_str()?.to_owned()))
+                    .collect()
+            };
+            // The request before may still be closing.
+            let (opened, closed) = (sessions("session.opened"), sessions("session.closed"));
+            if !opened.is_empty() && opened.is_subset(&closed) {
+                return Ok(records);
+            }
+            if Instant::now() > deadline {
+                return Err(format!(
+                    "the journal opens the sessions {opened:?} and closes {closed:?}"
+                ));
+            }
+            // A file can't be awaited.
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Starts a gateway whose rules are this file, and behind it the one that is the default.
     fn start(&self, file: &str) -> Result<Daemon, Failure> {
         let directory = self.lab.directory();
@@ -193,7 +244,7 @@ impl Site {
         }
         let files = match file {
             "everything-but-dangerous" => file.to_owned(),
-            file => format!("{file}, everything-but-dangerous"),
+            file => format!("{}, everything-but-dangerous", self.rule_file(file)?),
         };
         let text = format!(
             "version: 1\nlisteners:\n{listeners}upstreams:\n{upstreams}rules: {{files: [{files}]}}\njournal: {{file: {}}}\n\
@@ -210,6 +261,30 @@ impl Site {
         let mut daemon = Daemon::start("portcullis", &mut command, &output)?;
         daemon.wait_for_ports(&ports, PATIENCE)?;
         Ok(daemon)
+    }
+
+    /// The name of a shipped file, or the path of a copy of `business-hours` that is written here.
+    fn rule_file(&self, file: &str) -> Result<String, Failure> {
+        let Some((_, now)) = HOURS.iter().find(|(name, _)| *name == file) else {
+            return Ok(file.to_owned());
+        };
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/business-hours.yaml");
+        let text = fs::read_to_string(shipped).map_err(|error| error.to_string())?;
+        // The examples are about the shipped hours.
+        let (rules, _) = text.split_once("examples:").ok_or("no examples")?;
+        let mut parts = rules.split(SHIPPED_HOURS);
+        let mut copy = parts.next().unwrap_or_default().to_owned();
+        for possible in now {
+            let rest = parts.next().ok_or("the shipped hours have changed")?;
+            copy.push_str(&match possible {
+                true => r#"hours: ["00:00-24:00"]"#.to_owned(),
+                false => format!("days: [{}]", distant_day()),
+            });
+            copy.push_str(rest);
+        }
+        let path = self.lab.directory().join(format!("{file}-rules.yaml"));
+        fs::write(&path, copy).map_err(|error| error.to_string())?;
+        Ok(path.display().to_string())
     }
 
     /// Puts the server's files as each request expects them.
@@ -266,11 +341,11 @@ impl Site {
         if wanted {
             return Ok(());
         }
-        let denied = self.journal(file).into_iter().skip(seen);
-        let denied: Vec<Record> = denied
-            .filter(|record| journal::event(record) == "command.denied")
-            .collect();
-        if denied.is_empty() {
+        let records = self.sessions_since(file, seen)?;
+        if !records
+            .iter()
+            .any(|record| journal::event(record) == "command.denied")
+        {
             return Err(format!("no rule is in the journal:\n{printed}"));
         }
         // The verb may not even have been tried, when the directory was refused before it.
@@ -354,6 +429,15 @@ fn curl_quote(begin: &str, command: &str, root: &str) -> Vec<String> {
     let mut arguments: Vec<String> = begin.split(' ').map(str::to_owned).collect();
     arguments.extend(["-Q", command, "--head", root].map(str::to_owned));
     arguments
+}
+
+/// A day of the week that is not today in any time zone, nor soon.
+fn distant_day() -> &'static str {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let days = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];
+    // The first day of that clock was a Thursday.
+    let today = usize::try_from(since.as_secs() / 86_400 % 7).unwrap_or_default();
+    days[(today + 3) % 7]
 }
 
 fn mode(path: &Path) -> Option<u32> {
