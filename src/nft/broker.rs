@@ -108,6 +108,11 @@ pub trait Hands {
 
 /// Does what a gateway needs besides the firewall.
 pub trait Office {
+    /// Learns which networks the kernel bans, with what is left of their time: before each start of a gateway.
+    fn learn_bans(&mut self, bans: Vec<(IpNet, Duration)>) {
+        let _ = bans;
+    }
+
     /// Tells whether an address is one of this host's.
     fn is_ours(&mut self, address: IpAddr) -> bool;
 

@@ -135,6 +135,15 @@ impl<H: Hands, O: Office> Desk<H, O> {
         Ok(())
     }
 
+    /// Lists the bans that stand, with what is left of their time: they outlive the gateway that asked for them.
+    pub fn standing_bans(&self) -> Vec<(IpNet, Duration)> {
+        let now = Instant::now();
+        let left = |until: &Instant| until.checked_duration_since(now);
+        let bans = self.banned.iter();
+        bans.filter_map(|(network, until)| Some((*network, left(until)?)))
+            .collect()
+    }
+
     fn unban(&mut self, network: IpNet) -> Result<(), Reason> {
         if self.banned.remove(&network).is_none() {
             return Err(Reason::NoSuchHole);
