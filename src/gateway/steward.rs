@@ -67,6 +67,8 @@ pub(super) async fn run(
     mut errands: mpsc::UnboundedReceiver<Errand>,
     mut all_gone: mpsc::Receiver<Infallible>,
 ) {
+    // An earlier gateway's bans may be such as this config never makes.
+    steward.replace_guard(&steward.config.login_guard);
     let (ask, mut asked) = mpsc::unbounded_channel();
     let mut serving = control.map(|control| tokio::spawn(control.serve(ask.clone())));
     for upstream in steward.upstreams.values() {

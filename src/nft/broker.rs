@@ -93,6 +93,14 @@ pub trait Hands {
     /// What the kernel says.
     fn unban(&mut self, network: IpNet) -> io::Result<()>;
 
+    /// Lists the bans that stand, with what is left of their time: an earlier broker's too.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn bans(&mut self) -> io::Result<Vec<(IpNet, Duration)>> {
+        Ok(Vec::new())
+    }
+
     /// What to wait for: when one of them can be read, something has happened.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
 

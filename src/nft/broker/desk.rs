@@ -38,14 +38,22 @@ pub type Served = (Answer, Option<OwnedFd>);
 
 impl<H: Hands, O: Office> Desk<H, O> {
     /// Opens the desk.
-    pub fn new(hands: H, office: O, envelope: Envelope) -> Desk<H, O> {
+    pub fn new(mut hands: H, office: O, envelope: Envelope) -> Desk<H, O> {
+        let now = Instant::now();
+        let bans = hands.bans().unwrap_or_else(|error| {
+            tracing::warn!(%error, "which addresses the kernel bans is not known");
+            Vec::new()
+        });
+        let banned = bans
+            .into_iter()
+            .map(|(network, left)| (network, now + left));
         Desk {
+            banned: banned.collect(),
             hands,
             office,
             envelope,
             before: None,
             standing: HashMap::new(),
-            banned: HashMap::new(),
             refused: 0,
             generation: 0,
         }
