@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use divan::{AllocProfiler, Bencher, black_box};
 use portcullis::engine::{
-    Checks, ClientTls, DataMode, ForeignAddress, Input, Outcome, Output, PeerMatch, Session,
-    SessionFacts, SessionId, Settings, Side, SourcePort, Time, Timeouts, TransferId, UpstreamTls,
-    Usage, Wall,
+    Checks, ClientTls, DataMode, ForeignAddress, Input, Logins, Outcome, Output, PeerMatch,
+    Session, SessionFacts, SessionId, Settings, Side, SourcePort, Time, Timeouts, TransferId,
+    UpstreamTls, Usage, Wall,
 };
 use portcullis::policy::Default as DefaultVerdict;
 use portcullis::rules::built_in;
@@ -54,6 +54,7 @@ fn session() -> Session {
             linger: long,
             ttl: long,
         },
+        logins: Logins::default(),
         rules: Arc::new(built_in(
             DefaultVerdict::Allow,
             &["everything-but-dangerous"],
@@ -64,6 +65,7 @@ fn session() -> Session {
         client: address(7, 40000),
         target: address(10, 21),
         advertised: address(10, 21).ip(),
+        may_be_probe: false,
     };
     let mut session = Session::new(facts, Arc::new(settings));
     for input in [

@@ -20,6 +20,7 @@ Examples:
   portcullis ctl status
   portcullis ctl sessions --format json | jq '.[].client'
   portcullis ctl kill 4k7qz2m5x3ab
+  portcullis ctl unban 198.51.100.7
   portcullis ctl drain";
 
 /// Asks and tells a running gateway.
@@ -57,6 +58,17 @@ pub enum Order {
     },
     /// Take no new sessions, let transfers finish, then stop
     Drain,
+    /// List the addresses that are banned after refused logins
+    Bans {
+        /// As a table for people or as JSON
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Lift a ban
+    Unban {
+        /// The address, as `bans` shows it; or `all`
+        address: String,
+    },
     /// Read the configuration again; says what needs a restart
     Reload,
 }
@@ -82,12 +94,19 @@ impl Args {
             Order::Status { format } => (Request::Status, format),
             Order::Sessions { format } => (Request::Sessions, format),
             Order::Kill { session } => (Request::Kill { session }, Format::Text),
+            Order::Bans { format } => (Request::Bans, format),
+            Order::Unban { address } => (Request::Unban { address }, Format::Text),
             Order::Drain => (Request::Drain, Format::Text),
             Order::Reload => (Request::Reload, Format::Text),
         };
         let response = ask(&path, &request)?;
         if let Response::Error(why) = response {
             return Err(Failure::new(Exit::Failed, why));
+        }
+        if let Response::Unbanned(lifted) = &response
+            && lifted.is_empty()
+        {
+            return Err(Failure::new(Exit::Failed, "no such ban".to_owned()));
         }
         let text = answer::show(&response, format).map_err(io::Error::from)?;
         print(text.as_bytes())?;

@@ -85,6 +85,7 @@ fn run(received: Received, events: OwnedFd) -> Result<Exit, Failure> {
         herald: Some(Box::new(move |phase| tell(&herald, phase))),
         keeper: Some(Arc::new(keeper(Arc::clone(&broker)))),
         names,
+        bans: handover.bans,
         sandbox,
         ..Overrides::default()
     };

@@ -32,6 +32,7 @@ pub(super) fn check(reader: &mut Reader<'_>, root: &Node, config: &Config) {
     check.source_needs_nftables();
     check.journal_path();
     check.keepalive();
+    check.login_guard();
     check.tls();
 }
 
@@ -290,6 +291,22 @@ impl Check<'_, '_, '_> {
                 place,
                 key,
                 refusal.help("write a whole path, such as `/var/log/portcullis/journal.jsonl`"),
+            );
+        }
+    }
+
+    fn login_guard(&mut self) {
+        let (guard, timeouts) = (&self.config.login_guard, &self.config.timeouts);
+        if let Some(delay) = guard.delay
+            && delay >= timeouts.login
+        {
+            let refusal = Refusal::new(format!(
+                "sessions end by `timeouts.login` ({}) before a refused login is told",
+                show_duration(timeouts.login)
+            ));
+            self.warn(
+                &["login_guard.delay", "timeouts.login"],
+                refusal.help("write a shorter `delay`"),
             );
         }
     }

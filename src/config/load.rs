@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use super::advertise::{Advertise, AdvertisedAddress, Clients};
 use super::endpoint::{ListenAddress, UpstreamAddress};
 use super::listener::Listener;
+use super::login_guard::LoginGuard;
 use super::name::Name;
 use super::problem::Refusal;
 use super::process::Process;
@@ -22,6 +23,7 @@ use super::{Config, consistency};
 pub use crate::yaml::network::parse_network;
 
 mod anonymous;
+mod login_guard;
 mod settings;
 mod tls;
 
@@ -44,7 +46,6 @@ pub(super) fn config(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
         return None;
     }
     let mut section = reader.section(&item)?;
-    section.later(&["login_guard"]);
     version(reader, &mut section);
     let choices = upstream_names(root);
     let config = Config {
@@ -60,6 +61,11 @@ pub(super) fn config(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
         ),
         rules: reader.or(section.take("rules"), Rules::default(), settings::rules),
         limits: reader.or(section.take("limits"), Limits::default(), settings::limits),
+        login_guard: reader.or(
+            section.take("login_guard"),
+            LoginGuard::default(),
+            login_guard::read,
+        ),
         timeouts: reader.or(
             section.take("timeouts"),
             Timeouts::default(),
@@ -354,7 +360,10 @@ fn networks(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Vec<IpNet>> {
     })
 }
 
-fn count_or_none(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Option<NonZeroU32>> {
+pub(super) fn count_or_none(
+    reader: &mut Reader<'_>,
+    item: &Item<'_>,
+) -> Option<Option<NonZeroU32>> {
     reader.text(item, "`none` or a number", |text| {
         match (text, text.parse::<NonZeroU32>()) {
             ("none", _) => Ok(None),

@@ -10,6 +10,7 @@ pub mod files;
 mod flags;
 mod listener;
 mod load;
+mod login_guard;
 mod mark;
 mod process;
 mod reload;
@@ -35,6 +36,7 @@ pub use endpoint::{FTP_PORT, Host, ListenAddress, UpstreamAddress};
 pub use flags::Flags;
 pub use listener::{BareLf, Check, DataSourcePort, ForeignAddress, Listener, Mode, PeerMatch};
 pub use load::parse_network;
+pub use login_guard::LoginGuard;
 pub use mark::Mark;
 pub use name::Name;
 pub use problem::{ConfigErrors, Problem, Refusal, Severity};
@@ -82,6 +84,9 @@ pub struct Config {
     /// How much of everything there may be at once.
     #[schemars(default)]
     pub limits: Limits,
+    /// How logins are guarded against guessing.
+    #[schemars(default)]
+    pub login_guard: LoginGuard,
     /// How long everything may take.
     #[schemars(default)]
     pub timeouts: Timeouts,

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -117,6 +118,10 @@ pub struct Limits {
     /// The most sessions at once from one client address.
     #[schemars(range(min = 1))]
     pub sessions_per_address: u32,
+    /// The most sessions at once of one user name that are logged in, or `none`; case does not count, and `ftp` is `anonymous`.
+    #[serde(serialize_with = "schema::write_count_or_none")]
+    #[schemars(schema_with = "schema::count_or_none")]
+    pub sessions_per_user: Option<NonZeroU32>,
     /// The rate at which one client address may connect.
     pub connects_per_address: Rate,
     /// The longest command line, in bytes with its end.
@@ -139,6 +144,7 @@ impl Default for Limits {
         Self {
             sessions: 8000,
             sessions_per_address: 64,
+            sessions_per_user: None,
             connects_per_address: Rate::per_second(20),
             line: 4 << 10,
             reply: 64 << 10,

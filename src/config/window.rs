@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::problem::Refusal;
+use super::wording::shorten;
 
 /// Holds a range of ports that is never empty and never below 1024.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,8 +61,10 @@ impl PortRange {
 
     fn from_numbers(first: u32, last: u32, text: &str) -> Result<Self, Refusal> {
         if first > last {
-            return Err(Refusal::new(format!("the range `{text}` is empty"))
-                .help(format!("write `{last}-{first}`")));
+            return Err(
+                Refusal::new(format!("the range `{}` is empty", shorten(text)))
+                    .help(format!("write `{last}-{first}`")),
+            );
         }
         let (Ok(first), Ok(last)) = (u16::try_from(first), u16::try_from(last)) else {
             return Err(Refusal::new(format!(

@@ -1,18 +1,16 @@
 //! A client command arrives: judged, answered by us, or passed on.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::check;
 use super::dialogue::Pending;
 use super::fault::ClientFault;
 use super::judgement::{Judged, Permission};
 use super::legs::Stage;
-use super::session::{Login, Phase, Session, Step, burst};
+use super::session::{Phase, Session, Step, burst};
 use super::{Check, CloseReason, Event, Refusal, Side, Violation};
 use crate::ftp::{
-    BareLf, Command, CommandFault, Ending, EpsvArgument, FrameFault, Line, Reply, Verb, escaped,
-    masked_to,
+    BareLf, Command, CommandFault, Ending, EpsvArgument, FrameFault, Line, Reply, Verb, masked_to,
 };
 
 /// Tokens that a completed transfer gives back: the commands that belong to it.
@@ -26,6 +24,7 @@ impl Session {
             || self.quitting
             || self.farewell.is_some()
             || self.abort.is_some()
+            || self.guard.due().is_some()
             || self.security.is_handshaking(Side::Client)
         {
             return true;
@@ -69,11 +68,17 @@ impl Session {
             Verb::Abor | Verb::Stat | Verb::Noop | Verb::Quit
         );
         // Behind the answer to AUTH everything is TLS, so that all that is owed in clear is said before it.
-        let barrier = command.verb == Verb::Auth && !self.dialogue.is_empty();
+        let answered = self.answers_login(step.now.wall, command.verb);
+        let barrier = (command.verb == Verb::Auth || answered) && !self.dialogue.is_empty();
         let running = self.in_transfer() && !overtakes;
         if barrier || running || self.must_wait_for_the_last(command.verb) {
             self.stash = Some(Box::new(command));
             return false;
+        }
+        if self.must_show_itself(&command) {
+            self.stash = Some(Box::new(command));
+            self.show_itself(step);
+            return true;
         }
         if self.must_ask_where(step, &command) {
             self.stash = Some(Box::new(command));
@@ -149,6 +154,9 @@ impl Session {
             }
             self.refuse(step, command.to_string(), why, fault);
             return;
+        }
+        if self.answers_login(step.now.wall, command.verb) {
+            return self.answer_login(step, command);
         }
         let permission = match self.judge_command(step, &command) {
             Judged::Allowed(permission) => permission,
@@ -243,22 +251,7 @@ impl Session {
     pub(super) fn note(&mut self, step: &mut Step, command: &Command) {
         self.renaming = command.verb == Verb::Rnfr;
         match command.verb {
-            Verb::User => {
-                let name = command.argument().unwrap_or_default();
-                let user: Arc<str> = Arc::from(escaped(name).to_string());
-                let raw = (user.as_bytes() != name).then(|| Box::from(name));
-                let email = None;
-                self.login = Some(Box::new(Login { user, raw, email }));
-            }
-            Verb::Pass if self.settings.anonymous_email => {
-                if let Some(login) = self
-                    .login
-                    .as_deref_mut()
-                    .filter(|login| is_anonymous(&login.user))
-                {
-                    login.email = Some(escaped(command.argument().unwrap_or_default()).to_string());
-                }
-            }
+            Verb::User | Verb::Pass | Verb::Acct => self.note_login(step, command),
             Verb::Rest => {
                 self.rest = number(command.argument().unwrap_or_default().trim_ascii());
                 self.rest_stale = false;
@@ -393,8 +386,4 @@ fn is_allocation(argument: &[u8]) -> bool {
         [size, b"R" | b"r", record] => number(size).is_some() && number(record).is_some(),
         _ => false,
     }
-}
-
-fn is_anonymous(user: &str) -> bool {
-    user.eq_ignore_ascii_case("anonymous") || user.eq_ignore_ascii_case("ftp")
 }

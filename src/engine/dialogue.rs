@@ -31,6 +31,8 @@ pub(super) enum Purpose {
     Pwd,
     /// To have an anonymous user begin where the config says.
     StartIn,
+    /// To tell the name of a login whose USER we answered ourselves.
+    User,
     /// The final reply of a transfer that the client was answered for already.
     Swallow,
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::pinhole::{CloseReason, PinholeId, RefusalReason, TransferId};
-use super::reason::{Carried, Refusal, Ruling, SessionEnd, Violation};
+use super::reason::{Carried, Refusal, Ruling, SessionEnd, UnbanReason, Violation};
 use super::tls::{TlsFault, TlsVersion};
 use super::{Check, Side, Volume, Wall};
 use crate::policy::Moment;
@@ -86,11 +86,33 @@ pub enum Event {
         /// The e-mail address that an anonymous user gave as password (escaped), if the config wants it.
         email: Option<String>,
     },
-    /// The server refused the user.
+    /// A login was refused, by the server or by a rule.
     #[serde(rename = "login.failed")]
     LoginFailed {
-        /// The server's reply code.
+        /// The server's reply code, or ours.
         code: u16,
+    },
+    /// An address failed to log in too often, and is turned away for a time.
+    #[serde(rename = "address.banned")]
+    AddressBanned {
+        /// Who.
+        from: IpNet,
+        /// How many refused logins led to it.
+        failures: u32,
+        /// When it ends.
+        until: Wall,
+        /// Whether the kernel drops its packets.
+        in_kernel: bool,
+    },
+    /// A ban is over.
+    #[serde(rename = "address.unbanned")]
+    AddressUnbanned {
+        /// Who was banned.
+        from: IpNet,
+        /// Why, as a stable word.
+        reason: UnbanReason,
+        /// How many of its connections the gateway itself turned away meanwhile.
+        turned_away: u64,
     },
     /// A rule turned a client away; there is no session, and no upstream was dialled.
     #[serde(rename = "connection.denied")]

@@ -55,6 +55,8 @@ pub(super) enum ClientFault {
     Exceeded { direction: Direction, bytes: u64 },
     GuestGone,
     NoStartDirectory,
+    SecondLogin,
+    UserFirst,
 }
 
 impl ClientFault {
@@ -222,6 +224,11 @@ impl ClientFault {
             ClientFault::GuestGone => {
                 Reply::new(530, "Anonymous login is no longer possible; log in anew.")
             }
+            ClientFault::SecondLogin => Reply::new(
+                530,
+                "Another user logs in on a connection of its own here; connect again.",
+            ),
+            ClientFault::UserFirst => Reply::new(503, "Send USER first, then PASS."),
             ClientFault::NoStartDirectory => Reply::new(
                 421,
                 "The directory where anonymous users begin can't be entered; try again later.",
@@ -331,6 +338,10 @@ pub(super) enum OwnFault {
     CommandTimeout,
     Shutdown,
     Killed,
+    TooManyTries,
+    TooManyOfUser,
+    Banned,
+    TooManyOfAddress,
 }
 
 impl OwnFault {
@@ -360,6 +371,19 @@ impl OwnFault {
             OwnFault::Shutdown => {
                 Reply::new(421, "The gateway is shutting down; try again in a moment.")
             }
+            OwnFault::TooManyTries => Reply::new(421, "Too many refused logins; closing."),
+            OwnFault::TooManyOfUser => Reply::new(
+                421,
+                "Too many sessions of this user; close one and try again.",
+            ),
+            OwnFault::TooManyOfAddress => Reply::new(
+                421,
+                "Too many sessions from your address; close one and try again.",
+            ),
+            OwnFault::Banned => Reply::new(
+                421,
+                "Too many refused logins from your address; try again later.",
+            ),
             OwnFault::Killed => Reply::new(421, "The session was ended by the administrator."),
         }
     }

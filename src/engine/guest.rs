@@ -107,6 +107,6 @@ impl Session {
 }
 
 /// RFC 1635 section 2; many clients say `ftp`.
-fn is_anonymous_bytes(user: &[u8]) -> bool {
+pub(super) fn is_anonymous_bytes(user: &[u8]) -> bool {
     user.eq_ignore_ascii_case(b"anonymous") || user.eq_ignore_ascii_case(b"ftp")
 }

@@ -40,12 +40,14 @@ impl Session {
     /// Tells the rules what is known of the session.
     pub(super) fn circumstances(&self, now: Wall) -> Circumstances<'_> {
         let known = self.known.get();
-        let raw = known.and_then(|known| known.user.as_deref());
         Circumstances {
             client: Some(self.facts.client.ip()),
             listener: Some(&self.settings.listener),
             upstream: Some(&self.settings.upstream),
-            user: raw.or(self.user.as_deref().map(str::as_bytes)),
+            user: match self.hides_name() {
+                true => None,
+                false => self.user_name(),
+            },
             logged_in: self.logged_in,
             control_tls: self.security.is_tls(Side::Client),
             certificate: self.security.certificate_name(),
@@ -53,6 +55,12 @@ impl Session {
             cwd: known.and_then(|known| known.directory.as_ref()),
             at: i64::try_from(now.0).ok(),
         }
+    }
+
+    /// Gives the user's name as it was sent.
+    fn user_name(&self) -> Option<&[u8]> {
+        let raw = self.known.get().and_then(|known| known.user.as_deref());
+        raw.or(self.user.as_deref().map(str::as_bytes))
     }
 
     fn decide(&self, now: Wall, asked: Asked<'_>) -> Decision {
@@ -117,7 +125,13 @@ impl Session {
     /// Asks whether a command may pass.
     pub(super) fn judge_command(&mut self, step: &mut Step, command: &Command) -> Judged {
         let asked = Asked::Command(words(command));
-        self.judge(step, command, asked, &Permission::default())
+        self.judge(step, command, asked, &Permission::default(), true)
+    }
+
+    /// Asks whether a command of a login may pass; what is denied is recorded, and told by whoever asks.
+    pub(super) fn judge_login(&mut self, step: &mut Step, command: &Command) -> Judged {
+        let asked = Asked::Command(words(command));
+        self.judge(step, command, asked, &Permission::default(), false)
     }
 
     /// Asks whether a data connection may be set up, before anything is for it.
@@ -131,7 +145,7 @@ impl Session {
             command: words(command),
             data: self.data_to_come(command.verb),
         };
-        self.judge(step, command, asked, before)
+        self.judge(step, command, asked, before, true)
     }
 
     /// Asks whether a transfer may begin, before the upstream sees its command.
@@ -149,7 +163,7 @@ impl Session {
             data,
             size: self.size_of(command),
         };
-        self.judge(step, command, asked, before)
+        self.judge(step, command, asked, before, true)
     }
 
     fn judge(
@@ -158,9 +172,14 @@ impl Session {
         command: &Command,
         asked: Asked<'_>,
         before: &Permission,
+        answers: bool,
     ) -> Judged {
         let moment = asked.moment();
-        let decision = self.decide(step.now.wall, asked);
+        let mut session = self.circumstances(step.now.wall);
+        if !answers {
+            session.user = self.user_name();
+        }
+        let decision = self.settings.rules.decide(&Request { session, asked });
         self.report_observed(
             step,
             moment,
@@ -183,7 +202,10 @@ impl Session {
         let Some(reply) = reply else {
             return Judged::Allowed(permission);
         };
-        let code = reply.code().get();
+        let code = match closes || answers {
+            true => reply.code().get(),
+            false => 530,
+        };
         if let Some(check) = check::behind_rule(command, &decision.rule.name)
             && self.only_observes(step, check, || command.to_string(), code)
         {
@@ -199,7 +221,9 @@ impl Session {
             },
         );
         if !closes {
-            self.say_in_turn(step, reply);
+            if answers {
+                self.say_in_turn(step, reply);
+            }
             return Judged::Denied;
         }
         // One 421 answers all that is pending; any other code would be taken for the answer to the first of it.

@@ -83,6 +83,7 @@ impl Session {
         self.dialogue.clear();
         self.stash = None;
         self.abort = None;
+        self.guard.clear();
         self.gate = None;
         self.client.clear();
         self.server.clear();

@@ -21,6 +21,7 @@ mod ending;
 mod event;
 mod fault;
 mod forward;
+mod guard;
 mod guest;
 mod hiding;
 mod judgement;
@@ -29,6 +30,7 @@ mod lane;
 mod leaving;
 mod legs;
 mod limit;
+mod login;
 mod negotiation;
 mod opening;
 mod pinhole;
@@ -51,6 +53,7 @@ mod whereabouts;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::{Index, IndexMut, Not};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -58,9 +61,10 @@ use serde::{Serialize, Serializer};
 pub use check::{Check, Checks};
 pub use data::{Bounds, DialError, Direction, Manner, Outcome, Pace, Usage, Volume, Wire};
 pub use event::Event;
+pub use guard::Logins;
 pub use guest::Guest;
 pub use pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
-pub use reason::{Carried, Refusal, Ruling, SessionEnd, Violation};
+pub use reason::{Carried, Refusal, Ruling, SessionEnd, UnbanReason, Violation};
 pub use record::Record;
 pub use session::Session;
 pub use settings::{
@@ -280,6 +284,11 @@ pub enum Input<'a> {
         /// What was carried, and how it ended.
         usage: Usage,
     },
+    /// Whether one more session of a user may be.
+    UserSeated {
+        /// It may.
+        granted: bool,
+    },
     /// The gating record of the last list of outputs was accepted; told in its place among the facts of that list,
     /// before those of the effects that waited for it.
     RecordAccepted,
@@ -384,6 +393,11 @@ pub enum Output {
     /// Write a record. If it gates an effect ([`Record::gates_effect`]) answer with `RecordAccepted` and go on, or
     /// drop the rest of the list and answer with `RecordRefused`.
     Write(Box<Record>),
+    /// Count this session as one of a user's, instead of whoever's it was before. Answered by `UserSeated` at once.
+    SeatUser {
+        /// The user's name, escaped.
+        user: Arc<str>,
+    },
     /// Close a control connection after what waits for it was sent.
     Close {
         /// Whose.

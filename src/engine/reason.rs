@@ -49,6 +49,10 @@ pub enum Refusal {
     LimitedSince,
     /// The account that anonymous users had is gone from the configuration.
     GuestGone,
+    /// USER in a session that is logged in, where rules judge names.
+    SecondLogin,
+    /// PASS without USER, where rules judge names.
+    NoUser,
 }
 
 /// How a peer broke the protocol.
@@ -105,6 +109,14 @@ pub enum SessionEnd {
     TlsFailed,
     /// A rule closed it.
     RuleClosed,
+    /// As many logins were refused as the config allows.
+    TooManyTries,
+    /// The user has as many sessions as the config allows.
+    TooManyOfUser,
+    /// The client's address was banned.
+    Banned,
+    /// The client's address is at a limit, and this was no probe.
+    NoProbe,
     /// The server refused the start directory of anonymous users.
     StartRefused,
     /// The journal could not be written.
@@ -113,6 +125,20 @@ pub enum SessionEnd {
     Killed,
     /// The gateway stopped.
     Shutdown,
+}
+
+/// Why a ban is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnbanReason {
+    /// Its time is over.
+    Expired,
+    /// An operator lifted it.
+    Operator,
+    /// A new config never bans this address.
+    Config,
+    /// More addresses were banned than are remembered, and this one was the oldest.
+    Replaced,
 }
 
 /// The rule that a record names: by its name, and where it stands.

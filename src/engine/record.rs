@@ -38,6 +38,8 @@ impl Record {
             | Event::TlsDeclined { .. }
             | Event::LoginSucceeded { .. }
             | Event::LoginFailed { .. }
+            | Event::AddressBanned { .. }
+            | Event::AddressUnbanned { .. }
             | Event::ConnectionDenied { .. }
             | Event::CommandDenied { .. }
             | Event::RuleObserved { .. }

@@ -1,12 +1,10 @@
 //! An upstream reply arrives: matched to what it answers, learnt from, passed on.
 
-use std::sync::Arc;
-
 use super::dialogue::{Pending, Purpose};
 use super::fault::UpstreamFault;
 use super::legs::Stage;
 use super::session::{Phase, Session, Step};
-use super::{Event, SessionEnd, Side, Violation};
+use super::{SessionEnd, Side, Violation};
 use crate::ftp::{FrameFault, Line, Reply, ReplyFault, Verb};
 
 impl Session {
@@ -15,6 +13,7 @@ impl Session {
     pub(super) fn upstream_held(&self) -> bool {
         self.gate.is_some()
             || self.final_held()
+            || self.guard.due().is_some()
             || self.security.is_handshaking(Side::Upstream)
             || self.transfer.as_deref().is_some_and(|transfer| {
                 matches!(transfer.stage, Stage::Opening(_)) || transfer.preliminary.is_some()
@@ -104,6 +103,7 @@ impl Session {
                 Purpose::Pwd => self.pwd_answered(&reply),
                 Purpose::StartIn => self.started_in(step, &reply),
                 Purpose::Fence => self.fence_answered(),
+                Purpose::User => self.name_answered(step, reply),
                 Purpose::Swallow => {}
             },
             // `take_answered` passes over replies of our own.
@@ -136,8 +136,15 @@ impl Session {
         }
     }
 
+    /// Handles the final reply to a client's command.
+    pub(super) fn client_answered(&mut self, step: &mut Step, verb: Verb, reply: Reply) {
+        if !self.ask_for_a_seat(step, verb, &reply) {
+            self.client_command_answered(step, verb, reply);
+        }
+    }
+
     /// Learns from the reply to a client's command, and passes it.
-    fn client_answered(&mut self, step: &mut Step, verb: Verb, reply: Reply) {
+    pub(super) fn client_command_answered(&mut self, step: &mut Step, verb: Verb, reply: Reply) {
         let code = reply.code().get();
         match verb {
             Verb::User => self.user_answered(step, code),
@@ -163,53 +170,15 @@ impl Session {
             _ => {}
         }
         let reply = self.guest_reply(verb, reply);
-        let logged_in = matches!(verb, Verb::User | Verb::Pass | Verb::Acct) && reply.is_success();
+        let logs_in = matches!(verb, Verb::User | Verb::Pass | Verb::Acct);
+        if logs_in && code >= 400 && !self.logged_in {
+            return self.tell_refused(step, reply);
+        }
+        let logged_in = logs_in && reply.is_success();
         if logged_in && self.start_guest(step, &reply) {
             return;
         }
         self.say(step, reply);
         self.moved(step, verb, code);
-    }
-
-    /// Remembers a user's name as it was sent, where that is another than the journal's.
-    fn user_is_now(&mut self, raw: Option<Box<[u8]>>) {
-        match (raw, self.known.existing()) {
-            (None, None) => {}
-            (None, Some(known)) => known.user = None,
-            (Some(raw), _) => self.known.facts().user = Some(raw),
-        }
-    }
-
-    fn user_answered(&mut self, step: &mut Step, code: u16) {
-        let accepted = (200..400).contains(&code);
-        if accepted || !self.logged_in {
-            self.user = self.login.as_deref().map(|login| Arc::clone(&login.user));
-            let raw = self.login.as_deref().and_then(|login| login.raw.clone());
-            self.user_is_now(raw);
-        }
-        match code {
-            230 | 232 => self.login(step),
-            200..400 if self.logged_in => {
-                self.logged_in = false;
-                self.login_since = step.now.mono;
-            }
-            200..400 => {}
-            _ if !self.logged_in => self.report(step, Event::LoginFailed { code }),
-            _ => {}
-        }
-    }
-
-    fn login_answered(&mut self, step: &mut Step, code: u16) {
-        match code {
-            200..300 if !self.logged_in => self.login(step),
-            400..600 if !self.logged_in => self.report(step, Event::LoginFailed { code }),
-            _ => {}
-        }
-    }
-
-    fn login(&mut self, step: &mut Step) {
-        self.logged_in = true;
-        let email = self.login.take().and_then(|login| login.email);
-        self.report(step, Event::LoginSucceeded { email });
     }
 }

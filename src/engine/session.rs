@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::abort::Abort;
 use super::dialogue::Dialogue;
 use super::fault::{OwnFault, UpstreamFault};
+use super::guard::Guard;
 use super::known::Known;
 use super::lane::Lane;
 use super::legs::{Relay, Transfer};
@@ -38,6 +39,7 @@ pub struct Session {
     pub(super) logged_in: bool,
     /// The user is anonymous, and logs in as the config's account.
     pub(super) guest: bool,
+    pub(super) guard: Guard,
     /// What the rules are told beyond this.
     pub(super) known: Known,
     /// Bytes of all transfers, both directions together.
@@ -104,6 +106,7 @@ impl Session {
             login: None,
             logged_in: false,
             guest: false,
+            guard: Guard::default(),
             known: Known::default(),
             carried: 0,
             login_since: Duration::ZERO,
@@ -242,6 +245,7 @@ impl Session {
                 why,
             } => self.data_tls_failed(step, transfer, side, why),
             Input::DataFinished { transfer, usage } => self.data_finished(step, transfer, usage),
+            Input::UserSeated { granted } => self.user_seated(step, granted),
             Input::RecordAccepted => self.record_accepted(step),
             Input::RecordRefused => self.record_refused(step),
             Input::TimePassed => self.time_passed(step),
@@ -249,6 +253,8 @@ impl Session {
             Input::KillRequested { reason } => {
                 let reply = match reason {
                     SessionEnd::Shutdown => OwnFault::Shutdown.reply(),
+                    SessionEnd::Banned => OwnFault::Banned.reply(),
+                    SessionEnd::NoProbe => OwnFault::TooManyOfAddress.reply(),
                     _ => OwnFault::Killed.reply(),
                 };
                 self.finish(step, Some(reply), reason);
@@ -265,6 +271,9 @@ impl Session {
         self.reply_since = step.now.mono;
         self.last_activity = step.now.mono;
         self.tokens_at = step.now.mono;
+        if self.facts.may_be_probe {
+            self.guard.hide();
+        }
         if !self.may_arrive(step) {
             return;
         }

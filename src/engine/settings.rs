@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::SessionId;
 use super::check::Checks;
+use super::guard::Logins;
 use super::guest::Guest;
 use super::tls::{ClientTls, UpstreamTls};
 use crate::policy::{Grammar, RuleSet};
@@ -23,6 +24,8 @@ pub struct SessionFacts {
     pub target: SocketAddr,
     /// The address that 227 announces to this client.
     pub advertised: IpAddr,
+    /// Whether it may be a health check: nothing of it is recorded before it does more than such do.
+    pub may_be_probe: bool,
 }
 
 /// What all sessions of a listener share; replaced as a whole at a reload.
@@ -64,6 +67,8 @@ pub struct Settings {
     pub client_tls: ClientTls,
     /// What is asked of the upstream.
     pub upstream_tls: UpstreamTls,
+    /// How logins are guarded.
+    pub logins: Logins,
     /// Deadlines.
     pub timeouts: Timeouts,
     /// What is allowed.

@@ -50,19 +50,24 @@ impl Session {
 
     /// Writes a record that holds nothing back.
     pub(super) fn report(&mut self, step: &mut Step, event: Event) {
-        let record = Box::new(Record {
+        let record = Record {
             at: step.now.wall,
             session: Some(self.facts.id),
             client: Some(self.facts.client.ip()),
             user: self.user.clone(),
             event,
-        });
-        step.out.push(Output::Write(record));
+        };
+        if let Some(record) = self.guard.keep_back(record) {
+            step.out.push(Output::Write(Box::new(record)));
+        }
     }
 
     /// Writes a record that the following outputs wait for; nothing else may follow it in this step.
     pub(super) fn gate(&mut self, step: &mut Step, gate: Gate, event: Event) {
-        self.gate = Some(gate);
+        // Nothing of a probe waits for the journal.
+        if !self.guard.is_unseen() {
+            self.gate = Some(gate);
+        }
         self.report(step, event);
     }
 
@@ -70,13 +75,17 @@ impl Session {
         match self.gate.take() {
             Some(Gate::Pinhole(side)) => self.pinhole_recorded(step, side),
             Some(Gate::Launch) => self.launched(),
-            Some(Gate::Session | Gate::ClientDial | Gate::LateDial) | None => {}
+            Some(Gate::Shown) => self.shown(step),
+            Some(Gate::Session | Gate::ClientDial | Gate::LateDial | Gate::Seat) | None => {}
         }
     }
 
     pub(super) fn record_refused(&mut self, step: &mut Step) {
         match self.gate.take() {
-            Some(Gate::Session) => {
+            Some(gate @ (Gate::Session | Gate::Shown)) => {
+                if gate == Gate::Shown {
+                    self.show_refused();
+                }
                 self.finish(
                     step,
                     Some(OwnFault::JournalDownAtStart.reply()),
@@ -86,7 +95,7 @@ impl Session {
             Some(Gate::Pinhole(_)) => self.pinhole_unrecorded(step),
             Some(Gate::Launch) => self.launch_unrecorded(step),
             Some(Gate::ClientDial | Gate::LateDial) => self.dial_unrecorded(step),
-            None => {}
+            Some(Gate::Seat) | None => {}
         }
     }
 }

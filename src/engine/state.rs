@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{SessionEnd, Side};
-use crate::ftp::Reply;
+use crate::ftp::{Command, Reply};
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,10 @@ pub(super) enum Gate {
     ClientDial,
     /// The dial of the upstream's data port, when the transfer command was sent before.
     LateDial,
+    /// A login, for the shell's word whether one more session of the user may be; no record is written for it.
+    Seat,
+    /// All records of what may have been a probe.
+    Shown,
 }
 
 /// The last words of a session that only waits for its running transfer.
@@ -64,4 +68,26 @@ pub(super) struct Login {
     pub(super) raw: Option<Box<[u8]>>,
     /// The password of an anonymous user, where the config wants it recorded.
     pub(super) email: Option<String>,
+    /// When the last command of it came.
+    pub(super) asked: Duration,
+    /// The gateway answers it in its own words.
+    pub(super) worded: bool,
+    pub(super) named: Named,
+    /// The PASS that waits for the answer to its USER.
+    pub(super) password: Option<Box<Command>>,
+}
+
+/// Who has seen the name of a login.
+#[derive(Debug)]
+pub(super) enum Named {
+    /// The upstream has.
+    Upstream,
+    /// The upstream has, and wants ACCT now.
+    AskedForAccount,
+    /// We alone; this USER goes up with its PASS.
+    Here(Box<Command>),
+    /// We alone, and a rule refuses it.
+    Refused,
+    /// Nobody cares any more: it was refused, and the client was told.
+    Over,
 }

@@ -29,6 +29,8 @@ pub(super) enum Bound {
     SessionsPerAddress,
     /// `limits.connects_per_address`.
     ConnectsPerAddress,
+    /// `login_guard.ban`.
+    Banned,
 }
 
 impl Bound {
@@ -38,6 +40,7 @@ impl Bound {
             Bound::Sessions => "limits.sessions",
             Bound::SessionsPerAddress => "limits.sessions_per_address",
             Bound::ConnectsPerAddress => "limits.connects_per_address",
+            Bound::Banned => "login_guard.ban",
         }
     }
 
@@ -51,6 +54,7 @@ impl Bound {
             Bound::ConnectsPerAddress => {
                 "421 Too many connections in a short time from your address; wait a little and try again.\r\n"
             }
+            Bound::Banned => "421 Too many refused logins from your address; try again later.\r\n",
         }
     }
 }
@@ -100,14 +104,30 @@ struct Address {
 #[derive(Debug)]
 pub(super) struct Permit {
     admission: Arc<Admission>,
-    address: IpAddr,
+    /// Whose it counts as, IPv4 in mapped form; unspecified while it may be a health check, which counts as nobody's.
+    address: Ipv6Addr,
+}
+
+impl Permit {
+    /// Tells whether it is one of what may be a health check.
+    pub(super) fn is_probes(&self) -> bool {
+        self.address.is_unspecified()
+    }
+
+    /// Counts a client in that was taken for a health check, or says why not.
+    pub(super) fn count(&mut self, client: IpAddr, now: Duration) -> Result<(), TurnedAway> {
+        let key = of_one_holder(client);
+        self.admission.counts().admit(key, now, true)?;
+        self.address = mapped(key);
+        Ok(())
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut counts = self.admission.counts();
         counts.sessions = counts.sessions.saturating_sub(1);
-        if let Some(address) = counts.addresses.get_mut(&self.address) {
+        if let Some(address) = counts.addresses.get_mut(&self.address.to_canonical()) {
             address.sessions = address.sessions.saturating_sub(1);
         }
     }
@@ -139,11 +159,35 @@ impl Admission {
         now: Duration,
     ) -> Result<Permit, TurnedAway> {
         let address = of_one_holder(client);
-        self.counts().admit(address, now)?;
+        self.counts().admit(address, now, false)?;
         Ok(Permit {
             admission: Arc::clone(self),
-            address,
+            address: mapped(address),
         })
+    }
+
+    /// Counts in what may be a health check: for all sessions together, and for no address.
+    pub(super) fn admit_probe(
+        self: &Arc<Self>,
+        client: IpAddr,
+        now: Duration,
+    ) -> Result<Permit, TurnedAway> {
+        let mut counts = self.counts();
+        if counts.sessions >= counts.limits.sessions {
+            return Err(counts.turn_away(of_one_holder(client), Bound::Sessions, now));
+        }
+        counts.sessions += 1;
+        drop(counts);
+        Ok(Permit {
+            admission: Arc::clone(self),
+            address: Ipv6Addr::UNSPECIFIED,
+        })
+    }
+
+    /// Turns a client away whose address is banned.
+    pub(super) fn turn_away_banned(&self, client: IpAddr, now: Duration) -> TurnedAway {
+        self.counts()
+            .turn_away(of_one_holder(client), Bound::Banned, now)
     }
 
     /// How many sessions run.
@@ -169,7 +213,32 @@ impl Bounds {
 }
 
 impl Counts {
-    fn admit(&mut self, key: IpAddr, now: Duration) -> Result<(), TurnedAway> {
+    /// Counts a client in; one that is counted among all sessions already only for its address.
+    fn admit(&mut self, key: IpAddr, now: Duration, counted: bool) -> Result<(), TurnedAway> {
+        let limits = self.limits;
+        let sessions = self.sessions;
+        let address = self.address(key, now);
+        let bound = if address.tokens < 1.0 {
+            Bound::ConnectsPerAddress
+        } else if address.sessions >= limits.per_address {
+            Bound::SessionsPerAddress
+        } else if !counted && sessions >= limits.sessions {
+            Bound::Sessions
+        } else {
+            address.tokens -= 1.0;
+            address.sessions += 1;
+            self.sessions += u32::from(!counted);
+            return Ok(());
+        };
+        // Whoever is turned away for another reason has connected all the same.
+        if bound != Bound::ConnectsPerAddress {
+            address.tokens -= 1.0;
+        }
+        Err(self.turn_away(key, bound, now))
+    }
+
+    /// What is known of an address.
+    fn address(&mut self, key: IpAddr, now: Duration) -> &mut Address {
         if self.addresses.len() >= MOST_IDLE + usize::try_from(self.sessions).unwrap_or(usize::MAX)
         {
             self.forget(now);
@@ -182,35 +251,31 @@ impl Counts {
             told: None,
         });
         address.refill(limits, now);
-        let bound = if address.tokens < 1.0 {
-            Bound::ConnectsPerAddress
-        } else if address.sessions >= limits.per_address {
-            Bound::SessionsPerAddress
-        } else if self.sessions >= limits.sessions {
-            Bound::Sessions
-        } else {
-            address.tokens -= 1.0;
-            address.sessions += 1;
-            self.sessions += 1;
-            return Ok(());
-        };
-        // Whoever is turned away for another reason has connected all the same.
-        if bound != Bound::ConnectsPerAddress {
-            address.tokens -= 1.0;
-        }
+        address
+    }
+
+    /// Says whether it is news that a client is turned away.
+    fn turn_away(&mut self, key: IpAddr, bound: Bound, now: Duration) -> TurnedAway {
         let told = match bound {
-            Bound::Sessions => &mut self.told,
-            Bound::SessionsPerAddress | Bound::ConnectsPerAddress => &mut address.told,
+            Bound::Sessions => self.told,
+            Bound::SessionsPerAddress | Bound::ConnectsPerAddress | Bound::Banned => {
+                self.address(key, now).told
+            }
         };
         let passed = now.saturating_sub(self.news_at).as_secs_f64();
         self.news = (self.news + passed * NEWS_PER_SECOND).min(NEWS_PER_SECOND);
         self.news_at = now;
         let news = told.is_none_or(|told| told + QUIET <= now) && self.news >= 1.0;
         if news {
-            *told = Some(now);
             self.news -= 1.0;
+            match bound {
+                Bound::Sessions => self.told = Some(now),
+                Bound::SessionsPerAddress | Bound::ConnectsPerAddress | Bound::Banned => {
+                    self.address(key, now).told = Some(now);
+                }
+            }
         }
-        Err(TurnedAway { bound, news })
+        TurnedAway { bound, news }
     }
 
     /// Makes room: forgets addresses without a session, first those whose rate says nothing any more.
@@ -234,8 +299,15 @@ impl Address {
     }
 }
 
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
 /// The address by which a client is counted.
-fn of_one_holder(client: IpAddr) -> IpAddr {
+pub(super) fn of_one_holder(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {
@@ -246,130 +318,4 @@ fn of_one_holder(client: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Rate;
-
-    fn admission(sessions: u32, per_address: u32, per_second: u32) -> Arc<Admission> {
-        Admission::new(&Limits {
-            sessions,
-            sessions_per_address: per_address,
-            connects_per_address: Rate::per_second(per_second),
-            ..Limits::default()
-        })
-    }
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().expect("an address")
-    }
-
-    const NOW: Duration = Duration::from_secs(100);
-
-    #[test]
-    fn sessions_are_counted_until_their_permit_is_dropped() {
-        let admission = admission(2, 64, 100);
-        let first = admission.admit(ip("192.0.2.1"), NOW).expect("room");
-        let _second = admission.admit(ip("192.0.2.2"), NOW).expect("room");
-        let away = admission.admit(ip("192.0.2.3"), NOW).expect_err("full");
-        assert_eq!(
-            away,
-            TurnedAway {
-                bound: Bound::Sessions,
-                news: true
-            }
-        );
-        let away = admission.admit(ip("192.0.2.4"), NOW).expect_err("full");
-        assert!(
-            !away.news,
-            "one record about a full gateway is enough for a while"
-        );
-        drop(first);
-        assert!(admission.admit(ip("192.0.2.3"), NOW).is_ok());
-    }
-
-    #[test]
-    fn one_address_has_its_own_bound_and_others_are_unharmed() {
-        let admission = admission(100, 1, 100);
-        let _held = admission.admit(ip("192.0.2.1"), NOW).expect("room");
-        let away = admission
-            .admit(ip("192.0.2.1"), NOW)
-            .expect_err("its own bound");
-        assert_eq!(away.bound, Bound::SessionsPerAddress);
-        assert!(admission.admit(ip("192.0.2.2"), NOW).is_ok());
-    }
-
-    #[test]
-    fn connects_are_a_bucket_that_refills() {
-        let admission = admission(1000, 1000, 20);
-        for _ in 0..20 {
-            admission
-                .admit(ip("192.0.2.1"), NOW)
-                .expect("within the burst");
-        }
-        let away = admission.admit(ip("192.0.2.1"), NOW).expect_err("too fast");
-        assert_eq!(
-            away,
-            TurnedAway {
-                bound: Bound::ConnectsPerAddress,
-                news: true
-            }
-        );
-        let soon = NOW + Duration::from_millis(60);
-        assert!(admission.admit(ip("192.0.2.1"), soon).is_ok());
-        assert!(
-            !admission
-                .admit(ip("192.0.2.1"), soon)
-                .expect_err("again")
-                .news
-        );
-    }
-
-    #[test]
-    fn a_flood_from_many_addresses_is_told_of_in_bounded_numbers() {
-        let admission = admission(1, 64, 100);
-        let _held = admission.admit(ip("192.0.2.1"), NOW).expect("room");
-        let limits = Limits {
-            sessions: 100_000,
-            sessions_per_address: 1,
-            ..Limits::default()
-        };
-        admission.replace(&limits);
-        let mut permits = Vec::new();
-        let told = (0..1000_u32).filter(|n| {
-            let address = IpAddr::from((0x0a00_0000 + n).to_be_bytes());
-            permits.push(admission.admit(address, NOW).expect("room"));
-            admission
-                .admit(address, NOW)
-                .expect_err("its own bound")
-                .news
-        });
-        assert_eq!(told.count(), 10);
-    }
-
-    #[test]
-    fn an_ipv6_client_is_its_64() {
-        let admission = admission(100, 1, 100);
-        let _held = admission.admit(ip("2001:db8::1"), NOW).expect("room");
-        assert!(admission.admit(ip("2001:db8::ffff:2"), NOW).is_err());
-        assert!(admission.admit(ip("2001:db8:0:1::1"), NOW).is_ok());
-    }
-
-    #[test]
-    fn a_flood_from_ever_other_addresses_does_not_grow_the_table() {
-        let admission = admission(100, 10, 1);
-        let _held = admission.admit(ip("192.0.2.1"), NOW).expect("room");
-        for n in 0..100_000_u32 {
-            drop(admission.admit(IpAddr::from((0x0a00_0000 + n).to_be_bytes()), NOW));
-        }
-        let counts = admission.counts();
-        assert!(
-            counts.addresses.len() <= MOST_IDLE + 100,
-            "{}",
-            counts.addresses.len()
-        );
-        assert_eq!(
-            counts.addresses.get(&ip("192.0.2.1")).map(|a| a.sessions),
-            Some(1)
-        );
-    }
-}
+mod tests;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::time::Sleep;
 
 use super::admission::Permit;
@@ -27,6 +28,7 @@ use super::settings::{Place, Policy};
 use super::status::SessionReport;
 use super::stream::Control;
 use super::upstream::{Connected, Seat, Upstream};
+use super::users::UserSeat;
 use super::worker::Worker;
 use crate::engine::{DialError, Input, Legs, Session, SessionEnd, SessionFacts, Settings, Side};
 
@@ -65,7 +67,9 @@ pub(super) struct Driver {
     arrived: bool,
     /// The client is still to be sent something that was held back.
     held: bool,
-    _permit: Permit,
+    permit: Permit,
+    /// Its presence counts the session towards `limits.sessions_per_user`.
+    user_seat: Option<Box<UserSeat>>,
 }
 
 impl Driver {
@@ -97,7 +101,8 @@ impl Driver {
             waker: None,
             arrived: false,
             held: false,
-            _permit: permit,
+            permit,
+            user_seat: None,
         }
     }
 
@@ -218,6 +223,12 @@ impl Driver {
         let settings: Arc<Settings> = Arc::clone(&self.place.policy.load().settings);
         self.session.replace_settings(settings);
         self.wake();
+    }
+
+    /// Tells whether this is a session from a network that is not logged in.
+    pub(super) fn is_guessing_from(&self, network: IpNet) -> bool {
+        let client = self.session.facts().client.ip().to_canonical();
+        network.contains(&client) && !self.session.summary().logged_in
     }
 
     fn wake(&self) {

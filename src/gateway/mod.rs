@@ -5,12 +5,14 @@
 //! never looks into FTP text, and decides nothing that the engine could decide.
 
 mod admission;
+mod bans;
 mod certificates;
 mod clock;
 mod control;
 mod descriptors;
 pub mod documents;
 mod driver;
+mod guard;
 pub mod guests;
 pub mod journal;
 mod legs;
@@ -24,6 +26,7 @@ pub mod status;
 mod steward;
 mod stream;
 mod upstream;
+mod users;
 mod wire;
 mod worker;
 

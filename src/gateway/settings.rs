@@ -16,8 +16,8 @@ use super::secure;
 use super::upstream::Upstream;
 use crate::config::{self, Config};
 use crate::engine::{
-    Check, ClientTls, DataMode, ForeignAddress, PeerMatch, SessionFacts, SessionId, Settings,
-    SourcePort, Timeouts, TlsMode, TlsPolicy, TlsRequire, UpstreamTls, Wall,
+    Check, ClientTls, DataMode, ForeignAddress, Logins, PeerMatch, SessionFacts, SessionId,
+    Settings, SourcePort, Timeouts, TlsMode, TlsPolicy, TlsRequire, UpstreamTls, Wall,
 };
 use crate::pinhole::RelayLimits;
 use crate::policy::Grammar;
@@ -102,6 +102,7 @@ impl Policy {
             client,
             target,
             advertised,
+            may_be_probe: false,
         }
     }
 }
@@ -194,6 +195,7 @@ fn settings(
         anonymous_email: config.journal.anonymous_email,
         client_tls: client_tls(&listener.tls),
         upstream_tls: upstream_tls(&upstream.tls),
+        logins: logins(config),
         timeouts: timeouts(config),
         rules: Arc::clone(&documents.rules),
     })
@@ -252,6 +254,14 @@ fn check(check: config::Check) -> Check {
         config::Check::LowPort => Check::LowPort,
         config::Check::Argument => Check::Argument,
         config::Check::EpsvAll => Check::EpsvAll,
+    }
+}
+
+fn logins(config: &Config) -> Logins {
+    Logins {
+        tries: config.login_guard.tries,
+        delay: config.login_guard.delay.unwrap_or_default(),
+        counts_users: config.limits.sessions_per_user.is_some(),
     }
 }
 

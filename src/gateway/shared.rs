@@ -6,10 +6,12 @@ use arc_swap::ArcSwap;
 
 use super::admission::Admission;
 use super::clock::Clock;
+use super::guard::LoginGuard;
 use super::journal::Journal;
 use super::observed::Observed;
 use super::settings::{Names, Tuning};
 use super::status::Gauges;
+use super::users::Users;
 use crate::helper;
 use crate::pinhole::{Pinholes, Sockets};
 
@@ -22,6 +24,8 @@ pub(super) struct Shared {
     pub(super) resolver: Arc<dyn helper::Names>,
     pub(super) pinholes: Arc<Pinholes>,
     pub(super) admission: Arc<Admission>,
+    pub(super) guard: LoginGuard,
+    pub(super) users: Arc<Users>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) observed: Observed,
     pub(super) tuning: ArcSwap<Tuning>,

@@ -6,8 +6,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use tokio::sync::{mpsc, oneshot};
 
 use super::admission::Admission;
@@ -16,6 +18,7 @@ use super::clock::{self, Clock};
 use super::control::{ControlError, ControlSocket};
 use super::descriptors;
 use super::documents::{Documents, DocumentsError};
+use super::guard::LoginGuard;
 use super::journal::keeper::{Keeper, OwnKeeper};
 use super::journal::{Addresses, Journal, JournalSettings, Target};
 use super::listener::{self, ListenError};
@@ -23,6 +26,7 @@ use super::settings::{self, Names, Place, Tuning};
 use super::shared::Shared;
 use super::status::{ListenerReport, ReloadReport};
 use super::steward::{self, Errand, Steward};
+use super::users::Users;
 use super::worker::{self, Entrance};
 use crate::config::files::{Disk, Files};
 use crate::config::{Config, JournalFile, RecordedAddresses};
@@ -86,6 +90,8 @@ pub struct Overrides {
     pub keeper: Option<Arc<dyn Keeper>>,
     /// Who resolves the names of upstreams; this process without it.
     pub names: Option<Arc<dyn Resolver>>,
+    /// Addresses that an earlier gateway banned in the kernel, with what is left of their time.
+    pub bans: Vec<(IpNet, Duration)>,
     /// How this process is confined, for `ctl status`.
     pub sandbox: Option<String>,
 }
@@ -147,14 +153,21 @@ impl Gateway {
         };
         let keeper = overrides.keeper.unwrap_or_else(|| Arc::new(OwnKeeper));
         let journal = open_journal(&config, keeper)?;
+        let (errands, received) = mpsc::unbounded_channel();
+        let clock = Clock::start();
+        let guard = LoginGuard::new(&config.login_guard, errands.clone());
+        guard.adopt(&overrides.bans, &clock);
+        let firewall = overrides.firewall.clone();
         let shared = Arc::new(Shared {
-            clock: Clock::start(),
+            clock,
             names: Names::new(),
             pinholes: pinholes(&config, &sockets, &journal, overrides.firewall),
             journal,
             sockets,
             resolver: overrides.names.unwrap_or_else(|| Arc::new(OwnNames)),
             admission: Admission::new(&config.limits),
+            guard,
+            users: Users::new(config.limits.sessions_per_user),
             gauges: Arc::default(),
             observed: Default::default(),
             tuning: ArcSwap::from_pointee(Tuning::of(&config)),
@@ -190,7 +203,6 @@ impl Gateway {
         drop(alive);
         drop(bound);
         say_where(&shared, &config, &documents, &addresses);
-        let (errands, received) = mpsc::unbounded_channel();
         let steward = Steward {
             shared,
             places,
@@ -211,6 +223,7 @@ impl Gateway {
                 .collect(),
             draining: false,
             broker: overrides.broker,
+            firewall,
             herald: overrides
                 .herald
                 .unwrap_or_else(|| Box::new(steward::tell_systemd)),

@@ -24,6 +24,13 @@ pub enum Request {
     Drain,
     /// Read the config again.
     Reload,
+    /// Which addresses are banned.
+    Bans,
+    /// Lift a ban.
+    Unban {
+        /// The address, or `all`.
+        address: String,
+    },
 }
 
 /// What is answered.
@@ -31,7 +38,7 @@ pub enum Request {
 #[serde(rename_all = "snake_case")]
 pub enum Response {
     /// To `status`.
-    Status(StatusReport),
+    Status(Box<StatusReport>),
     /// To `sessions`, oldest first.
     Sessions(Vec<SessionReport>),
     /// To `kill`: the session that is being ended.
@@ -40,6 +47,10 @@ pub enum Response {
     Draining(u64),
     /// To `reload`.
     Reloaded(ReloadReport),
+    /// To `bans`, those that end first first.
+    Bans(Vec<BanReport>),
+    /// To `unban`: whose bans were lifted.
+    Unbanned(Vec<String>),
     /// To anything: why it was not done.
     Error(String),
 }
@@ -76,9 +87,38 @@ pub struct StatusReport {
     /// How the gateway's process is confined; none with `firewall: none`, where it has no privilege to begin with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<String>,
+    /// How logins are guarded.
+    #[serde(default)]
+    pub login_guard: LoginGuardReport,
     /// What rules and checks that only observe would have done since the start, by name.
     #[serde(default)]
     pub observed: Vec<ObservedReport>,
+}
+
+/// How logins are guarded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginGuardReport {
+    /// Addresses that are banned.
+    pub bans: u64,
+    /// Refused logins that were forgotten before their time, because there were too many.
+    pub forgotten: u64,
+}
+
+/// A banned address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanReport {
+    /// The address; of IPv6 its /64.
+    pub address: String,
+    /// When it was banned (RFC 3339); none when an earlier process of the gateway did that.
+    pub since: Option<String>,
+    /// When that ends (RFC 3339).
+    pub until: String,
+    /// How many refused logins led to it; none when an earlier process counted them.
+    pub failures: Option<u32>,
+    /// Whether the kernel drops its packets.
+    pub in_kernel: bool,
+    /// How many of its connections the gateway itself turned away.
+    pub turned_away: u64,
 }
 
 /// The processes of the gateway.

@@ -14,6 +14,7 @@ use super::certificates::{self, Certificates};
 use super::clock;
 use super::control::ControlSocket;
 use super::documents::Documents;
+use super::guard;
 use super::settings::{self, Place, Tuning};
 use super::shared::Shared;
 use super::start::{Herald, Loader, Phase, journal_settings};
@@ -26,7 +27,7 @@ use super::worker::Message;
 use crate::config::Config;
 use crate::config::files::Files;
 use crate::engine::{Event, Record};
-use crate::nft::Happening;
+use crate::nft::{Firewall, Happening};
 
 /// What the steward is told from inside the process.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub(super) enum Errand {
     Abandon,
     Happened(Happening),
     Reload(oneshot::Sender<Result<ReloadReport, String>>),
+    Banned(guard::News),
 }
 
 /// What the steward looks after.
@@ -53,6 +55,8 @@ pub(super) struct Steward {
     pub(super) listeners: Vec<ListenerReport>,
     pub(super) draining: bool,
     pub(super) broker: Option<u32>,
+    /// Where addresses are banned too, where there is one.
+    pub(super) firewall: Option<Arc<dyn Firewall>>,
     pub(super) herald: Herald,
 }
 
@@ -63,6 +67,8 @@ pub(super) async fn run(
     mut errands: mpsc::UnboundedReceiver<Errand>,
     mut all_gone: mpsc::Receiver<Infallible>,
 ) {
+    // An earlier gateway's bans may be such as this config never makes.
+    steward.replace_guard(&steward.config.login_guard);
     let (ask, mut asked) = mpsc::unbounded_channel();
     let mut serving = control.map(|control| tokio::spawn(control.serve(ask.clone())));
     for upstream in steward.upstreams.values() {
@@ -75,6 +81,14 @@ pub(super) async fn run(
     loop {
         let deadline = async {
             match end_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let ban_ends = steward.shared.guard.next_end();
+        let ban_ends = ban_ends.map(|at| steward.shared.clock.instant(at));
+        let ban_ends = async move {
+            match ban_ends {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
@@ -103,11 +117,13 @@ pub(super) async fn run(
                     end_at = end_at.or(steward.drain());
                 }
                 Errand::Happened(happening) => steward.note(happening),
+                Errand::Banned(news) => steward.see_to_ban(news),
                 Errand::Reload(answer) => {
                     // Whoever asked may not wait for the answer; the log has it.
                     let _ = answer.send(steward.reload());
                 }
             },
+            () = ban_ends => steward.see_to_ends(),
             _ = look.tick() => steward.look_at_certificates(),
             Some((request, answer)) = asked.recv() => {
                 if request == Request::Drain {
@@ -174,7 +190,7 @@ impl Steward {
         }
     }
 
-    fn tell_all(&self, message: impl Fn() -> Message) {
+    pub(super) fn tell_all(&self, message: impl Fn() -> Message) {
         for worker in &self.workers {
             // A worker that is gone has no sessions.
             let _ = worker.send(message());
@@ -183,7 +199,7 @@ impl Steward {
 
     fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) {
         match request {
-            Request::Status => reply(answer, Response::Status(self.status())),
+            Request::Status => reply(answer, Response::Status(Box::new(self.status()))),
             Request::Drain => {
                 let sessions = self.shared.admission.sessions();
                 reply(answer, Response::Draining(u64::from(sessions)));
@@ -192,6 +208,14 @@ impl Steward {
                 answer,
                 self.reload()
                     .map_or_else(Response::Error, Response::Reloaded),
+            ),
+            Request::Bans => reply(answer, Response::Bans(self.shared.guard.reports())),
+            Request::Unban { address } => reply(
+                answer,
+                match guard::whom(&address) {
+                    Ok(who) => Response::Unbanned(self.unban(who)),
+                    Err(why) => Response::Error(why),
+                },
             ),
             // These wait for the workers, and the steward must not.
             Request::Sessions => {
@@ -264,6 +288,7 @@ impl Steward {
                 broker: self.broker,
             },
             sandbox: self.sandbox.clone(),
+            login_guard: shared.guard.report(),
             observed: shared.observed.report(),
         }
     }
@@ -307,6 +332,8 @@ impl Steward {
         self.put_in_force(&new);
         self.shared.tuning.store(Arc::new(Tuning::of(&new)));
         self.shared.admission.replace(&new.limits);
+        self.shared.users.replace(new.limits.sessions_per_user);
+        self.replace_guard(&new.login_guard);
         self.config = new;
         self.tell_all(|| Message::Reload);
         let config = settings::digest(&self.config);

@@ -14,12 +14,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::admission::TurnedAway;
 use super::driver::{Driver, Order};
+use super::guard::Guarded;
 use super::listener;
 use super::settings::Place;
 use super::shared::Shared;
@@ -45,6 +47,8 @@ pub(super) enum Message {
     Kill(String, oneshot::Sender<bool>),
     /// New settings are in force.
     Reload,
+    /// A network is banned: end its sessions that are not logged in.
+    Banned(IpNet),
     /// Somebody else has emptied the firewall.
     FirewallRestored,
     /// Take no new sessions; end when the last is over.
@@ -125,6 +129,14 @@ impl Worker {
                         end_at.get_or_insert(tokio::time::Instant::now() + LAST_WORDS);
                     }
                     Some(Message::Reload) => self.reload(&open),
+                    Some(Message::Banned(network)) => {
+                        for driver in self.drivers() {
+                            let is_guessing = driver.borrow().is_guessing_from(network);
+                            if is_guessing {
+                                driver.borrow_mut().order(Order::End(SessionEnd::Banned));
+                            }
+                        }
+                    }
                     Some(Message::FirewallRestored) => {
                         for driver in self.drivers() {
                             driver.borrow_mut().break_off_flows();
@@ -173,7 +185,14 @@ impl Worker {
     ) {
         let shared = &self.shared;
         let now = shared.clock.now();
-        let permit = match shared.admission.admit(client.ip(), now.mono) {
+        let guarded = shared.guard.look_at(client.ip(), now.mono);
+        let admission = &shared.admission;
+        let admitted = match guarded {
+            Guarded::Client => admission.admit(client.ip(), now.mono),
+            Guarded::Probe => admission.admit_probe(client.ip(), now.mono),
+            Guarded::Banned => Err(admission.turn_away_banned(client.ip(), now.mono)),
+        };
+        let permit = match admitted {
             Ok(permit) => permit,
             Err(away) => return self.turn_away(stream, client, away),
         };
@@ -189,8 +208,9 @@ impl Worker {
             }
         };
         let policy = place.policy.load();
-        let facts = policy.facts(shared.names.next(now.wall), client, target);
-        if place.is_first_misled(&facts) {
+        let mut facts = policy.facts(shared.names.next(now.wall), client, target);
+        facts.may_be_probe = permit.is_probes();
+        if !facts.may_be_probe && place.is_first_misled(&facts) {
             tracing::warn!(
                 "listener {}: {} came over the internet and is told the private address {} for PASV, which it cannot reach; \
                  set listeners.{}.advertise to the public address, for example [{{to: any, address: 203.0.113.10}}]",

@@ -93,6 +93,14 @@ pub trait Hands {
     /// What the kernel says.
     fn unban(&mut self, network: IpNet) -> io::Result<()>;
 
+    /// Lists the bans that stand, with what is left of their time: an earlier broker's too.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn bans(&mut self) -> io::Result<Vec<(IpNet, Duration)>> {
+        Ok(Vec::new())
+    }
+
     /// What to wait for: when one of them can be read, something has happened.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
 
@@ -108,6 +116,11 @@ pub trait Hands {
 
 /// Does what a gateway needs besides the firewall.
 pub trait Office {
+    /// Learns which networks the kernel bans, with what is left of their time: before each start of a gateway.
+    fn learn_bans(&mut self, bans: Vec<(IpNet, Duration)>) {
+        let _ = bans;
+    }
+
     /// Tells whether an address is one of this host's.
     fn is_ours(&mut self, address: IpAddr) -> bool;
 

@@ -155,22 +155,6 @@ impl Client {
         }
     }
 
-    /// Keeps a network away for a while.
-    ///
-    /// # Errors
-    /// When it cannot be banned, or the broker or the kernel does not answer.
-    pub fn ban(&self, network: IpNet, ttl: Duration) -> io::Result<()> {
-        self.ask_done(Request::Ban { network, ttl })
-    }
-
-    /// Lets a banned network come again.
-    ///
-    /// # Errors
-    /// When it is not banned, or the broker or the kernel does not answer.
-    pub fn unban(&self, network: IpNet) -> io::Result<()> {
-        self.ask_done(Request::Unban(network))
-    }
-
     fn note_use(&self, key: HoleKey, peer: SocketAddr) {
         let before = match self.awaited().get_mut(&key) {
             Some(awaited) => std::mem::replace(awaited, Awaited::Used(peer)),
@@ -290,6 +274,18 @@ impl Firewall for Client {
             Answer::Settled(settled) => Ok(settled),
             Answer::Refused(reason) => Err(reason.into()),
             Answer::Done | Answer::Usage(_) | Answer::Opened { .. } => Err(nonsense()),
+        }
+    }
+
+    fn ban(&self, network: IpNet, time: Duration) -> io::Result<()> {
+        self.ask_done(Request::Ban { network, ttl: time })
+    }
+
+    fn unban(&self, network: IpNet) -> io::Result<()> {
+        match self.ask_done(Request::Unban(network)) {
+            // Its time was over.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
         }
     }
 

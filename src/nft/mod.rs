@@ -20,6 +20,8 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 pub use client::Client;
 pub use hole::{FirewallHole, FlowState, FlowUsage, HoleKey, Opening, Settled, Settling};
 
@@ -81,6 +83,24 @@ pub trait Firewall: Send + Sync {
     /// # Errors
     /// When the broker or the kernel does not answer; the kernel shuts the hole at its time then.
     fn close(&self, key: HoleKey) -> io::Result<Settled>;
+
+    /// Drops the packets of a network (/32, /24, /128 or /64) at the listeners for a time.
+    ///
+    /// # Errors
+    /// When it can't be banned, or the broker or the kernel does not answer.
+    fn ban(&self, network: IpNet, time: Duration) -> io::Result<()> {
+        let _ = (network, time);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Lets a banned network come again; none that is not banned is an error.
+    ///
+    /// # Errors
+    /// When the broker or the kernel does not answer.
+    fn unban(&self, network: IpNet) -> io::Result<()> {
+        let _ = network;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Closes a hole whose connection has begun to end or never came; tells how far it is if it runs, and leaves it.
     ///

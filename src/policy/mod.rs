@@ -19,6 +19,7 @@ mod facts;
 mod glob;
 mod index;
 mod load;
+mod names;
 mod network;
 mod operation;
 mod path;

@@ -28,6 +28,8 @@ pub struct RuleSet {
     pub(super) index: Index,
     pub(super) needs_paths: bool,
     pub(super) needs_sizes: bool,
+    /// A rule that asks for names has a verdict.
+    pub(super) asks_for_names: bool,
 }
 
 impl RuleSet {
@@ -38,6 +40,9 @@ impl RuleSet {
             index: Index::of(&rules),
             needs_paths: rules.iter().any(|rule| rule.when.asks_for_paths()),
             needs_sizes: rules.iter().any(|rule| rule.when.asks_for_sizes()),
+            asks_for_names: rules
+                .iter()
+                .any(|rule| rule.decides().is_some() && rule.when.asks_for_names()),
             rules,
         }
     }

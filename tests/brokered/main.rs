@@ -3,6 +3,7 @@
 //! What dies is killed as `kill -9` does, in the middle of forwarded transfers; and the price of a pinhole is measured.
 #![cfg(feature = "nftables")]
 
+mod bans;
 #[path = "../broker/bounds.rs"]
 #[expect(dead_code, reason = "the broker's own tests use the rest")]
 mod bounds;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis::engine::{
-    ClientTls, DataMode, ForeignAddress, Outcome, SessionFacts, Settings, Side, UpstreamTls,
+    ClientTls, DataMode, ForeignAddress, Logins, Outcome, SessionFacts, Settings, Side, UpstreamTls,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -59,6 +59,14 @@ impl Place {
         settings.reply = 2000;
         if let Some(house) = self.rules {
             settings.rules = house.rules();
+            settings.logins = match house {
+                House::Paths => Logins::default(),
+                House::Limits | House::Names => Logins {
+                    tries: std::num::NonZeroU8::new(3),
+                    delay: std::time::Duration::from_millis(700),
+                    counts_users: true,
+                },
+            };
         }
         settings
     }
@@ -158,6 +166,8 @@ pub const CLIENT_LINES: &[&[u8]] = &[
     b"CWD a b\r\n",
     b"USER bob\r\n",
     b"PASS s3cret\r\n",
+    b"USER root\r\n",
+    b"USER anonymous\r\nPASS me@example.org\r\n",
     b"REIN\r\n",
     b"HOST x\r\n",
     b"PASV\r\n",

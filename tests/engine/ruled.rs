@@ -15,6 +15,8 @@ pub enum House {
     Paths,
     /// By sizes, modes and verbs; with limits, and what is hidden.
     Limits,
+    /// By names, so that the gateway answers logins; with guards.
+    Names,
 }
 
 impl House {
@@ -37,7 +39,15 @@ impl House {
                 r#"{name: active, when: {data_mode: {client: active}}, then: {deny: "502 Use passive mode."}}"#,
             ])
         });
+        static NAMES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
+            made(&[
+                r#"{name: nobody, when: {user: [anonymous]}, then: {deny: "530 Not you."}}"#,
+                r#"{name: no-password, when: {user: [root], verb: [PASS]}, then: {deny: "530 No."}}"#,
+                r#"{name: reads, when: {user: [bob], operation: [delete]}, then: {deny: "550 No."}}"#,
+            ])
+        });
         match self {
+            House::Names => Arc::clone(&NAMES),
             House::Paths => Arc::clone(&PATHS),
             House::Limits => Arc::clone(&LIMITS),
         }
@@ -51,7 +61,10 @@ fn made(list: &[&str]) -> Arc<RuleSet> {
 
 /// Mostly the default rules.
 pub fn house() -> impl Strategy<Value = Option<House>> {
-    proptest::option::weighted(0.15, select(vec![House::Paths, House::Limits]))
+    proptest::option::weighted(
+        0.15,
+        select(vec![House::Paths, House::Limits, House::Names]),
+    )
 }
 
 /// Makes the settings' rules of these, in the order in which they stand.

@@ -69,7 +69,9 @@ impl Watch {
             }),
         });
         // What is judged by more than the command is shown by dialogues with a server of their own.
-        let alone = !self.settings.rules.needs_paths();
+        let rules = &self.settings.rules;
+        let by_name = rules.judges_names(&Circumstances::default());
+        let alone = !rules.needs_paths() && (!by_name || verb == Verb::User);
         assert!(
             !alone || decision.verdict == Verdict::Allow,
             "a denied command passed"

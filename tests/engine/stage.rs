@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    Checks, ClientTls, DataMode, ForeignAddress, Input, Manner, Outcome, Output, PeerMatch,
+    Checks, ClientTls, DataMode, ForeignAddress, Input, Logins, Manner, Outcome, Output, PeerMatch,
     PinholeId, Record, RefusalReason, Session, SessionFacts, SessionId, Settings, Side, SourcePort,
     Time, Timeouts, TransferId, UpstreamTls, Usage, Wall,
 };
@@ -41,6 +41,7 @@ pub fn settings() -> Settings {
         anonymous_email: false,
         client_tls: ClientTls::default(),
         upstream_tls: UpstreamTls::default(),
+        logins: Logins::default(),
         timeouts: Timeouts {
             login: Duration::from_secs(60),
             idle: Duration::from_secs(900),
@@ -64,6 +65,7 @@ pub fn facts(client: SocketAddr, target: SocketAddr) -> SessionFacts {
         client,
         target,
         advertised: target.ip(),
+        may_be_probe: false,
     }
 }
 
@@ -78,6 +80,8 @@ pub struct Stage {
     /// Whether the kernel opens what was reserved.
     pub opens: bool,
     /// The address that the next pinhole gets; without one the transcript answers by itself.
+    /// Whether one more session of a user may be.
+    pub seats: bool,
     pub auto_open: Option<SocketAddr>,
     pub transfer: TransferId,
     /// What an aborted relay says that it carried.
@@ -97,6 +101,7 @@ impl Stage {
             records: Vec::new(),
             journal_up: true,
             opens: true,
+            seats: true,
             auto_open: None,
             transfer: TransferId(0),
             usage: usage(Outcome::Aborted),
@@ -138,6 +143,11 @@ impl Stage {
                         facts.push_back(Input::RecordAccepted);
                     }
                     self.records.push(*record);
+                }
+                Output::SeatUser { user } => {
+                    let granted = self.seats;
+                    facts.push_back(Input::UserSeated { granted });
+                    self.effects.push_back(Output::SeatUser { user });
                 }
                 Output::OpenPinhole { id } => facts.push_back(match self.opens {
                     true => Input::PinholeOpened { id },

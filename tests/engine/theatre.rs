@@ -451,6 +451,9 @@ impl Theatre {
                         .push_back(Input::DataFinished { transfer, usage });
                 }
             }
+            Output::SeatUser { .. } => {
+                self.facts.push_back(Input::UserSeated { granted: true });
+            }
             Output::DialUpstream
             | Output::Send { .. }
             | Output::Write(_)

@@ -78,6 +78,7 @@ struct Player {
     target: SocketAddr,
     advertised: Option<std::net::IpAddr>,
     upstream_is_ipv6: bool,
+    may_be_probe: bool,
     forwardable: bool,
     greeted: bool,
     stage: Option<Stage>,
@@ -95,6 +96,7 @@ fn run(lines: &[String], first: usize) -> Result<(), String> {
         target: stage::TARGET.parse().expect("constant"),
         advertised: None,
         upstream_is_ipv6: false,
+        may_be_probe: false,
         forwardable: false,
         greeted: true,
         stage: None,
@@ -119,6 +121,7 @@ impl Player {
     fn stage(&mut self) -> &mut Stage {
         if self.stage.is_none() {
             let mut facts = stage::facts(self.client, self.target);
+            facts.may_be_probe = self.may_be_probe;
             facts.advertised = self.advertised.unwrap_or(facts.advertised);
             let mut made = Stage::new(facts, self.settings.clone());
             made.upstream_is_ipv6 = self.upstream_is_ipv6;
@@ -179,6 +182,15 @@ impl Player {
             ("upstream_tls", "explicit") => settings.upstream_tls.mode = TlsMode::Explicit,
             ("upstream_tls", "implicit") => settings.upstream_tls.mode = TlsMode::Implicit,
             ("upstream_tls_policy", "prefer") => settings.upstream_tls.policy = TlsPolicy::Prefer,
+            ("tries", number) => {
+                settings.logins.tries = Some(number.parse().map_err(|_| "a number")?);
+            }
+            ("delay", millis) => {
+                let millis = millis.parse().map_err(|_| "milliseconds")?;
+                settings.logins.delay = Duration::from_millis(millis);
+            }
+            ("users", "counted") => settings.logins.counts_users = true,
+            ("client", "probe") => self.may_be_probe = true,
             ("pipeline", number) => settings.pipeline = number.parse().map_err(|_| "a number")?,
             ("line", number) => settings.line = number.parse().map_err(|_| "a number")?,
             ("reply", number) => settings.reply = number.parse().map_err(|_| "a number")?,
@@ -428,6 +440,10 @@ impl Player {
             }
             ["!closed", side] => stage.feed(Input::Closed { by: side_of(side)? }),
             ["!send-stalled", side] => stage.feed(Input::SendStalled { to: side_of(side)? }),
+            ["!seats", "taken"] => stage.seats = false,
+            ["!ban"] => stage.feed(Input::KillRequested {
+                reason: SessionEnd::Banned,
+            }),
             ["!journal", "down"] => stage.journal_up = false,
             ["!journal", "up"] => stage.journal_up = true,
             ["!opening", "refused"] => stage.opens = false,

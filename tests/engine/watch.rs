@@ -309,6 +309,7 @@ impl Watch {
             Output::StartDataTls { transfer, .. } => {
                 assert_eq!(self.relay, Some(*transfer), "no relay to protect");
             }
+            Output::SeatUser { .. } => {}
             Output::Close { side } => {
                 let closed = &mut self.closed[usize::from(*side == Side::Client)];
                 assert!(!std::mem::replace(closed, true), "a side closed twice");

@@ -24,6 +24,7 @@ pub fn is_expectation(line: &str) -> bool {
         "!hangup ",
         "!start-tls ",
         "!data-tls ",
+        "!seat ",
     ]
     .iter()
     .any(|start| line.starts_with(start) || line == start.trim_end())
@@ -96,6 +97,7 @@ pub fn show(output: Output) -> Vec<String> {
             manner: Manner::Linger,
             ..
         } => "!end linger".to_owned(),
+        Output::SeatUser { user } => format!("!seat {user}"),
         Output::Close { side } => format!("!hangup {side}"),
     };
     vec![one]

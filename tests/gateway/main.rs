@@ -10,6 +10,7 @@ mod commands;
 mod endings;
 mod forwarding;
 mod gate;
+mod guessing;
 mod kernel;
 mod process;
 mod reloading;

@@ -114,6 +114,7 @@ impl Conversation {
             let (verb, argument) = command.split_once(' ').unwrap_or((&command, ""));
             match verb {
                 "USER" => self.say("331 Password?")?,
+                "PASS" if argument == "wrong" => self.say("530 Wrong password.")?,
                 "PASS" => self.say("230 Welcome.")?,
                 "TYPE" | "NOOP" => self.say("200 Fine.")?,
                 "STAT" => self.say(&long_reply())?,

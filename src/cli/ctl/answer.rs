@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 
 use super::Format;
-use crate::gateway::status::{ProcessReport, Response, SessionReport, StatusReport};
+use crate::gateway::status::{BanReport, ProcessReport, Response, SessionReport, StatusReport};
 
 /// Turns an answer into what is printed, with its last newline.
 pub(super) fn show(response: &Response, format: Format) -> Result<String, serde_json::Error> {
     let mut text = match (response, format) {
         (Response::Status(status), Format::Json) => serde_json::to_string(status)?,
         (Response::Sessions(sessions), Format::Json) => serde_json::to_string(sessions)?,
+        (Response::Bans(bans), Format::Json) => serde_json::to_string(bans)?,
+        (Response::Bans(bans), Format::Text) => bans_table(bans),
+        (Response::Unbanned(lifted), _) => format!("banned no more: {}", lifted.join(", ")),
         (Response::Status(status), Format::Text) => status_lines(status),
         (Response::Sessions(sessions), Format::Text) => table(sessions),
         (Response::Killed(id), _) => format!("session {id} is being ended"),
@@ -88,6 +91,14 @@ fn status_lines(status: &StatusReport) -> String {
         .sandbox
         .iter()
         .map(|report| ("sandbox", report.clone()));
+    let guard = status.login_guard;
+    if guard.bans > 0 || guard.forgotten > 0 {
+        let forgotten = match guard.forgotten {
+            0 => String::new(),
+            count => format!("; {count} refused logins forgotten for lack of room"),
+        };
+        lines.push(("bans", format!("{}{forgotten}", guard.bans)));
+    }
     lines.extend(status.observed.iter().map(|one| {
         let times = if one.count == 1 { "time" } else { "times" };
         (
@@ -118,8 +129,7 @@ fn table(sessions: &[SessionReport]) -> String {
     let heading = [
         "ID", "CLIENT", "USER", "UPSTREAM", "STATE", "AGE", "COMMAND", "BYTES",
     ];
-    let mut rows = vec![heading.map(str::to_owned)];
-    rows.extend(sessions.iter().map(|session| {
+    let rows = sessions.iter().map(|session| {
         [
             session.id.clone(),
             session.client.clone(),
@@ -130,7 +140,40 @@ fn table(sessions: &[SessionReport]) -> String {
             session.command.clone().unwrap_or_else(|| "-".to_owned()),
             session.bytes.to_string(),
         ]
-    }));
+    });
+    columns(heading, rows)
+}
+
+fn bans_table(bans: &[BanReport]) -> String {
+    if bans.is_empty() {
+        return "no bans".to_owned();
+    }
+    let heading = [
+        "ADDRESS",
+        "SINCE",
+        "UNTIL",
+        "FAILURES",
+        "KERNEL",
+        "TURNED AWAY",
+    ];
+    let unknown = || "-".to_owned();
+    let rows = bans.iter().map(|ban| {
+        [
+            ban.address.clone(),
+            ban.since.clone().unwrap_or_else(unknown),
+            ban.until.clone(),
+            ban.failures.map_or_else(unknown, |count| count.to_string()),
+            if ban.in_kernel { "yes" } else { "no" }.to_owned(),
+            ban.turned_away.to_string(),
+        ]
+    });
+    columns(heading, rows)
+}
+
+/// Lays a table out.
+fn columns<const N: usize>(heading: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let heading = heading.map(str::to_owned);
+    let rows: Vec<[String; N]> = std::iter::once(heading).chain(rows).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells
@@ -138,7 +181,7 @@ fn table(sessions: &[SessionReport]) -> String {
             .max()
             .unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
+    let widths: Vec<usize> = (0..N).map(width).collect();
     let lines = rows.iter().map(|row| {
         let cells = row
             .iter()
@@ -164,7 +207,8 @@ fn span(seconds: u64) -> String {
 mod tests {
     use super::*;
     use crate::gateway::status::{
-        CertificateReport, JournalReport, ListenerReport, ObservedReport, ReloadReport,
+        BanReport, CertificateReport, JournalReport, ListenerReport, LoginGuardReport,
+        ObservedReport, ReloadReport,
     };
 
     fn session(id: &str, user: Option<&str>) -> SessionReport {
@@ -204,6 +248,43 @@ mod tests {
     }
 
     #[test]
+    fn bans_are_a_table_or_json() {
+        let bans = Response::Bans(vec![
+            BanReport {
+                address: "198.51.100.7".to_owned(),
+                since: Some("2026-11-21T05:12:06.911514Z".to_owned()),
+                until: "2026-11-21T05:27:06.911514Z".to_owned(),
+                failures: Some(5),
+                in_kernel: true,
+                turned_away: 0,
+            },
+            BanReport {
+                address: "2001:db8::/64".to_owned(),
+                since: None,
+                until: "2026-11-21T05:30:00.000000Z".to_owned(),
+                failures: None,
+                in_kernel: false,
+                turned_away: 12,
+            },
+        ]);
+        insta::assert_snapshot!(show(&bans, Format::Text).expect("text"), @"
+        ADDRESS        SINCE                        UNTIL                        FAILURES  KERNEL  TURNED AWAY
+        198.51.100.7   2026-11-21T05:12:06.911514Z  2026-11-21T05:27:06.911514Z  5         yes     0
+        2001:db8::/64  -                            2026-11-21T05:30:00.000000Z  -         no      12
+        ");
+        let json = show(&bans, Format::Json).expect("JSON");
+        let values: Vec<serde_json::Value> = serde_json::from_str(&json).expect("a list");
+        assert_eq!(values[1]["address"], "2001:db8::/64");
+        assert_eq!(values[0]["in_kernel"], true);
+        let none = Response::Bans(Vec::new());
+        assert_eq!(show(&none, Format::Text).expect("text"), "no bans\n");
+        assert_eq!(show(&none, Format::Json).expect("JSON"), "[]\n");
+        let lifted = Response::Unbanned(vec!["198.51.100.7".to_owned()]);
+        let shown = show(&lifted, Format::Text).expect("text");
+        assert_eq!(shown, "banned no more: 198.51.100.7\n");
+    }
+
+    #[test]
     fn status_says_when_the_journal_cannot_be_written() {
         let status = StatusReport {
             version: "0.1.0".to_owned(),
@@ -238,13 +319,17 @@ mod tests {
                 broker: Some(4711),
             },
             sandbox: Some("gateway: uid 990 gid 990, no capabilities".to_owned()),
+            login_guard: LoginGuardReport {
+                bans: 2,
+                forgotten: 3,
+            },
             observed: vec![ObservedReport {
                 what: "house/no-deletes".to_owned(),
                 would: "deny".to_owned(),
                 count: 7,
             }],
         };
-        insta::assert_snapshot!(show(&Response::Status(status), Format::Text).expect("text"), @r"
+        insta::assert_snapshot!(show(&Response::Status(Box::new(status)), Format::Text).expect("text"), @r"
         portcullis 0.1.0, up 1d01h
         state      taking sessions
         listeners  main on 0.0.0.0:21
@@ -255,6 +340,7 @@ mod tests {
         firewall   nftables
         processes  gateway 4712, broker 4711
         journal    CANNOT BE WRITTEN: nothing is opened; 10 records, 3 lost
+        bans       2; 3 refused logins forgotten for lack of room
         observed   house/no-deletes would deny 7 times
         certificate /etc/portcullis/one.pem: 61 days left
         certificate /etc/portcullis/two.pem: ENDS TODAY OR IS OVER: renew it

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use sd_notify::NotifyState;
 
 use super::handover::Handover;
@@ -67,6 +68,8 @@ pub(super) struct Estate {
     account: Option<Account>,
     namer: Namer,
     renewal: Renewal,
+    /// What the kernel bans, as the next gateway is told.
+    bans: Vec<(IpNet, Duration)>,
     /// The gateway was told to read, and is to get new files with the config that it has.
     only_files: bool,
 }
@@ -96,6 +99,7 @@ impl Estate {
             account,
             namer,
             renewal: Renewal::new(),
+            bans: Vec::new(),
             only_files: false,
         })
     }
@@ -147,6 +151,7 @@ impl Estate {
             listeners: listeners.iter().map(|one| one.name.clone()).collect(),
             broker: std::process::id(),
             shares_ports: self.sockets.shares_ports(),
+            bans: self.bans.clone(),
             account: self.account.map(|account| (account.uid, account.gid)),
         };
         hand(Handed::Bundle, seal_json(&handover)?.as_fd())?;
@@ -172,6 +177,10 @@ impl Estate {
 }
 
 impl Office for Estate {
+    fn learn_bans(&mut self, bans: Vec<(IpNet, Duration)>) {
+        self.bans = bans;
+    }
+
     fn is_ours(&mut self, address: IpAddr) -> bool {
         self.ours.holds(address)
     }

@@ -87,6 +87,11 @@ pub(super) fn limits(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Limits>
             default.sessions_per_address,
             |reader, item| reader.count(item, 1, 1_000_000),
         ),
+        sessions_per_user: reader.or(
+            section.take("sessions_per_user"),
+            default.sessions_per_user,
+            super::count_or_none,
+        ),
         connects_per_address: reader.or(
             section.take("connects_per_address"),
             default.connects_per_address,

@@ -82,10 +82,22 @@ catalogue! {
         fields: ["email?"],
     }
     LoginFailed "login.failed" Notice {
-        meaning: "The server refused the user.",
-        gateway: "Passed the reply on.",
-        operator: "Many from one address are password guessing: shut that address out in the firewall, and lower `limits.connects_per_address`.",
+        meaning: "A login was refused: by the server, or by a rule, which the `command.denied` before it names.",
+        gateway: "Told the client, no sooner than `login_guard.delay` after its command; counted it towards a ban of its address.",
+        operator: "Nothing: many from one address are password guessing, and end in `address.banned`.",
         fields: ["code"],
+    }
+    AddressBanned "address.banned" Warning {
+        meaning: "An address failed to log in `login_guard.tries` times within the time of a ban.",
+        gateway: "Ended its sessions that were not logged in; turns its connections away until `until`, with 421, or with nothing where the kernel drops them.",
+        operator: "If it is one of yours (many users behind one address), `portcullis ctl unban` it, and name it in `login_guard.never_ban`.",
+        fields: ["from", "failures", "until", "in_kernel"],
+    }
+    AddressUnbanned "address.unbanned" Info {
+        meaning: "A ban is over.",
+        gateway: "Takes connections of that address again.",
+        operator: "Nothing.",
+        fields: ["from", "reason", "turned_away"],
     }
     CommandDenied "command.denied" Notice {
         meaning: "A rule denied a command.",

@@ -121,15 +121,21 @@ pub static FIELDS: &[Field] = &[
         "text",
         "The file that it is about; of a rule, where it stands: absent for the default verdict.",
     ),
+    own("failures", "number", "How many refused logins led to it."),
     own(
         "from",
         "address:port or network",
-        "Who dialled, or who may dial.",
+        "Who dialled, or who may dial; of a ban, who is banned.",
     ),
     own(
         "gateway",
         "address:port",
         "The gateway's own address towards the upstream.",
+    ),
+    own(
+        "in_kernel",
+        "true or false",
+        "Whether the kernel drops the packets of whoever is banned.",
     ),
     own(
         "in_use",
@@ -203,10 +209,16 @@ pub static FIELDS: &[Field] = &[
     own("transfers", "number", "Transfers that ended well."),
     own("ttl", "seconds", "How long the pinhole waits for its peer."),
     own(
+        "turned_away",
+        "number",
+        "Connections that the gateway itself turned away meanwhile; not those that the kernel dropped.",
+    ),
+    own(
         "unacknowledged",
         "number",
         "Bytes handed to the receiver's kernel that it had not acknowledged at the end; only where the gateway carried them.",
     ),
+    own("until", "time", "When it ends by itself."),
     own("upstream", "text", "The upstream's name in the config."),
     own(
         "used",

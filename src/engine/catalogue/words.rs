@@ -1,6 +1,8 @@
 //! The stable words of the journal: what each reason means to whoever reads it.
 
-use super::super::{Check, CloseReason, Refusal, RefusalReason, SessionEnd, TlsFault, Violation};
+use super::super::{
+    Check, CloseReason, Refusal, RefusalReason, SessionEnd, TlsFault, UnbanReason, Violation,
+};
 
 /// One word and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,8 @@ words! {
         SessionBytes "session_bytes" "The bytes that a rule's `session_bytes` grants are used up."
         LimitedSince "limited_since" "A rule limits the transfer now, and did not when its data connection was set up for the kernel."
         GuestGone "guest_gone" "The account that anonymous users had is gone from the configuration."
+        SecondLogin "second_login" "USER in a session that is logged in, where rules judge users' names."
+        NoUser "no_user" "PASS without USER, where rules judge users' names."
         Family "family" "The address family or form can't be used on this control connection."
     }
     Check "check.observed: check" {
@@ -86,6 +90,12 @@ words! {
         MissingReply "missing_reply" "A reply that was missing after ABOR, made up for."
         ClearBehindAuth "clear_behind_auth" "Bytes in clear where TLS was due: behind AUTH, or behind the 234 to it."
         WrongDirection "wrong_direction" "Payload against the direction of the transfer; dropped where it was relayed, and told of a forwarded one only where it is sure."
+    }
+    UnbanReason "address.unbanned: reason" {
+        Expired "expired" "Its time is over."
+        Operator "operator" "An operator lifted it (`ctl unban`)."
+        Config "config" "A new config never bans this address."
+        Replaced "replaced" "More addresses were banned than are remembered, and this ban was the first to end."
     }
     TlsFault "tls.failed: why" {
         NotTls "not_tls" "What came was no TLS."
@@ -121,6 +131,10 @@ words! {
         ForeignProtocol "foreign_protocol" "A client spoke another protocol."
         TlsFailed "tls_failed" "A control connection that was to be in TLS is not; `tls.failed` says why."
         RuleClosed "rule_closed" "A rule closed it; `command.denied` says which."
+        TooManyTries "too_many_tries" "As many logins were refused as `login_guard.tries` allows."
+        TooManyOfUser "too_many_of_user" "The user has as many sessions as `limits.sessions_per_user` allows."
+        Banned "banned" "The client's address was banned before it had logged in; `address.banned` says why."
+        NoProbe "no_probe" "From `login_guard.probes_from`, and more than a health check, while its address was at a limit."
         StartRefused "start_refused" "The server refused the start directory of anonymous users (`anonymous.start_in`)."
         RecordRefused "record_refused" "The journal could not be written."
         Killed "killed" "An operator ended it."

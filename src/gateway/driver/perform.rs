@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::legs::{DataLegs, Ground};
 use super::super::stream::Flushed;
 use super::Driver;
-use crate::engine::{Input, Output, Side, Time, TlsFailure};
+use crate::engine::{Event, Input, Output, SessionEnd, Side, Time, TlsFailure};
 
 impl Driver {
     /// Hands in a fact, performs what follows, and goes on until nothing follows any more.
@@ -52,6 +52,7 @@ impl Driver {
                 Output::Write(record) => {
                     let shared = self.worker.shared();
                     shared.observed.count(&record.event);
+                    shared.guard.hear(&record, now.mono);
                     let accepted = shared.journal.write(&record).is_ok();
                     if record.gates_effect() {
                         if !accepted {
@@ -59,6 +60,7 @@ impl Driver {
                             break;
                         }
                         facts.push_back(Input::RecordAccepted);
+                        facts.extend(self.count_in(&record.event, now.mono));
                     }
                 }
                 Output::DialUpstream => {
@@ -123,6 +125,14 @@ impl Driver {
                         facts.push_back(Input::DataFinished { transfer, usage });
                     }
                 }
+                Output::SeatUser { user } => {
+                    // What was counted for another user, or another login, counts no more.
+                    self.user_seat = None;
+                    let seat = self.worker.shared().users.seat(&user);
+                    self.user_seat = seat.map(Box::new);
+                    let granted = self.user_seat.is_some();
+                    facts.push_back(Input::UserSeated { granted });
+                }
                 Output::Close { side } => {
                     if side == Side::Upstream {
                         self.dial = None;
@@ -136,6 +146,18 @@ impl Driver {
         if let Some((side, bytes)) = unsent {
             self.send(cx, now.mono, side, bytes, facts);
         }
+    }
+
+    /// Counts a client in that was taken for a health check, when it turns out to be none.
+    fn count_in(&mut self, event: &Event, now: Duration) -> Option<Input<'static>> {
+        let begins = matches!(event, Event::SessionOpened { .. });
+        if !begins || !self.permit.is_probes() {
+            return None;
+        }
+        let client = self.session.facts().client.ip();
+        let reason = SessionEnd::NoProbe;
+        let counted = self.permit.count(client, now);
+        counted.is_err().then_some(Input::KillRequested { reason })
     }
 
     /// Begins TLS on a control connection, behind what was sent on it.

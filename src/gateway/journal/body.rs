@@ -112,6 +112,26 @@ impl<'a> Body<'a> {
                 }
             }
             Event::LoginFailed { code } => self.number("code", u64::from(*code)),
+            Event::AddressBanned {
+                from,
+                failures,
+                until,
+                in_kernel,
+            } => {
+                self.network("from", *from, Side::Client);
+                self.number("failures", u64::from(*failures));
+                self.time("until", *until);
+                self.word("in_kernel", in_kernel);
+            }
+            Event::AddressUnbanned {
+                from,
+                reason,
+                turned_away,
+            } => {
+                self.network("from", *from, Side::Client);
+                self.fixed("reason", reason.word());
+                self.number("turned_away", *turned_away);
+            }
             Event::ConnectionDenied {
                 from,
                 target,

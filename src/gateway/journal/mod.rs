@@ -275,3 +275,9 @@ impl Shared {
         }
     }
 }
+/// Writes a time as the journal does: RFC 3339, in UTC, with microseconds.
+pub(super) fn time(time: crate::engine::Wall) -> String {
+    let mut buffer = Vec::new();
+    text::time(&mut buffer, time);
+    String::from_utf8_lossy(&buffer).into_owned()
+}

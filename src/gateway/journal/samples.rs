@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::engine::{
     Carried, Check, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason, Ruling,
-    SessionEnd, SessionId, Side, TlsFault, TlsVersion, TransferId, Violation, Volume, Wall,
+    SessionEnd, SessionId, Side, TlsFault, TlsVersion, TransferId, UnbanReason, Violation, Volume,
+    Wall,
 };
 use crate::policy::{Moment, Origin};
 
@@ -22,7 +23,10 @@ pub(super) fn records() -> Vec<Record> {
                 && !event.id().starts_with("reload.")
                 && !matches!(
                     event,
-                    Event::JournalGap { .. } | Event::PinholeIntruder { .. }
+                    Event::JournalGap { .. }
+                        | Event::PinholeIntruder { .. }
+                        | Event::AddressBanned { .. }
+                        | Event::AddressUnbanned { .. }
                 );
             let early = matches!(
                 event,
@@ -171,6 +175,17 @@ fn events() -> Vec<Event> {
             email: Some("guest@example.org".into()),
         },
         Event::LoginFailed { code: 530 },
+        Event::AddressBanned {
+            from: "198.51.100.7/32".parse().expect("a network"),
+            failures: 5,
+            until: Wall(START + 900_000_000),
+            in_kernel: true,
+        },
+        Event::AddressUnbanned {
+            from: "198.51.100.7/32".parse().expect("a network"),
+            reason: UnbanReason::Expired,
+            turned_away: 12,
+        },
         Event::CommandDenied {
             command: "DELE /srv/contract.pdf".into(),
             moment: Moment::Command,

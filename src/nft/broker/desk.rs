@@ -38,14 +38,22 @@ pub type Served = (Answer, Option<OwnedFd>);
 
 impl<H: Hands, O: Office> Desk<H, O> {
     /// Opens the desk.
-    pub fn new(hands: H, office: O, envelope: Envelope) -> Desk<H, O> {
+    pub fn new(mut hands: H, office: O, envelope: Envelope) -> Desk<H, O> {
+        let now = Instant::now();
+        let bans = hands.bans().unwrap_or_else(|error| {
+            tracing::warn!(%error, "which addresses the kernel bans is not known");
+            Vec::new()
+        });
+        let banned = bans
+            .into_iter()
+            .map(|(network, left)| (network, now + left));
         Desk {
+            banned: banned.collect(),
             hands,
             office,
             envelope,
             before: None,
             standing: HashMap::new(),
-            banned: HashMap::new(),
             refused: 0,
             generation: 0,
         }
@@ -133,6 +141,15 @@ impl<H: Hands, O: Office> Desk<H, O> {
         banned.map_err(|error| Reason::of(&error))?;
         self.banned.insert(network, now + ttl);
         Ok(())
+    }
+
+    /// Lists the bans that stand, with what is left of their time: they outlive the gateway that asked for them.
+    pub fn standing_bans(&self) -> Vec<(IpNet, Duration)> {
+        let now = Instant::now();
+        let left = |until: &Instant| until.checked_duration_since(now);
+        let bans = self.banned.iter();
+        bans.filter_map(|(network, until)| Some((*network, left(until)?)))
+            .collect()
     }
 
     fn unban(&mut self, network: IpNet) -> Result<(), Reason> {

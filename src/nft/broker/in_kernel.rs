@@ -96,6 +96,10 @@ impl Hands for InKernel {
         }
     }
 
+    fn bans(&mut self) -> io::Result<Vec<(IpNet, Duration)>> {
+        self.kernel.bans().map_err(told)
+    }
+
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         self.kernel.descriptors().to_vec()
     }

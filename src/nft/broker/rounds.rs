@@ -117,6 +117,8 @@ impl<H: Hands, O: Office> Broker<H, O> {
     }
 
     fn start(&mut self) -> io::Result<()> {
+        let bans = self.desk.standing_bans();
+        self.desk.office.learn_bans(bans);
         match self.desk.office.start().and_then(Gateway::new) {
             Ok(mut gateway) => {
                 gateway.until = Some(gateway.since + self.patience.start);

@@ -436,6 +436,9 @@ impl World {
                     self.facts.push_back(Input::RecordAccepted);
                 }
             }
+            Output::SeatUser { .. } => {
+                self.facts.push_back(Input::UserSeated { granted: true });
+            }
             Output::Close { side } => match side {
                 Side::Client => self.hang_up(Wire::GatewayToClient),
                 Side::Upstream => {}
