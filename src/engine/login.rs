@@ -151,7 +151,8 @@ impl Session {
                 self.ask(step, password.into_emitted(), Pending::Client(Verb::Pass));
             }
             (230 | 232 | 332, _) => self.client_answered(step, Verb::Pass, reply),
-            (code, _) => self.refuse_login(step, code.max(400)),
+            (code @ 400.., _) => self.refuse_login(step, code),
+            (_, _) => self.refuse_login(step, REFUSED),
         }
     }
 

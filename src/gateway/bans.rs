@@ -317,7 +317,8 @@ impl Bans {
     }
 }
 
-fn network_of(holder: IpAddr) -> IpNet {
+/// The network by which a holder is banned.
+pub(super) fn network_of(holder: IpAddr) -> IpNet {
     match holder {
         IpAddr::V4(_) => IpNet::from(holder),
         IpAddr::V6(_) => IpNet::new_assert(holder, 64),

@@ -12,7 +12,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
-use super::bans::{Ban, Banned, Bans, Bounds};
+use super::admission::of_one_holder;
+use super::bans::{Ban, Banned, Bans, Bounds, network_of};
 use super::clock::Clock;
 use super::status::{BanReport, LoginGuardReport};
 use super::steward::{Errand, Steward, record};
@@ -81,12 +82,16 @@ impl LoginGuard {
         match record.event {
             Event::LoginSucceeded { .. } => self.bans().succeeded(client, user),
             Event::LoginFailed { .. } => {
-                let banned = self.bans().failed(client, user, now, record.at);
-                if let Some(banned) = banned {
-                    self.watches.store(true, Ordering::Relaxed);
-                    // A steward that is gone has no clients to turn away any more.
-                    let _ = self.errands.send(Errand::Banned(News(banned)));
-                }
+                let mut bans = self.bans();
+                let errand = match bans.failed(client, user, now, record.at) {
+                    Some(banned) => Errand::Banned(News(banned)),
+                    // From a session that was logged in when its address was banned.
+                    None if bans.is_banned(client, now) => Errand::GuessedOn(client),
+                    None => return,
+                };
+                self.watches.store(true, Ordering::Relaxed);
+                // A steward that is gone has no clients to turn away any more.
+                let _ = self.errands.send(errand);
             }
             _ => {}
         }
@@ -144,6 +149,8 @@ impl Steward {
             spares_nobody,
             replaced,
         } = banned;
+        // Whoever saw to the end of the last ban may not have known of this one.
+        shared.guard.watch(&self.config.login_guard);
         let in_kernel = spares_nobody && self.ban_in_kernel(network);
         if in_kernel {
             shared.guard.bans().in_kernel(network);
@@ -167,6 +174,12 @@ impl Steward {
         if let Some(replaced) = replaced {
             self.see_lifted(vec![replaced], UnbanReason::Replaced);
         }
+    }
+
+    /// Ends the sessions of a banned address that are not logged in, once more.
+    pub(super) fn see_to_guesses(&self, client: IpAddr) {
+        let network = network_of(of_one_holder(client));
+        self.tell_all(|| Message::Banned(network));
     }
 
     fn ban_in_kernel(&self, network: IpNet) -> bool {

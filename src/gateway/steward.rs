@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -38,6 +39,8 @@ pub(super) enum Errand {
     Happened(Happening),
     Reload(oneshot::Sender<Result<ReloadReport, String>>),
     Banned(guard::News),
+    /// A login from this address was refused, which is banned.
+    GuessedOn(IpAddr),
 }
 
 /// What the steward looks after.
@@ -118,6 +121,7 @@ pub(super) async fn run(
                 }
                 Errand::Happened(happening) => steward.note(happening),
                 Errand::Banned(news) => steward.see_to_ban(news),
+                Errand::GuessedOn(client) => steward.see_to_guesses(client),
                 Errand::Reload(answer) => {
                     // Whoever asked may not wait for the answer; the log has it.
                     let _ = answer.send(steward.reload());

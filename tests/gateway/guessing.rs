@@ -103,6 +103,14 @@ fn refused_logins_over_several_sessions_ban_the_address_and_nobody_else() {
         assert_eq!(client.hears_the_end(), "");
     }
     inside.asks("NOOP", "200");
+    // Who is inside can't go on to guess from there.
+    inside.asks("USER root", "331");
+    inside.send("PASS wrong");
+    let last = inside.hears_the_end();
+    assert!(
+        last.ends_with("421 Too many refused logins from your address; try again later.\r\n"),
+        "{last}"
+    );
     stranger.asks("USER bob", "331");
     stranger.asks("PASS secret", "230");
     Client::connect_from(from(9), gate.at).logged_in();
@@ -227,6 +235,47 @@ fn a_reload_that_never_bans_an_address_lets_it_in_again() {
     gate.running.reload().expect("reloaded");
     assert_eq!(gate.journal.shows("address.unbanned")["reason"], "config");
     Client::connect_from(from(7), gate.at).logged_in();
+}
+
+#[test]
+fn nobody_learns_who_is_on_a_list_of_users_and_the_server_hears_no_password_of_others() {
+    let server = Server::start();
+    let place = tempfile::tempdir().expect("a directory");
+    let rules = place.path().join("list.yaml");
+    let list = "version: 1\nrules:\n  - {name: list, when: {not: {user: [bob]}}, then: {deny: \"530 Not on the list.\"}}\n";
+    std::fs::write(&rules, list).expect("written");
+    let rules = format!("rules: {{files: [{}]}}", rules.display());
+    let Post { gate, _place, .. } = post(&server, "delay: 300ms", &rules);
+    let mut dialogues = Vec::new();
+    for (user, password) in [
+        ("bob", "wrong"),
+        ("mallory", "wrong"),
+        ("mallory", "secret"),
+    ] {
+        let mut client = greeted(&gate, from(7));
+        let begun = Instant::now();
+        client.send_raw(format!("USER {user}\r\nPASS {password}\r\nNOOP\r\n").as_bytes());
+        let heard: Vec<String> = (0..3).map(|_| client.reply()).collect();
+        assert!(begun.elapsed() >= Duration::from_millis(300));
+        dialogues.push(heard);
+    }
+    assert_eq!(dialogues[0][1], "530 Login incorrect.");
+    assert_eq!(dialogues[0], dialogues[1]);
+    assert_eq!(dialogues[0], dialogues[2]);
+    let mut client = greeted(&gate, from(8));
+    client.asks("USER bob", "331");
+    client.asks("PASS secret", "230 Welcome.");
+    for command in [
+        "USER bob",
+        "PASS wrong",
+        "NOOP",
+        "NOOP",
+        "NOOP",
+        "USER bob",
+        "PASS secret",
+    ] {
+        assert_eq!(server.hears(), command);
+    }
 }
 
 #[test]
