@@ -27,6 +27,7 @@ impl Session {
             || self.farewell.is_some()
             || self.abort.is_some()
             || self.security.is_handshaking(Side::Client)
+            || self.is_asking()
         {
             return true;
         }
@@ -69,7 +70,8 @@ impl Session {
             Verb::Abor | Verb::Stat | Verb::Noop | Verb::Quit
         );
         // Behind the answer to AUTH everything is TLS, so that all that is owed in clear is said before it.
-        let barrier = command.verb == Verb::Auth && !self.dialogue.is_empty();
+        let alone = command.verb == Verb::Auth || command.verb == Verb::Pass && self.is_user_kept();
+        let barrier = alone && !self.dialogue.is_empty();
         let running = self.in_transfer() && !overtakes;
         if barrier || running || self.must_wait_for_the_last(command.verb) {
             self.stash = Some(Box::new(command));
@@ -80,6 +82,7 @@ impl Session {
             return true;
         }
         self.client_command(step, command);
+        self.command_done();
         true
     }
 
@@ -153,7 +156,7 @@ impl Session {
         let permission = match self.judge_command(step, &command) {
             Judged::Allowed(permission) => permission,
             Judged::Denied => return self.denied(step, command.verb),
-            Judged::Closed => return,
+            Judged::Closed | Judged::Awaited => return,
         };
         if let Some(reply) = self.hidden_answer(&command, &permission) {
             return self.say_in_turn(step, reply);
@@ -167,6 +170,8 @@ impl Session {
             Verb::Prot => self.client_protects(step, &command),
             Verb::Abor if self.in_transfer() => self.abort_transfer(step, command),
             verb if verb.is_transfer() => self.client_transfers(step, command, &permission),
+            Verb::User if self.keeps_user(step, &command) => {}
+            Verb::Pass if self.logs_in_as_granted(step, &command) => {}
             Verb::User | Verb::Pass if self.log_in_as_guest(step, &command) => {}
             verb => {
                 self.note(step, &command);
@@ -324,7 +329,7 @@ impl Session {
     ) {
         match self.judge_data(step, command, permission) {
             Judged::Allowed(_) => self.negotiate(step, command.verb, client_at),
-            Judged::Denied | Judged::Closed => {}
+            Judged::Denied | Judged::Closed | Judged::Awaited => {}
         }
     }
 

@@ -29,7 +29,9 @@ pub(super) enum Purpose {
     Syst,
     /// To learn the working directory.
     Pwd,
-    /// To have an anonymous user begin where the config says.
+    /// To name the user, which the upstream was not told while somebody was asked about the login.
+    LogIn,
+    /// To have a user begin where the config or an answer says.
     StartIn,
     /// The final reply of a transfer that the client was answered for already.
     Swallow,

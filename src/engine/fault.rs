@@ -55,6 +55,8 @@ pub(super) enum ClientFault {
     Exceeded { direction: Direction, bytes: u64 },
     GuestGone,
     NoStartDirectory,
+    NoGrantedDirectory,
+    LoggedIn,
 }
 
 impl ClientFault {
@@ -226,6 +228,14 @@ impl ClientFault {
                 421,
                 "The directory where anonymous users begin can't be entered; try again later.",
             ),
+            ClientFault::NoGrantedDirectory => Reply::new(
+                421,
+                "The directory where you are to begin can't be entered; try again later.",
+            ),
+            ClientFault::LoggedIn => Reply::new(
+                503,
+                "You are logged in; end the session to log in as somebody else.",
+            ),
         }
     }
 }
@@ -331,6 +341,7 @@ pub(super) enum OwnFault {
     CommandTimeout,
     Shutdown,
     Killed,
+    CannotAsk,
 }
 
 impl OwnFault {
@@ -351,6 +362,10 @@ impl OwnFault {
             OwnFault::JournalDownAtStart => Reply::new(
                 421,
                 "The gateway can't write its journal, so it takes no sessions; try again later.",
+            ),
+            OwnFault::CannotAsk => Reply::new(
+                451,
+                "Whoever decides about this can't be asked; try again later.",
             ),
             OwnFault::LoginTimeout => Reply::new(421, "No login in time; closing."),
             OwnFault::IdleTimeout => Reply::new(421, "Idle for too long; closing."),

@@ -84,6 +84,7 @@ impl Session {
         self.stash = None;
         self.abort = None;
         self.gate = None;
+        self.forget_exits();
         self.client.clear();
         self.server.clear();
         if !self.tear_down(step) {

@@ -40,6 +40,8 @@ impl Record {
             | Event::LoginFailed { .. }
             | Event::ConnectionDenied { .. }
             | Event::CommandDenied { .. }
+            | Event::AskAnswered { .. }
+            | Event::AskFailed { .. }
             | Event::RuleObserved { .. }
             | Event::CheckObserved { .. }
             | Event::CommandRefused { .. }

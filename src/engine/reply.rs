@@ -103,6 +103,7 @@ impl Session {
                 Purpose::Syst => self.syst_answered(step, &reply),
                 Purpose::Pwd => self.pwd_answered(&reply),
                 Purpose::StartIn => self.started_in(step, &reply),
+                Purpose::LogIn => self.user_taken(step, reply),
                 Purpose::Fence => self.fence_answered(),
                 Purpose::Swallow => {}
             },
@@ -113,6 +114,7 @@ impl Session {
 
     fn greeting(&mut self, step: &mut Step, reply: Reply) {
         match reply.code().get() {
+            120 if self.is_moving() => {}
             120 => self.say(step, reply),
             220 => self.greeted(step, reply),
             400..=599 => self.finish(step, Some(reply), SessionEnd::UpstreamClosed),
@@ -137,7 +139,7 @@ impl Session {
     }
 
     /// Learns from the reply to a client's command, and passes it.
-    fn client_answered(&mut self, step: &mut Step, verb: Verb, reply: Reply) {
+    pub(super) fn client_answered(&mut self, step: &mut Step, verb: Verb, reply: Reply) {
         let code = reply.code().get();
         match verb {
             Verb::User => self.user_answered(step, code),
@@ -150,6 +152,7 @@ impl Session {
                 self.rest = None;
                 self.guest = false;
                 self.user_is_now(None);
+                self.forget_consents();
             }
             Verb::Host if !reply.is_success() => self.security.forget_host(),
             Verb::Rest if code != 350 => self.rest = None,
@@ -163,6 +166,9 @@ impl Session {
             _ => {}
         }
         let reply = self.guest_reply(verb, reply);
+        if code >= 400 && matches!(verb, Verb::Pass | Verb::Acct) {
+            self.forget_grant();
+        }
         let logged_in = matches!(verb, Verb::User | Verb::Pass | Verb::Acct) && reply.is_success();
         if logged_in && self.start_guest(step, &reply) {
             return;
@@ -180,7 +186,7 @@ impl Session {
         }
     }
 
-    fn user_answered(&mut self, step: &mut Step, code: u16) {
+    pub(super) fn user_answered(&mut self, step: &mut Step, code: u16) {
         let accepted = (200..400).contains(&code);
         if accepted || !self.logged_in {
             self.user = self.login.as_deref().map(|login| Arc::clone(&login.user));

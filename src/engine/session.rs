@@ -18,7 +18,7 @@ use crate::ftp::command::is_tls_client_hello;
 use crate::ftp::{Command, ReplyAssembler};
 
 /// Most lines of one reply.
-const MOST_REPLY_LINES: usize = 20_000;
+pub(super) const MOST_REPLY_LINES: usize = 20_000;
 
 /// One client's session, as a value.
 #[derive(Debug)]
@@ -175,7 +175,7 @@ impl Session {
 
     /// Puts new settings in force from the next command on.
     pub fn replace_settings(&mut self, settings: Arc<Settings>) {
-        self.settings = settings;
+        self.settings_replaced(settings);
     }
 
     fn lane(&self, side: Side) -> &Lane {
@@ -242,6 +242,9 @@ impl Session {
                 why,
             } => self.data_tls_failed(step, transfer, side, why),
             Input::DataFinished { transfer, usage } => self.data_finished(step, transfer, usage),
+            Input::Answered { id, answer } => {
+                self.answered(step, id, answer.as_deref().map_err(|why| *why))
+            }
             Input::RecordAccepted => self.record_accepted(step),
             Input::RecordRefused => self.record_refused(step),
             Input::TimePassed => self.time_passed(step),

@@ -35,6 +35,8 @@ enum Deadline {
     AfterBreak,
     /// The second final after ABOR.
     Abort,
+    /// Whoever is asked has not answered, and nothing says why.
+    Answer,
     /// The session only waits for a transfer whose legs are not there yet.
     Farewell,
 }
@@ -54,6 +56,7 @@ impl Deadline {
             Deadline::UpstreamWords => "upstream's refusal",
             Deadline::AfterBreak => "upstream's final after a break",
             Deadline::Abort => "second final after ABOR",
+            Deadline::Answer => "answer",
             Deadline::Farewell => "last transfer",
         }
     }
@@ -125,6 +128,9 @@ impl Session {
             say(self.login_since + timeouts.login, Deadline::Login);
         } else if self.dialogue.is_empty() && !self.in_transfer() && !self.is_carrying() {
             say(self.last_activity + timeouts.idle, Deadline::Idle);
+        }
+        if let Some(due) = self.answer_due() {
+            say(due, Deadline::Answer);
         }
         if let Some(begun) = self.client.begun() {
             say(begun + timeouts.command, Deadline::Line);
@@ -252,6 +258,7 @@ impl Session {
             // The pump takes the next line by itself now.
             Deadline::Rate => {}
             Deadline::Abort => self.fence(step),
+            Deadline::Answer => self.answer_overdue(step),
             Deadline::Farewell => self.take_leave(step),
             Deadline::WaitsForEachOther => self.relay_instead(step),
             Deadline::NoCommand => self.spend(step, CloseReason::NoCommand),

@@ -11,6 +11,7 @@ mod control;
 mod descriptors;
 pub mod documents;
 mod driver;
+pub mod exit_points;
 pub mod guests;
 pub mod journal;
 mod legs;

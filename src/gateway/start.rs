@@ -27,7 +27,7 @@ use super::worker::{self, Entrance};
 use crate::config::files::{Disk, Files};
 use crate::config::{Config, JournalFile, RecordedAddresses};
 use crate::engine::{Event, Legs, Record};
-use crate::helper::{Names as Resolver, OwnNames};
+use crate::helper::{Exits, Names as Resolver, OwnExits, OwnNames};
 use crate::nft::{Firewall, Happening};
 use crate::pinhole::{GuardKind, Intruder, OwnSockets, Pinholes, Sockets};
 
@@ -86,6 +86,8 @@ pub struct Overrides {
     pub keeper: Option<Arc<dyn Keeper>>,
     /// Who resolves the names of upstreams; this process without it.
     pub names: Option<Arc<dyn Resolver>>,
+    /// Who asks whomever the rules name; this process without it.
+    pub exits: Option<Arc<dyn Exits>>,
     /// How this process is confined, for `ctl status`.
     pub sandbox: Option<String>,
 }
@@ -154,6 +156,9 @@ impl Gateway {
             journal,
             sockets,
             resolver: overrides.names.unwrap_or_else(|| Arc::new(OwnNames)),
+            exits: overrides
+                .exits
+                .unwrap_or_else(|| Arc::new(OwnExits::default())),
             admission: Admission::new(&config.limits),
             gauges: Arc::default(),
             observed: Default::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use portcullis::engine::{Check, Guest, Settings};
+use portcullis::engine::{Check, Guest, Passwords, Settings};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -15,6 +15,8 @@ pub enum House {
     Paths,
     /// By sizes, modes and verbs; with limits, and what is hidden.
     Limits,
+    /// By asking somebody about logins, files, and one command that is neither.
+    Asks,
 }
 
 impl House {
@@ -37,7 +39,17 @@ impl House {
                 r#"{name: active, when: {data_mode: {client: active}}, then: {deny: "502 Use passive mode."}}"#,
             ])
         });
+        static ASKS: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
+            made(&[
+                r#"{name: try, when: {operation: [write]}, then: {deny: "550 No.", observe: true}}"#,
+                r#"{name: login, when: {verb: [PASS]}, then: {ask: {unix: /run/one}}}"#,
+                r#"{name: late, when: {operation: [write], data_mode: {client: passive}}, then: {ask: {unix: /run/two, timeout: 1s}}}"#,
+                r#"{name: type, when: {verb: [TYPE, PASV]}, then: {ask: {exec: [/bin/type]}}}"#,
+                r#"{name: files, then: {ask: {exec: [/bin/decide, --all]}}}"#,
+            ])
+        });
         match self {
+            House::Asks => Arc::clone(&ASKS),
             House::Paths => Arc::clone(&PATHS),
             House::Limits => Arc::clone(&LIMITS),
         }
@@ -51,7 +63,7 @@ fn made(list: &[&str]) -> Arc<RuleSet> {
 
 /// Mostly the default rules.
 pub fn house() -> impl Strategy<Value = Option<House>> {
-    proptest::option::weighted(0.15, select(vec![House::Paths, House::Limits]))
+    proptest::option::weighted(0.15, select(vec![House::Paths, House::Limits, House::Asks]))
 }
 
 /// Makes the settings' rules of these, in the order in which they stand.
@@ -116,6 +128,21 @@ pub fn set(
                 password: password.as_bytes().into(),
                 start_in: start_in.map(|directory| directory.as_bytes().into()),
             }));
+        }
+        ("password", words) => {
+            let (path, password) = words.split_once(' ').ok_or("@set password PATH WORD")?;
+            let mut passwords = Passwords::clone(&settings.passwords);
+            passwords
+                .0
+                .insert(path.to_owned(), password.as_bytes().into());
+            settings.passwords = Arc::new(passwords);
+        }
+        // Another upstream, with all that was set so far.
+        ("elsewhere", name) => {
+            let mut there = settings.clone();
+            there.elsewhere.clear();
+            there.upstream = Arc::from(name);
+            settings.elsewhere.insert(Arc::from(name), Arc::new(there));
         }
         _ => return Err(format!("no such setting: {key} {value}")),
     }
