@@ -156,7 +156,8 @@ fn problem(severity: Severity, rule: &Origin, key: &str, message: String, help: 
         severity,
         file: rule.file.to_string(),
         line: Some(rule.line),
-        column: None,
+        // Of a rule only its line is kept.
+        column: Some(1),
         key: format!("{}: then.ask.{key}", rule.rule),
         message,
         help: Some(help.to_owned()),

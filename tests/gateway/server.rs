@@ -115,6 +115,7 @@ impl Conversation {
             match verb {
                 "USER" => self.say("331 Password?")?,
                 "PASS" => self.say("230 Welcome.")?,
+                "PWD" => self.say("257 \"/\" is where you are.")?,
                 "TYPE" | "NOOP" => self.say("200 Fine.")?,
                 "STAT" => self.say(&long_reply())?,
                 "ABOR" => self.say("226 Nothing to abort.")?,
