@@ -80,6 +80,7 @@ pub fn serve(asked: OwnedFd, telling: Option<OwnedFd>, lookup: Arc<Lookup>) -> i
     }
     let mut buffer = vec![0; BUFFER];
     let mut permitted = Permitted::default();
+    let mut refused: u64 = 0;
     let mut orders = desk.telling.is_some();
     loop {
         if desk.wait(orders)? {
@@ -100,7 +101,21 @@ pub fn serve(asked: OwnedFd, telling: Option<OwnedFd>, lookup: Arc<Lookup>) -> i
         } else if let Some(asked_for) = AskedFor::read(bytes) {
             // The broker says who may be asked before the gateway learns of it: what it has said by now counts.
             orders &= desk.hear_orders(&mut permitted);
-            desk.ask(asked_for, &permitted);
+            if permitted.contains(&asked_for.exit) {
+                desk.ask(asked_for);
+                continue;
+            }
+            refused += 1;
+            // Ever more rarely, so that a gateway cannot fill the log.
+            if refused.is_power_of_two() {
+                let exit = &asked_for.exit;
+                tracing::error!(
+                    refused,
+                    ?exit,
+                    "the gateway wants somebody asked whom no rule names"
+                );
+            }
+            desk.answered(asked_for.id, Err(Fault::NotPermitted));
         } else {
             tracing::warn!("a question that is none was ignored");
         }
@@ -209,17 +224,13 @@ impl Desk {
         }
     }
 
-    fn ask(self: &Arc<Self>, asked_for: AskedFor, permitted: &Permitted) {
+    fn ask(self: &Arc<Self>, asked_for: AskedFor) {
         let AskedFor {
             id,
             timeout,
             exit,
             question,
         } = asked_for;
-        if !permitted.contains(&exit) {
-            tracing::error!(?exit, "the gateway wants somebody asked whom no rule names");
-            return self.answered(id, Err(Fault::NotPermitted));
-        }
         let desk = Arc::clone(self);
         self.exits.put(Job {
             exit,
