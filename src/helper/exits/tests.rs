@@ -3,6 +3,8 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::mpsc;
 
+use rustix::event::{PollFd, PollFlags};
+
 use super::*;
 
 /// How long anything that must happen may take.
@@ -73,40 +75,70 @@ fn what_is_not_one_line_of_a_program_that_ended_well_is_no_answer() {
     assert_eq!(ask(&missing, b"\n", until), Err(Fault::Unreachable));
 }
 
+/// A pipe with a name, and a reader that sees its end when nobody holds it any more.
+struct Held {
+    _directory: tempfile::TempDir,
+    path: PathBuf,
+    reader: std::fs::File,
+    ours: std::fs::File,
+}
+
+impl Held {
+    fn new() -> Held {
+        use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
+        let (directory, path) = place();
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+        let open = |flags: OFlags| {
+            let flags = flags | OFlags::CLOEXEC;
+            std::fs::File::from(open(&path, flags, Mode::empty()).expect("opened"))
+        };
+        let reader = open(OFlags::RDONLY | OFlags::NONBLOCK);
+        let ours = open(OFlags::WRONLY);
+        Held {
+            _directory: directory,
+            path,
+            reader,
+            ours,
+        }
+    }
+
+    /// Waits until nobody holds it; whoever was killed may still be at it.
+    fn is_let_go(self) {
+        let Held {
+            reader: mut pipe,
+            ours,
+            ..
+        } = self;
+        drop(ours);
+        let mut polled = [PollFd::new(&pipe, PollFlags::IN)];
+        let long = rustix::event::Timespec::try_from(LONG).expect("a time");
+        assert_eq!(rustix::event::poll(&mut polled, Some(&long)), Ok(1), "held");
+        let mut said = Vec::new();
+        std::io::Read::read_to_end(&mut pipe, &mut said).expect("the end");
+        assert_eq!(said, b"");
+    }
+}
+
 #[test]
 fn a_program_that_takes_too_long_is_ended_with_all_that_it_started() {
-    let (_directory, path) = place();
-    let path = path.display();
-    // The group's number is the program's; a pipe that nobody holds any more has ended.
-    let mut fifo = std::process::Command::new("mkfifo");
-    assert!(fifo.arg(path.to_string()).status().expect("run").success());
-    let reading = {
-        let path = path.to_string();
-        std::thread::spawn(move || std::fs::read(path).expect("read"))
-    };
-    let text = format!("sleep 600 >{path} & echo started >&2; sleep 600");
-    let asked = Instant::now();
-    assert_eq!(
-        script(&text, Duration::from_millis(500)),
-        Err(Fault::TimedOut)
+    let held = Held::new();
+    let text = format!(
+        "exec 3>{}; sleep 600 & echo started >&2; sleep 600",
+        held.path.display()
     );
+    let asked = Instant::now();
+    assert_eq!(script(&text, Duration::from_secs(2)), Err(Fault::TimedOut));
     assert!(asked.elapsed() < LONG);
-    assert_eq!(reading.join().expect("it ends"), b"");
+    held.is_let_go();
 }
 
 #[test]
 fn what_a_program_leaves_behind_ends_with_it() {
-    let (_directory, path) = place();
-    let mut fifo = std::process::Command::new("mkfifo");
-    assert!(fifo.arg(&path).status().expect("run").success());
-    let reading = {
-        let path = path.clone();
-        std::thread::spawn(move || std::fs::read(path).expect("read"))
-    };
+    let held = Held::new();
     // It holds the answer's pipe as well, which must not keep us waiting.
-    let text = format!("sleep 600 3>{} & echo yes", path.display());
+    let text = format!("exec 3>{}; sleep 600 & echo yes", held.path.display());
     assert_eq!(script(&text, LONG), Ok(b"yes".to_vec()));
-    assert_eq!(reading.join().expect("it ends"), b"");
+    held.is_let_go();
 }
 
 #[test]
