@@ -1,5 +1,6 @@
 //! The engine alone: lines per second and allocations per command, without a socket.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,8 @@ fn session() -> Session {
             DefaultVerdict::Allow,
             &["everything-but-dangerous"],
         )),
+        elsewhere: BTreeMap::new(),
+        passwords: Arc::default(),
     };
     let facts = SessionFacts {
         id: SessionId(*b"abcdefghijkl"),

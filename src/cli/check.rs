@@ -11,7 +11,7 @@ use super::run::DEFAULT_CONFIG;
 use super::{Exit, Failure};
 use crate::config::files::{Disk, Files as _};
 use crate::config::{Config, ConfigErrors, Loaded, Problem, RuleFile, Severity};
-use crate::gateway::guests;
+use crate::gateway::{exit_points, guests};
 use crate::policy::{Failed, LoadedRules};
 use crate::rules;
 use crate::system::{Finding, Machine};
@@ -160,7 +160,9 @@ impl Checked {
         let Loaded { config, warnings } = Config::load(path)?;
         let loaded = rules::load(&config, &Disk)?;
         guests::load(&config, &Disk)?;
+        let exits = exit_points::load(&loaded.rules, &Disk)?;
         self.problems = warnings;
+        self.problems.extend(exits.warnings);
         self.problems.extend(loaded.warnings);
         self.problems.extend(certificates(&config));
         for file in &config.rules.files {
@@ -188,6 +190,8 @@ impl Checked {
             count(loaded.examples.len(), "example")
         );
         self.problems = loaded.warnings;
+        self.problems
+            .extend(exit_points::load(&loaded.rules, &Disk)?.warnings);
         Ok(())
     }
 

@@ -312,7 +312,11 @@ fn verdict(decision: &Decision) -> String {
         Verdict::Allow => "allowed".to_owned(),
         Verdict::Deny(reply) => format!("denied, {}", reply_line(reply)),
         Verdict::Close(reply) => format!("closed, {}", reply_line(reply)),
-        Verdict::Ask(exit) => format!("asked: {exit:?}"),
+        Verdict::Ask(ask) => format!(
+            "would ask {}, for at most {}",
+            ask.exit,
+            crate::config::quantity::show_duration(ask.timeout)
+        ),
     }
 }
 

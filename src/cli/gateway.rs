@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::config::bundle::{Bundle, Latest};
 use crate::gateway::journal::keeper::{FileId, HandedKeeper, KeeperAnswer, KeeperRequest, Opened};
 use crate::gateway::{ControlEntry, ControlSocket, Gateway, Loader, Overrides, Phase, Remote};
-use crate::helper::{self, Names};
+use crate::helper::{self, Exits, Names};
 use crate::nft::message::{Handed, Keep, Notice, Report};
 use crate::nft::socket::{self, Arrived};
 use crate::nft::{self, sealed};
@@ -64,7 +64,9 @@ fn run(received: Received, events: OwnedFd) -> Result<Exit, Failure> {
         .map(|account| confine(&config, account))
         .transpose()?;
     let names = names.map(helper::Client::new).transpose()?;
-    let names = names.map(|names| Arc::new(names) as Arc<dyn Names>);
+    let helper = names.map(Arc::new);
+    let names = helper.clone().map(|helper| helper as Arc<dyn Names>);
+    let exits = helper.map(|helper| helper as Arc<dyn Exits>);
     let mut inherited: BTreeMap<String, Vec<TcpListener>> = BTreeMap::new();
     for (name, listener) in handover.listeners.into_iter().zip(listeners) {
         inherited.entry(name).or_default().push(listener);
@@ -86,6 +88,7 @@ fn run(received: Received, events: OwnedFd) -> Result<Exit, Failure> {
         keeper: Some(Arc::new(keeper(Arc::clone(&broker)))),
         names,
         bans: handover.bans,
+        exits,
         sandbox,
         ..Overrides::default()
     };

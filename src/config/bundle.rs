@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
-use super::files::{Contents, Files};
+use super::files::{Contents, Files, Status};
 use super::{Config, ConfigErrors};
 
 /// The configuration's text and the contents of its files.
@@ -20,6 +20,7 @@ pub struct Bundle {
     pub yaml: String,
     files: BTreeMap<PathBuf, Contents>,
     directories: BTreeMap<PathBuf, Vec<PathBuf>>,
+    statuses: BTreeMap<PathBuf, Status>,
 }
 
 impl Bundle {
@@ -40,6 +41,11 @@ impl Files for Bundle {
 
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
         let found = self.directories.get(directory).cloned();
+        found.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn examine(&self, path: &Path) -> io::Result<Status> {
+        let found = self.statuses.get(path).cloned();
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
@@ -67,6 +73,10 @@ impl Files for Latest {
 
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
         self.0.load().list(directory)
+    }
+
+    fn examine(&self, path: &Path) -> io::Result<Status> {
+        self.0.load().examine(path)
     }
 }
 
@@ -114,6 +124,13 @@ impl<F: Files> Files for Recorder<F> {
         remembered
             .directories
             .insert(directory.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    fn examine(&self, path: &Path) -> io::Result<Status> {
+        let found = self.files.examine(path)?;
+        let mut remembered = self.remembered();
+        remembered.statuses.insert(path.to_owned(), found.clone());
         Ok(found)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 /// Longest file that a configuration may name, in bytes.
@@ -22,6 +22,19 @@ pub struct Contents {
     pub uid: u32,
 }
 
+/// What there is at a path, and who may change it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Status {
+    /// Whether it is a regular file.
+    pub is_file: bool,
+    /// Whether it is a socket.
+    pub is_socket: bool,
+    /// Its permission bits (`st_mode & 0o7777`).
+    pub mode: u32,
+    /// A directory on the way to it, by name or by links, in which everybody may put another file in its place.
+    pub loose: Option<PathBuf>,
+}
+
 /// Reads the files that a configuration names.
 pub trait Files: Send + Sync {
     /// Reads a whole file.
@@ -35,6 +48,15 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// What the kernel says.
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Looks at what there is at a path, without reading it.
+    ///
+    /// # Errors
+    /// What the kernel says; `NotFound` for what was not handed over.
+    fn examine(&self, path: &Path) -> io::Result<Status> {
+        let _ = path;
+        Err(io::ErrorKind::NotFound.into())
+    }
 }
 
 /// Reads them from the disk, with this process's rights.
@@ -73,6 +95,23 @@ impl Files for Disk {
         }
         found.sort();
         Ok(found)
+    }
+
+    fn examine(&self, path: &Path) -> io::Result<Status> {
+        let metadata = std::fs::metadata(path)?;
+        let real = std::fs::canonicalize(path)?;
+        let mut above = path.ancestors().skip(1).chain(real.ancestors().skip(1));
+        let loose = above.find(|directory| {
+            // Whoever may write into a directory with the sticky bit can replace nobody else's file there.
+            let mode = std::fs::metadata(directory).map_or(0, |metadata| metadata.mode());
+            mode & 0o1002 == 0o0002
+        });
+        Ok(Status {
+            is_file: metadata.is_file(),
+            is_socket: metadata.file_type().is_socket(),
+            mode: metadata.mode() & 0o7777,
+            loose: loose.map(Path::to_owned),
+        })
     }
 }
 

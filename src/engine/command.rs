@@ -26,6 +26,7 @@ impl Session {
             || self.abort.is_some()
             || self.guard.due().is_some()
             || self.security.is_handshaking(Side::Client)
+            || self.is_asking()
         {
             return true;
         }
@@ -68,8 +69,11 @@ impl Session {
             Verb::Abor | Verb::Stat | Verb::Noop | Verb::Quit
         );
         // Behind the answer to AUTH everything is TLS, so that all that is owed in clear is said before it.
-        let answered = self.answers_login(step.now.wall, command.verb);
-        let barrier = (command.verb == Verb::Auth || answered) && !self.dialogue.is_empty();
+        // So it is where the gateway answers a login, which may lead to another upstream.
+        let alone = command.verb == Verb::Auth
+            || command.verb == Verb::Pass && self.is_user_kept()
+            || self.answers_login(step.now.wall, command.verb);
+        let barrier = alone && !self.dialogue.is_empty();
         let running = self.in_transfer() && !overtakes;
         if barrier || running || self.must_wait_for_the_last(command.verb) {
             self.stash = Some(Box::new(command));
@@ -85,6 +89,7 @@ impl Session {
             return true;
         }
         self.client_command(step, command);
+        self.command_done();
         true
     }
 
@@ -161,7 +166,7 @@ impl Session {
         let permission = match self.judge_command(step, &command) {
             Judged::Allowed(permission) => permission,
             Judged::Denied => return self.denied(step, command.verb),
-            Judged::Closed => return,
+            Judged::Closed | Judged::Awaited => return,
         };
         if let Some(reply) = self.hidden_answer(&command, &permission) {
             return self.say_in_turn(step, reply);
@@ -175,6 +180,8 @@ impl Session {
             Verb::Prot => self.client_protects(step, &command),
             Verb::Abor if self.in_transfer() => self.abort_transfer(step, command),
             verb if verb.is_transfer() => self.client_transfers(step, command, &permission),
+            Verb::User if self.keeps_user(step, &command) => {}
+            Verb::Pass if self.log_in_as_granted(step, &command) => {}
             Verb::User | Verb::Pass if self.log_in_as_guest(step, &command) => {}
             verb => {
                 self.note(step, &command);
@@ -317,7 +324,7 @@ impl Session {
     ) {
         match self.judge_data(step, command, permission) {
             Judged::Allowed(_) => self.negotiate(step, command.verb, client_at),
-            Judged::Denied | Judged::Closed => {}
+            Judged::Denied | Judged::Closed | Judged::Awaited => {}
         }
     }
 

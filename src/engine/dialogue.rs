@@ -29,10 +29,10 @@ pub(super) enum Purpose {
     Syst,
     /// To learn the working directory.
     Pwd,
-    /// To have an anonymous user begin where the config says.
+    /// To name the user, whose USER we answered ourselves.
+    LogIn,
+    /// To have a user begin where the config or an answer says.
     StartIn,
-    /// To tell the name of a login whose USER we answered ourselves.
-    User,
     /// The final reply of a transfer that the client was answered for already.
     Swallow,
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::pinhole::{CloseReason, PinholeId, RefusalReason, TransferId};
-use super::reason::{Carried, Refusal, Ruling, SessionEnd, UnbanReason, Violation};
+use super::reason::{AskFault, Carried, Refusal, Ruling, SessionEnd, UnbanReason, Violation};
 use super::tls::{TlsFault, TlsVersion};
 use super::{Check, Side, Volume, Wall};
 use crate::policy::Moment;
@@ -143,6 +143,42 @@ pub enum Event {
         rule: Ruling,
         /// The code of the reply that the client got.
         code: u16,
+    },
+    /// Whoever a rule asks has answered.
+    #[serde(rename = "ask.answered")]
+    AskAnswered {
+        /// The command, escaped, passwords masked.
+        command: String,
+        /// At which moment.
+        moment: Moment,
+        /// The rule that asked.
+        #[serde(flatten)]
+        rule: Ruling,
+        /// The answer, as a stable word.
+        answer: &'static str,
+        /// The upstream that was granted.
+        upstream: Option<Arc<str>>,
+        /// The account that was granted (escaped).
+        login_as: Option<String>,
+        /// The start directory that was granted (escaped).
+        start_in: Option<String>,
+        /// How long it took, in microseconds.
+        micros: u64,
+    },
+    /// Whoever a rule asks gave no answer that could be used.
+    #[serde(rename = "ask.failed")]
+    AskFailed {
+        /// The command, escaped, passwords masked.
+        command: String,
+        /// At which moment.
+        moment: Moment,
+        /// The rule that asked.
+        #[serde(flatten)]
+        rule: Ruling,
+        /// Why, as a stable word.
+        why: AskFault,
+        /// How long it took, in microseconds.
+        micros: u64,
     },
     /// A rule that only observes matched; nothing was refused or changed by it.
     #[serde(rename = "rule.observed")]

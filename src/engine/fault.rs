@@ -57,6 +57,7 @@ pub(super) enum ClientFault {
     NoStartDirectory,
     SecondLogin,
     UserFirst,
+    NoGrantedDirectory,
 }
 
 impl ClientFault {
@@ -233,6 +234,10 @@ impl ClientFault {
                 421,
                 "The directory where anonymous users begin can't be entered; try again later.",
             ),
+            ClientFault::NoGrantedDirectory => Reply::new(
+                421,
+                "The directory where you are to begin can't be entered; try again later.",
+            ),
         }
     }
 }
@@ -342,6 +347,7 @@ pub(super) enum OwnFault {
     TooManyOfUser,
     Banned,
     TooManyOfAddress,
+    CannotAsk,
 }
 
 impl OwnFault {
@@ -362,6 +368,10 @@ impl OwnFault {
             OwnFault::JournalDownAtStart => Reply::new(
                 421,
                 "The gateway can't write its journal, so it takes no sessions; try again later.",
+            ),
+            OwnFault::CannotAsk => Reply::new(
+                451,
+                "Whoever decides about this can't be asked; try again later.",
             ),
             OwnFault::LoginTimeout => Reply::new(421, "No login in time; closing."),
             OwnFault::IdleTimeout => Reply::new(421, "Idle for too long; closing."),

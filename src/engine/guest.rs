@@ -62,7 +62,13 @@ impl Session {
 
     /// Puts the upstream's answer to the login in our words.
     pub(super) fn guest_reply(&self, verb: Verb, reply: Reply) -> Reply {
-        if !self.guest || !matches!(verb, Verb::User | Verb::Pass | Verb::Acct) {
+        if !matches!(verb, Verb::User | Verb::Pass | Verb::Acct) {
+            return reply;
+        }
+        if let Some(masked) = self.masked_login(&reply) {
+            return masked;
+        }
+        if !self.guest {
             return reply;
         }
         let words = match reply.code().get() {
@@ -76,10 +82,11 @@ impl Session {
 
     /// Goes to the start directory, if there is one; the client hears that it is in when it is there.
     pub(super) fn start_guest(&mut self, step: &mut Step, welcome: &Reply) -> bool {
-        let start_in = match &self.settings.guest {
+        let granted = self.granted_directory();
+        let start_in = granted.or_else(|| match &self.settings.guest {
             Some(guest) if self.guest && self.logged_in => guest.start_in.clone(),
             Some(_) | None => None,
-        };
+        });
         let Some(start_in) = start_in else {
             return false;
         };
@@ -95,7 +102,11 @@ impl Session {
         if !reply.is_success() {
             let code = reply.code().get();
             self.report(step, Event::LoginFailed { code });
-            let words = ClientFault::NoStartDirectory.reply();
+            let fault = match self.guest {
+                true => ClientFault::NoStartDirectory,
+                false => ClientFault::NoGrantedDirectory,
+            };
+            let words = fault.reply();
             return self.finish(step, Some(words), SessionEnd::StartRefused);
         }
         if let Some(welcome) = welcome {

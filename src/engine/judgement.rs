@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use super::check;
+use super::exits::Consent;
+use super::fault::OwnFault;
 use super::legs::Leg;
 use super::reason::Ruling;
 use super::session::{Phase, Session, Step};
@@ -23,6 +25,8 @@ pub(super) enum Judged {
     Allowed(Permission),
     /// It was answered.
     Denied,
+    /// Somebody is asked; the command comes again with the answer.
+    Awaited,
     /// The session ends.
     Closed,
 }
@@ -58,7 +62,7 @@ impl Session {
     }
 
     /// Gives the user's name as it was sent.
-    fn user_name(&self) -> Option<&[u8]> {
+    pub(super) fn user_name(&self) -> Option<&[u8]> {
         let raw = self.known.get().and_then(|known| known.user.as_deref());
         raw.or(self.user.as_deref().map(str::as_bytes))
     }
@@ -77,7 +81,8 @@ impl Session {
         let reply = match decision.verdict {
             Verdict::Allow => return true,
             Verdict::Deny(reply) | Verdict::Close(reply) => reply,
-            Verdict::Ask(_) => cannot_ask(),
+            // Nobody is asked about an arrival: such rules wait for the login.
+            Verdict::Ask(_) => OwnFault::CannotAsk.reply(),
         };
         // RFC 959 section 5.4: what can be said at the connection's establishment and ends it is 421.
         let reply = as_421(reply);
@@ -187,12 +192,20 @@ impl Session {
             &decision.observed,
             &before.observed,
         );
+        let mut asked_of_somebody = false;
         let (reply, closes) = match decision.verdict {
             Verdict::Allow => (None, false),
             Verdict::Deny(reply) => (Some(reply), false),
             Verdict::Close(reply) => (Some(reply), true),
-            // Who is asked here answers later; until somebody can, nothing passes.
-            Verdict::Ask(_) => (Some(cannot_ask()), false),
+            Verdict::Ask(ask) => {
+                let seen = &decision.observed;
+                asked_of_somebody = true;
+                match self.consent(step, command, asked, &decision.rule, &ask, seen) {
+                    Consent::Awaited => return Judged::Awaited,
+                    Consent::Given => (None, false),
+                    Consent::Refused(reply) => (Some(reply), false),
+                }
+            }
         };
         let permission = Permission {
             limits: decision.limits,
@@ -221,8 +234,11 @@ impl Session {
             },
         );
         if !closes {
-            if answers {
-                self.say_in_turn(step, reply);
+            let login = command.verb == Verb::Pass && self.dialogue.is_empty();
+            match answers {
+                true if asked_of_somebody && login => self.refuse_login_with(step, reply),
+                true => self.say_in_turn(step, reply),
+                false => {}
             }
             return Judged::Denied;
         }
@@ -244,7 +260,7 @@ impl Session {
         before: &[Observed],
     ) {
         for one in observed {
-            if before.contains(one) {
+            if before.contains(one) || self.said_before(one) {
                 continue;
             }
             self.report(
@@ -302,10 +318,6 @@ pub(super) fn words(command: &Command) -> Words<'_> {
         spelled: command.verb_text(),
         argument: command.argument(),
     }
-}
-
-fn cannot_ask() -> Reply {
-    Reply::new(451, "Whoever decides about this can't be asked.")
 }
 
 /// Keeps a reply's words under the code that ends a session.

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::exits::Exits;
 use super::{Direction, Legs};
 use crate::ftp::Reply;
 use crate::policy::{Directory, Paths};
@@ -32,7 +33,9 @@ pub(super) struct Facts {
     pub(super) allocated: Option<u64>,
     /// Until when what was carried is paid for, by the rates that limited it.
     pub(super) paid_until: Paid,
-    /// The answer to an anonymous login that waits for its start directory.
+    /// What is asked and was answered at exit points.
+    pub(super) exits: Option<Box<Exits>>,
+    /// The answer to a login that waits for its start directory.
     pub(super) welcome: Option<Reply>,
 }
 

@@ -85,6 +85,7 @@ impl Session {
         self.abort = None;
         self.guard.clear();
         self.gate = None;
+        self.forget_exits();
         self.client.clear();
         self.server.clear();
         if !self.tear_down(step) {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::dialogue::{Pending, Purpose};
+use super::dialogue::Pending;
 use super::fault::ClientFault;
 use super::guest::is_anonymous_bytes;
 use super::judgement::Judged;
@@ -32,7 +32,6 @@ impl Session {
                 asked: step.now.mono,
                 worded: false,
                 named: Named::Upstream,
-                password: None,
             }));
             return;
         }
@@ -75,27 +74,34 @@ impl Session {
             login.asked = step.now.mono;
             std::mem::replace(&mut login.named, Named::Upstream)
         });
-        match (named, command.verb) {
-            (Some(Named::Refused), Verb::Pass) => self.refuse_login(step, REFUSED),
-            (Some(Named::Here(user)), Verb::Pass) => match self.judge_login(step, &command) {
-                Judged::Allowed(_) => self.pass_login_on(step, &user, command),
-                Judged::Denied => self.refuse_login(step, REFUSED),
-                Judged::Closed => {}
-            },
-            (Some(Named::AskedForAccount), Verb::Acct) => match self.judge_login(step, &command) {
-                Judged::Allowed(_) => {
-                    self.ask(step, command.into_emitted(), Pending::Client(Verb::Acct));
-                }
-                Judged::Denied => self.refuse_login(step, REFUSED),
-                Judged::Closed => {}
-            },
-            (named, _) => {
-                if let (Some(login), Some(named)) = (self.login.as_deref_mut(), named) {
-                    login.named = named;
-                }
-                let fault = (Refusal::NoUser, ClientFault::UserFirst);
-                self.refuse(step, command.to_string(), fault.0, fault.1);
+        let judged = match (named, command.verb) {
+            (Some(Named::Refused), Verb::Pass) => return self.refuse_login(step, REFUSED),
+            (Some(Named::Here), Verb::Pass) | (Some(Named::AskedForAccount), Verb::Acct) => {
+                self.judge_login(step, &command)
             }
+            (named, _) => {
+                self.named(named);
+                let fault = (Refusal::NoUser, ClientFault::UserFirst);
+                return self.refuse(step, command.to_string(), fault.0, fault.1);
+            }
+        };
+        match judged {
+            Judged::Allowed(_) if command.verb == Verb::Pass => {
+                self.log_in_as_granted(step, &command);
+            }
+            Judged::Allowed(_) => {
+                self.ask(step, command.into_emitted(), Pending::Client(Verb::Acct));
+            }
+            Judged::Denied => self.refuse_login(step, REFUSED),
+            // It comes again.
+            Judged::Awaited => self.named(named),
+            Judged::Closed => {}
+        }
+    }
+
+    fn named(&mut self, named: Option<Named>) {
+        if let (Some(login), Some(named)) = (self.login.as_deref_mut(), named) {
+            login.named = named;
         }
     }
 
@@ -103,62 +109,38 @@ impl Session {
         let refused = match self.judge_login(step, &command) {
             Judged::Allowed(_) => false,
             Judged::Denied => true,
-            Judged::Closed => return,
+            Judged::Closed | Judged::Awaited => return,
         };
+        self.forget_login();
         self.note_login(step, &command);
         if let Some(login) = self.login.as_deref_mut() {
             login.worded = true;
             login.named = match refused {
                 true => Named::Refused,
-                false => Named::Here(Box::new(command)),
+                false => Named::Here,
             };
+        }
+        if !refused {
+            self.keep_user();
         }
         self.name_user();
         self.say_in_turn(step, Reply::new(331, "Send the password."));
     }
 
-    /// Tells the upstream a name that may log in; its password follows when that was answered.
-    fn pass_login_on(&mut self, step: &mut Step, user: &Command, password: Command) {
-        self.note_login(step, &password);
-        let anonymous = user.argument().is_some_and(is_anonymous_bytes);
-        let guest = self.settings.guest.as_ref().filter(|_| anonymous);
-        self.guest = guest.is_some();
-        let name = match guest {
-            Some(guest) => Command::new(Verb::User, Some(&guest.account)),
-            None => Command::new(Verb::User, user.argument()),
-        };
-        if let Some(login) = self.login.as_deref_mut() {
-            login.password = Some(Box::new(password));
-        }
-        self.ask(step, name.into_emitted(), Pending::Ours(Purpose::User));
-    }
-
-    /// Handles the upstream's answer to a name that we told it.
-    pub(super) fn name_answered(&mut self, step: &mut Step, reply: Reply) {
-        let password = self
-            .login
-            .as_deref_mut()
-            .and_then(|login| login.password.take());
-        let guest = self.settings.guest.as_ref().filter(|_| self.guest);
-        let password = match (guest, self.guest, password) {
-            (Some(guest), _, _) => Some(Command::new(Verb::Pass, Some(&guest.password))),
-            // The account is gone, and the client's password is nobody else's business.
-            (None, true, _) | (None, false, None) => None,
-            (None, false, Some(password)) => Some(*password),
-        };
-        match (reply.code().get(), password) {
-            (331, Some(password)) => {
-                self.ask(step, password.into_emitted(), Pending::Client(Verb::Pass));
-            }
-            (230 | 232 | 332, _) => self.client_answered(step, Verb::Pass, reply),
-            (code @ 400.., _) => self.refuse_login(step, code),
-            (_, _) => self.refuse_login(step, REFUSED),
-        }
-    }
-
-    fn refuse_login(&mut self, step: &mut Step, code: u16) {
+    /// Refuses a login in our words.
+    pub(super) fn refuse_login(&mut self, step: &mut Step, code: u16) {
         self.report(step, Event::LoginFailed { code });
         self.tell_refused(step, Reply::new(REFUSED, "Login incorrect."));
+    }
+
+    /// Refuses a login as somebody who was asked about it says.
+    pub(super) fn refuse_login_with(&mut self, step: &mut Step, reply: Reply) {
+        let code = reply.code().get();
+        if let Some(login) = self.login.as_deref_mut() {
+            login.asked = step.now.mono;
+        }
+        self.report(step, Event::LoginFailed { code });
+        self.tell_refused(step, reply);
     }
 
     /// Tells a refused login, in our words where the gateway answers.

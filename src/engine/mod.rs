@@ -19,6 +19,7 @@ mod data_tls;
 mod dialogue;
 mod ending;
 mod event;
+mod exits;
 mod fault;
 mod forward;
 mod guard;
@@ -58,13 +59,16 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::policy::Ask;
+
 pub use check::{Check, Checks};
 pub use data::{Bounds, DialError, Direction, Manner, Outcome, Pace, Usage, Volume, Wire};
 pub use event::Event;
+pub use exits::{Account, Answer, Grant, LONGEST_ANSWER, LONGEST_QUESTION, Passwords, QuestionId};
 pub use guard::Logins;
 pub use guest::Guest;
 pub use pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
-pub use reason::{Carried, Refusal, Ruling, SessionEnd, UnbanReason, Violation};
+pub use reason::{AskFault, Carried, Refusal, Ruling, SessionEnd, UnbanReason, Violation};
 pub use record::Record;
 pub use session::Session;
 pub use settings::{
@@ -294,6 +298,13 @@ pub enum Input<'a> {
     RecordAccepted,
     /// The gating record of the last list of outputs was not accepted; the rest of that list was dropped.
     RecordRefused,
+    /// Somebody answered a question, or did not.
+    Answered {
+        /// Which one.
+        id: QuestionId,
+        /// The answer's line without its end, or why there is none.
+        answer: Result<Vec<u8>, AskFault>,
+    },
     /// Time passed; a deadline of `next_wake` may be over.
     TimePassed,
     /// The gateway drains: finish what runs, begin nothing.
@@ -389,6 +400,20 @@ pub enum Output {
         transfer: TransferId,
         /// How.
         manner: Manner,
+    },
+    /// Leave the upstream at once and dial another one, of the session's listener. Answered as `DialUpstream` is.
+    MoveUpstream {
+        /// Its name.
+        to: Arc<str>,
+    },
+    /// Ask whoever a rule names; answered by `Answered`, at the latest when its time-out is over.
+    Ask {
+        /// The question's number.
+        id: QuestionId,
+        /// Who is asked, and how long the answer may be in coming.
+        ask: Arc<Ask>,
+        /// The question: one line, with its end.
+        question: Vec<u8>,
     },
     /// Write a record. If it gates an effect ([`Record::gates_effect`]) answer with `RecordAccepted` and go on, or
     /// drop the rest of the list and answer with `RecordRefused`.

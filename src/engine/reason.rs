@@ -55,6 +55,26 @@ pub enum Refusal {
     NoUser,
 }
 
+/// Why a question has no answer that could be used; each of them is a no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskFault {
+    /// None came in time.
+    TimedOut,
+    /// Too many questions were under way.
+    Busy,
+    /// What came is no answer to it.
+    Garbage,
+    /// The question or the answer is too long.
+    TooLong,
+    /// The program ended with an exit status other than 0, or by a signal.
+    ExitStatus,
+    /// The program can't be started, or nobody listens at the socket.
+    Unreachable,
+    /// The answer names an upstream or a password file that it must not, or the rules do not name the program.
+    NotPermitted,
+}
+
 /// How a peer broke the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

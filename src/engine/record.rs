@@ -42,6 +42,8 @@ impl Record {
             | Event::AddressUnbanned { .. }
             | Event::ConnectionDenied { .. }
             | Event::CommandDenied { .. }
+            | Event::AskAnswered { .. }
+            | Event::AskFailed { .. }
             | Event::RuleObserved { .. }
             | Event::CheckObserved { .. }
             | Event::CommandRefused { .. }

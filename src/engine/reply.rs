@@ -102,8 +102,8 @@ impl Session {
                 Purpose::Syst => self.syst_answered(step, &reply),
                 Purpose::Pwd => self.pwd_answered(&reply),
                 Purpose::StartIn => self.started_in(step, &reply),
+                Purpose::LogIn => self.user_taken(step, reply),
                 Purpose::Fence => self.fence_answered(),
-                Purpose::User => self.name_answered(step, reply),
                 Purpose::Swallow => {}
             },
             // `take_answered` passes over replies of our own.
@@ -113,6 +113,7 @@ impl Session {
 
     fn greeting(&mut self, step: &mut Step, reply: Reply) {
         match reply.code().get() {
+            120 if self.is_moving() => {}
             120 => self.say(step, reply),
             220 => self.greeted(step, reply),
             400..=599 => self.finish(step, Some(reply), SessionEnd::UpstreamClosed),
@@ -157,6 +158,7 @@ impl Session {
                 self.rest = None;
                 self.guest = false;
                 self.user_is_now(None);
+                self.forget_consents();
             }
             Verb::Host if !reply.is_success() => self.security.forget_host(),
             Verb::Rest if code != 350 => self.rest = None,
@@ -171,6 +173,9 @@ impl Session {
         }
         let reply = self.guest_reply(verb, reply);
         let logs_in = matches!(verb, Verb::User | Verb::Pass | Verb::Acct);
+        if code >= 400 && matches!(verb, Verb::Pass | Verb::Acct) {
+            self.forget_grant();
+        }
         if logs_in && code >= 400 && !self.logged_in {
             return self.tell_refused(step, reply);
         }

@@ -11,7 +11,9 @@ use super::fault::{ClientFault, UpstreamFault};
 use super::legs::{Leg, Transfer};
 use super::pinhole::{CloseReason, TransferId};
 use super::session::{Phase, Session, Step};
-use super::tls::{ClientCertificate, TlsFacts, TlsFailure, TlsFault, TlsMode, TlsRequire, TlsRole};
+use super::tls::{
+    ClientCertificate, TlsFacts, TlsFailure, TlsFault, TlsMode, TlsRequire, TlsRole, TlsVersion,
+};
 use super::{Carried, Event, Legs, Output, Refusal, SessionEnd, Side, Violation};
 use crate::ftp::{Command, Reply, Verb, escaped};
 
@@ -32,6 +34,8 @@ struct Secured {
     greeting: Option<Reply>,
     /// The host that the client named in clear.
     host: Option<Box<[u8]>>,
+    /// The version of the client's TLS.
+    version: Option<TlsVersion>,
     /// The host that the client named in TLS.
     sni: Option<Box<str>>,
     certificate: Option<ClientCertificate>,
@@ -111,6 +115,23 @@ impl Security {
                 .as_deref()
                 .is_some_and(|name| name.as_bytes() == user)
         })
+    }
+
+    /// Gives the version of the client's TLS, and the host that it asked for there.
+    pub(super) fn client_facts(&self) -> (Option<TlsVersion>, Option<&str>) {
+        match self.0.as_deref() {
+            Some(state) => (state.version, state.sni.as_deref()),
+            None => (None, None),
+        }
+    }
+
+    /// Another upstream comes: nothing of it is secured yet.
+    pub(super) fn forget_upstream(&mut self) {
+        if let Some(state) = self.0.as_deref_mut() {
+            state.control[Side::Upstream] = Channel::Clear;
+            state.data[Side::Upstream] = false;
+            state.greeting = None;
+        }
     }
 
     /// Gives the name in the client's certificate: the user that it stands for, else its subject.
@@ -299,6 +320,7 @@ impl Session {
             Side::Upstream => self.upstream_in_tls(step),
             Side::Client => {
                 let state = self.security.state();
+                state.version = Some(facts.version);
                 state.sni = facts.sni;
                 state.certificate = facts.certificate;
                 self.last_activity = step.now.mono;

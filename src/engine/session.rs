@@ -19,7 +19,7 @@ use crate::ftp::command::is_tls_client_hello;
 use crate::ftp::{Command, ReplyAssembler};
 
 /// Most lines of one reply.
-const MOST_REPLY_LINES: usize = 20_000;
+pub(super) const MOST_REPLY_LINES: usize = 20_000;
 
 /// One client's session, as a value.
 #[derive(Debug)]
@@ -178,7 +178,7 @@ impl Session {
 
     /// Puts new settings in force from the next command on.
     pub fn replace_settings(&mut self, settings: Arc<Settings>) {
-        self.settings = settings;
+        self.settings_replaced(settings);
     }
 
     fn lane(&self, side: Side) -> &Lane {
@@ -246,6 +246,9 @@ impl Session {
             } => self.data_tls_failed(step, transfer, side, why),
             Input::DataFinished { transfer, usage } => self.data_finished(step, transfer, usage),
             Input::UserSeated { granted } => self.user_seated(step, granted),
+            Input::Answered { id, answer } => {
+                self.answered(step, id, answer.as_deref().map_err(|why| *why))
+            }
             Input::RecordAccepted => self.record_accepted(step),
             Input::RecordRefused => self.record_refused(step),
             Input::TimePassed => self.time_passed(step),

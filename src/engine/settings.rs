@@ -1,5 +1,6 @@
 //! What a session is told about its place: the parts of the config that the engine decides by, as values.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use ipnet::IpNet;
 
 use super::SessionId;
 use super::check::Checks;
+use super::exits::Passwords;
 use super::guard::Logins;
 use super::guest::Guest;
 use super::tls::{ClientTls, UpstreamTls};
@@ -73,6 +75,10 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// What is allowed.
     pub rules: Arc<RuleSet>,
+    /// The same for the config's other upstreams, where a rule asks somebody who may choose one.
+    pub elsewhere: BTreeMap<Arc<str>, Arc<Settings>>,
+    /// The passwords of accounts that whoever is asked may grant.
+    pub passwords: Arc<Passwords>,
 }
 
 /// `upstreams.<name>.data_mode`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{SessionEnd, Side};
-use crate::ftp::{Command, Reply};
+use crate::ftp::Reply;
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,19 +73,17 @@ pub(super) struct Login {
     /// The gateway answers it in its own words.
     pub(super) worded: bool,
     pub(super) named: Named,
-    /// The PASS that waits for the answer to its USER.
-    pub(super) password: Option<Box<Command>>,
 }
 
 /// Who has seen the name of a login.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
     /// The upstream has.
     Upstream,
     /// The upstream has, and wants ACCT now.
     AskedForAccount,
-    /// We alone; this USER goes up with its PASS.
-    Here(Box<Command>),
+    /// We alone; it goes up with its PASS.
+    Here,
     /// We alone, and a rule refuses it.
     Refused,
     /// Nobody cares any more: it was refused, and the client was told.

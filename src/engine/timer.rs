@@ -37,6 +37,8 @@ enum Deadline {
     Abort,
     /// A refused login is told.
     Refusal,
+    /// Whoever is asked has not answered, and nothing says why.
+    Answer,
     /// The session only waits for a transfer whose legs are not there yet.
     Farewell,
 }
@@ -57,6 +59,7 @@ impl Deadline {
             Deadline::AfterBreak => "upstream's final after a break",
             Deadline::Abort => "second final after ABOR",
             Deadline::Refusal => "refused login",
+            Deadline::Answer => "answer",
             Deadline::Farewell => "last transfer",
         }
     }
@@ -131,6 +134,9 @@ impl Session {
         }
         if let Some(due) = self.guard.due() {
             say(due, Deadline::Refusal);
+        }
+        if let Some(due) = self.answer_due() {
+            say(due, Deadline::Answer);
         }
         if let Some(begun) = self.client.begun() {
             say(begun + timeouts.command, Deadline::Line);
@@ -259,6 +265,7 @@ impl Session {
             Deadline::Rate => {}
             Deadline::Abort => self.fence(step),
             Deadline::Refusal => self.tell_refusal(step),
+            Deadline::Answer => self.answer_overdue(step),
             Deadline::Farewell => self.take_leave(step),
             Deadline::WaitsForEachOther => self.relay_instead(step),
             Deadline::NoCommand => self.spend(step, CloseReason::NoCommand),

@@ -54,7 +54,7 @@ impl Session {
         let permission = match self.judge_transfer(step, &command, permission) {
             Judged::Allowed(permission) => permission,
             Judged::Denied => return self.denied(step, command.verb),
-            Judged::Closed => return,
+            Judged::Closed | Judged::Awaited => return,
         };
         let bound = match self.bound(step.now.mono, &command, &permission) {
             Ok(bound) => bound,

@@ -17,7 +17,7 @@ impl Session {
         let mode = self.settings.upstream_tls.mode;
         if mode == TlsMode::None {
             self.phase = Phase::Talking;
-            return self.say(step, greeting);
+            return self.welcome(step, greeting);
         }
         self.phase = Phase::Securing;
         self.security.hold_greeting(step.now.mono, greeting);
@@ -100,7 +100,7 @@ impl Session {
     fn upstream_secured(&mut self, step: &mut Step) {
         self.phase = Phase::Talking;
         if let Some(greeting) = self.security.take_greeting() {
-            self.say(step, greeting);
+            self.welcome(step, greeting);
         }
     }
 }

@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
+use super::exit_points;
 use super::guests::{self, Guests};
 use crate::config::files::Files;
 use crate::config::{Config, ConfigErrors, Problem};
+use crate::engine::Passwords;
+use crate::helper;
 use crate::policy::RuleSet;
 use crate::rules;
 use crate::tls::{self, MaterialError};
@@ -23,6 +26,10 @@ pub struct Documents {
     pub rules_digest: String,
     /// The accounts of anonymous users.
     pub guests: Guests,
+    /// Whoever the rules ask.
+    pub exits: Vec<helper::Exit>,
+    /// The passwords that an answer may lead to.
+    pub passwords: Arc<Passwords>,
     /// What probably does not do what was meant.
     pub warnings: Vec<Problem>,
 }
@@ -44,13 +51,17 @@ impl Documents {
     /// # Errors
     /// When one of them can't be read or is wrong.
     pub fn load(config: &Config, files: &dyn Files) -> Result<Documents, DocumentsError> {
-        let loaded = rules::load(config, files)?;
+        let mut loaded = rules::load(config, files)?;
+        let mut exit_points = exit_points::load(&loaded.rules, files)?;
+        loaded.warnings.append(&mut exit_points.warnings);
         Ok(Documents {
             guests: guests::load(config, files)?,
             material: tls::load(config, files).map_err(DocumentsError::Tls)?,
             rules: Arc::new(loaded.rules),
             rules_digest: loaded.digest,
             warnings: loaded.warnings,
+            exits: exit_points.exits,
+            passwords: Arc::new(exit_points.passwords),
         })
     }
 

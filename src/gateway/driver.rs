@@ -7,11 +7,11 @@
 //! Invariant: an output is performed after all that stood before it; a gating record that was not accepted ends
 //! its list. This module must not look into the bytes that it carries.
 
+mod errand;
 mod perform;
 mod talking;
 mod timer;
 
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,15 +27,14 @@ use super::secure::Secure;
 use super::settings::{Place, Policy};
 use super::status::SessionReport;
 use super::stream::Control;
-use super::upstream::{Connected, Seat, Upstream};
+use super::upstream::{Seat, Upstream};
 use super::users::UserSeat;
 use super::worker::Worker;
-use crate::engine::{DialError, Input, Legs, Session, SessionEnd, SessionFacts, Settings, Side};
+use crate::engine::{Input, Legs, Session, SessionEnd, SessionFacts, Settings, Side};
+use errand::Errand;
 
 /// How often a task goes round before it lets the others of its worker run.
 const ROUNDS: usize = 64;
-
-type Dial = Pin<Box<dyn Future<Output = Result<Connected, DialError>>>>;
 
 /// Something that the gateway wants of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +52,8 @@ pub(super) struct Driver {
     place: Arc<Place>,
     upstream: Arc<Upstream>,
     controls: Legs<Option<Control>>,
-    dial: Option<Dial>,
+    /// The upstream is dialled, or somebody is asked: never both at once.
+    errand: Option<Errand>,
     /// Its presence counts the session towards the upstream's `max_sessions`.
     upstream_seat: Option<Seat>,
     data: DataLegs,
@@ -91,7 +91,7 @@ impl Driver {
                 client: Some(client),
                 upstream: None,
             },
-            dial: None,
+            errand: None,
             upstream_seat: None,
             data: DataLegs::default(),
             secure: None,
@@ -117,7 +117,7 @@ impl Driver {
         }
         for _ in 0..ROUNDS {
             let moved = self.poll_order(cx)
-                | self.poll_dial(cx)
+                | self.poll_errand(cx)
                 | self.poll_data(cx)
                 | self.poll_control(cx, Side::Upstream)
                 | self.poll_control(cx, Side::Client);
@@ -145,39 +145,6 @@ impl Driver {
         true
     }
 
-    fn poll_dial(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(dial) = &mut self.dial else {
-            return false;
-        };
-        let Poll::Ready(result) = dial.as_mut().poll(cx) else {
-            return false;
-        };
-        self.dial = None;
-        match result {
-            Ok(connected) => {
-                let (gateway, upstream) = (connected.gateway, connected.upstream);
-                self.controls.upstream = Some(Control::new(connected.wire));
-                self.upstream_seat = Some(connected.seat);
-                if let Some(host) = connected.dialled {
-                    self.secure.get_or_insert_default().dialled = Some(host);
-                }
-                let client = self.session.facts().client.ip();
-                let pinholes = &self.worker.shared().pinholes;
-                let forwardable = pinholes.can_forward(client, upstream.ip());
-                self.tell(
-                    cx,
-                    Input::UpstreamConnected {
-                        gateway,
-                        upstream,
-                        forwardable,
-                    },
-                );
-            }
-            Err(why) => self.tell(cx, Input::UpstreamUnreachable { why }),
-        }
-        true
-    }
-
     fn poll_data(&mut self, cx: &mut Context<'_>) -> bool {
         if self.data.is_empty() {
             return false;
@@ -195,7 +162,7 @@ impl Driver {
     fn is_over(&self) -> bool {
         let gone = |control: &Option<Control>| control.as_ref().is_none_or(Control::is_gone);
         let Legs { client, upstream } = &self.controls;
-        let idle = self.data.is_empty() && self.dial.is_none();
+        let idle = self.data.is_empty() && self.errand.is_none();
         match (client, upstream) {
             // Both are closed; the engine may still want to hear how a relay ended.
             (None, None) => self.session.is_over() || idle,

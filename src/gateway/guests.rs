@@ -62,7 +62,7 @@ pub fn load(config: &Config, files: &dyn Files) -> Result<Guests, ConfigErrors> 
     }
 }
 
-fn password(path: &Path, files: &dyn Files) -> Result<Box<[u8]>, String> {
+pub(super) fn password(path: &Path, files: &dyn Files) -> Result<Box<[u8]>, String> {
     let contents = files
         .read(path)
         .map_err(|error| format!("the password file can't be read: {error}"))?;

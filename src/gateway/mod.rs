@@ -12,6 +12,7 @@ mod control;
 mod descriptors;
 pub mod documents;
 mod driver;
+pub mod exit_points;
 mod guard;
 pub mod guests;
 pub mod journal;

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use super::settings::Policy;
 use crate::config::Host;
 use crate::engine::{Side, TlsFailure, TlsFault};
 use crate::tls::{Acceptor, Channel, ClientSession, Connector, ServerSession};
@@ -31,8 +30,11 @@ pub(super) struct Secure {
 
 impl Secure {
     /// Begins TLS on a control connection.
-    pub(super) fn control(&mut self, with: Side, policy: &Policy) -> Result<Channel, TlsFailure> {
-        let material = &policy.material;
+    pub(super) fn control(
+        &mut self,
+        with: Side,
+        material: &Material,
+    ) -> Result<Channel, TlsFailure> {
         self.ends_silently = material.ends_silently;
         let made = match with {
             Side::Client => {

@@ -21,6 +21,7 @@ use crate::engine::{
 };
 use crate::pinhole::RelayLimits;
 use crate::policy::Grammar;
+use crate::tls::Connector;
 
 /// The deadlines that the shell keeps, for all sessions alike.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +56,15 @@ pub(super) struct Policy {
     pub(super) upstream: Arc<Upstream>,
     pub(super) material: secure::Material,
     advertise: Vec<config::Advertise>,
+    /// The config's other upstreams, where somebody who is asked may choose one.
+    elsewhere: BTreeMap<String, Elsewhere>,
+}
+
+/// An upstream that is not the listener's own.
+#[derive(Clone, Debug)]
+pub(super) struct Elsewhere {
+    pub(super) upstream: Arc<Upstream>,
+    connector: Option<Arc<Connector>>,
 }
 
 /// A listener as sessions see it: its name for ever, its policy until the next reload.
@@ -88,6 +98,23 @@ impl Place {
 }
 
 impl Policy {
+    /// Finds an upstream by its name.
+    pub(super) fn upstream(&self, name: &str) -> Option<&Arc<Upstream>> {
+        match **self.upstream.name() == *name {
+            true => Some(&self.upstream),
+            false => self.elsewhere.get(name).map(|other| &other.upstream),
+        }
+    }
+
+    /// Gives what a session with this upstream gets its TLS from.
+    pub(super) fn material(&self, upstream: &str) -> secure::Material {
+        let mut material = self.material.clone();
+        if let Some(other) = self.elsewhere.get(upstream) {
+            material.connector.clone_from(&other.connector);
+        }
+        material
+    }
+
     /// What a client of this listener is born with.
     pub(super) fn facts(
         &self,
@@ -133,9 +160,34 @@ pub(super) fn policies(
     let made = config.listeners.iter().filter_map(|(name, listener)| {
         // The loader made sure that each listener's upstream exists.
         let upstream = upstreams.get(listener.upstream.as_str())?;
-        let settings = settings(config, name.as_str(), listener, documents)?;
+        let own = (listener.upstream.as_str(), config.upstream_of(listener)?);
+        let mut settings = settings(config, name.as_str(), listener, own, documents);
+        let mut elsewhere = BTreeMap::new();
+        let others = config.upstreams.iter().filter(|(other, _)| {
+            documents.rules.asks() && other.as_str() != listener.upstream.as_str()
+        });
+        for (other, upstream) in others {
+            let Some(known) = upstreams.get(other.as_str()) else {
+                continue;
+            };
+            let there = (other.as_str(), upstream);
+            let there = self::settings(config, name.as_str(), listener, there, documents);
+            settings
+                .elsewhere
+                .insert(Arc::from(other.as_str()), Arc::new(there));
+            let connector = material.connectors.get(other.as_str()).cloned();
+            let upstream = Arc::clone(known);
+            elsewhere.insert(
+                other.to_string(),
+                Elsewhere {
+                    upstream,
+                    connector,
+                },
+            );
+        }
         let policy = Policy {
             settings: Arc::new(settings),
+            elsewhere,
             upstream: Arc::clone(upstream),
             material: secure::Material {
                 acceptor: material.acceptors.get(name.as_str()).cloned(),
@@ -156,13 +208,13 @@ fn settings(
     config: &Config,
     name: &str,
     listener: &config::Listener,
+    (upstream_name, upstream): (&str, &config::Upstream),
     documents: &Documents,
-) -> Option<Settings> {
-    let upstream = config.upstream_of(listener)?;
+) -> Settings {
     let limits = &config.limits;
-    Some(Settings {
+    Settings {
         listener: Arc::from(name),
-        upstream: Arc::from(listener.upstream.as_str()),
+        upstream: Arc::from(upstream_name),
         data_mode: match upstream.data_mode {
             config::DataMode::AsClient => DataMode::AsClient,
             config::DataMode::Passive => DataMode::Passive,
@@ -188,17 +240,16 @@ fn settings(
         commands_per_second: per_second(limits.commands),
         paths: grammar(upstream.paths),
         observe: listener.observe.iter().copied().map(check).collect(),
-        guest: documents
-            .guests
-            .get(listener.upstream.as_str())
-            .map(Arc::clone),
+        guest: documents.guests.get(upstream_name).map(Arc::clone),
         anonymous_email: config.journal.anonymous_email,
         client_tls: client_tls(&listener.tls),
         upstream_tls: upstream_tls(&upstream.tls),
         logins: logins(config),
         timeouts: timeouts(config),
         rules: Arc::clone(&documents.rules),
-    })
+        elsewhere: BTreeMap::new(),
+        passwords: Arc::clone(&documents.passwords),
+    }
 }
 
 fn client_tls(tls: &config::ListenerTls) -> ClientTls {

@@ -22,6 +22,7 @@ pub(super) struct Shared {
     pub(super) journal: Arc<Journal>,
     pub(super) sockets: Arc<dyn Sockets>,
     pub(super) resolver: Arc<dyn helper::Names>,
+    pub(super) exits: Arc<dyn helper::Exits>,
     pub(super) pinholes: Arc<Pinholes>,
     pub(super) admission: Arc<Admission>,
     pub(super) guard: LoginGuard,

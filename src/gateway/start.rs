@@ -31,7 +31,7 @@ use super::worker::{self, Entrance};
 use crate::config::files::{Disk, Files};
 use crate::config::{Config, JournalFile, RecordedAddresses};
 use crate::engine::{Event, Legs, Record};
-use crate::helper::{Names as Resolver, OwnNames};
+use crate::helper::{Exits, Names as Resolver, OwnExits, OwnNames};
 use crate::nft::{Firewall, Happening};
 use crate::pinhole::{GuardKind, Intruder, OwnSockets, Pinholes, Sockets};
 
@@ -92,6 +92,8 @@ pub struct Overrides {
     pub names: Option<Arc<dyn Resolver>>,
     /// Addresses that an earlier gateway banned in the kernel, with what is left of their time.
     pub bans: Vec<(IpNet, Duration)>,
+    /// Who asks whomever the rules name; this process without it.
+    pub exits: Option<Arc<dyn Exits>>,
     /// How this process is confined, for `ctl status`.
     pub sandbox: Option<String>,
 }
@@ -165,6 +167,9 @@ impl Gateway {
             journal,
             sockets,
             resolver: overrides.names.unwrap_or_else(|| Arc::new(OwnNames)),
+            exits: overrides
+                .exits
+                .unwrap_or_else(|| Arc::new(OwnExits::default())),
             admission: Admission::new(&config.limits),
             guard,
             users: Users::new(config.limits.sessions_per_user),

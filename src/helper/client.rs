@@ -14,11 +14,15 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::sync::oneshot;
 
-use super::message::{Answer, BUFFER, Outcome, Question, is_name};
+use super::exits::{Asking, Exit, Exits, Fault};
+use super::message::{Answer, Asked, AskedFor, BUFFER, Outcome, Question, is_name};
 use super::{Names, Resolving};
 
 /// How long an answer may be in coming: twice what resolv.conf(5) gives one name server.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much later than its time-out an answer may come, by way of the helper.
+const LATE: Duration = Duration::from_millis(500);
 
 /// Most questions that wait for their answer.
 const MOST_WAITING: usize = 4096;
@@ -36,6 +40,7 @@ struct Desk {
     line: OwnedFd,
     next: AtomicU64,
     waiting: Mutex<HashMap<u64, oneshot::Sender<Outcome>>>,
+    asking: Mutex<HashMap<u64, oneshot::Sender<Result<Vec<u8>, Fault>>>>,
 }
 
 impl Client {
@@ -51,6 +56,7 @@ impl Client {
             line,
             next: AtomicU64::new(u64::from_le_bytes(first)),
             waiting: Mutex::default(),
+            asking: Mutex::default(),
         });
         let end = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let thread = std::thread::Builder::new()
@@ -102,6 +108,20 @@ impl Names for Client {
     }
 }
 
+impl Exits for Client {
+    fn ask(&self, exit: Exit, question: Vec<u8>, timeout: Duration) -> Asking<'_> {
+        Box::pin(async move {
+            let (_place, answered) = self.desk.want(exit, question, timeout)?;
+            // The helper keeps the time; this is for one that is gone.
+            match tokio::time::timeout(timeout + LATE, answered).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(Fault::Unreachable),
+                Err(_) => Err(Fault::TimedOut),
+            }
+        })
+    }
+}
+
 impl Desk {
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Outcome>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -131,8 +151,50 @@ impl Desk {
         Ok((waiting, answered))
     }
 
+    fn askers(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Result<Vec<u8>, Fault>>>> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a question for somebody whom a rule names; never waits for the helper to take it.
+    fn want(
+        &self,
+        exit: Exit,
+        question: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<(Asker<'_>, oneshot::Receiver<Result<Vec<u8>, Fault>>), Fault> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let asked_for = AskedFor {
+            id,
+            timeout,
+            exit,
+            question,
+        };
+        let bytes = asked_for.write().ok_or(Fault::TooLong)?;
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut askers = self.askers();
+            if askers.len() >= MOST_WAITING {
+                return Err(Fault::Busy);
+            }
+            askers.insert(id, answer);
+        }
+        let place = Asker { desk: self, id };
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match retry_on_intr(|| send(&self.line, &bytes, flags)) {
+            Ok(_) => Ok((place, answered)),
+            Err(Errno::AGAIN | Errno::NOBUFS) => Err(Fault::Busy),
+            Err(_) => Err(Fault::Unreachable),
+        }
+    }
+
+    /// Nobody answers any more: whoever waits is told.
+    fn gone(&self) {
+        self.lock().clear();
+        self.askers().clear();
+    }
+
     fn hear(&self, end: &OwnedFd) {
-        let mut buffer = [0; BUFFER];
+        let mut buffer = vec![0; BUFFER];
         loop {
             let mut polled = [
                 PollFd::new(&self.line, PollFlags::IN),
@@ -140,26 +202,43 @@ impl Desk {
             ];
             match poll(&mut polled, None) {
                 Ok(_) | Err(Errno::INTR) => {}
-                Err(_) => return self.lock().clear(),
+                Err(_) => return self.gone(),
             }
             let [_, ending] = &polled;
             if !ending.revents().is_empty() {
                 return;
             }
-            match recv(&self.line, &mut buffer, RecvFlags::DONTWAIT) {
-                Ok((_, 0)) => return self.lock().clear(),
+            match recv(&self.line, &mut *buffer, RecvFlags::DONTWAIT) {
+                Ok((_, 0)) => return self.gone(),
                 Ok((_, length)) => {
-                    if let Some(answer) = buffer.get(..length).and_then(Answer::read)
+                    let bytes = buffer.get(..length).unwrap_or_default();
+                    if let Some(answer) = Answer::read(bytes)
                         && let Some(asked) = self.lock().remove(&answer.id)
                     {
                         // Whoever asked may have given up.
                         let _ = asked.send(answer.outcome);
+                    } else if let Some(answer) = Asked::read(bytes)
+                        && let Some(asked) = self.askers().remove(&answer.id)
+                    {
+                        let _ = asked.send(answer.outcome);
                     }
                 }
                 Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(_) => return self.lock().clear(),
+                Err(_) => return self.gone(),
             }
         }
+    }
+}
+
+/// The same among those who ask somebody.
+struct Asker<'a> {
+    desk: &'a Desk,
+    id: u64,
+}
+
+impl Drop for Asker<'_> {
+    fn drop(&mut self) {
+        self.desk.askers().remove(&self.id);
     }
 }
 
@@ -179,6 +258,7 @@ impl Drop for Waiting<'_> {
 mod tests {
     use std::sync::mpsc;
 
+    use super::super::message::Order;
     use super::super::{Lines, Told, serve};
     use super::*;
     use std::net::IpAddr;
@@ -316,6 +396,75 @@ mod tests {
                 assert_eq!(answered(answer).await, Outcome::Unknown);
             }
         });
+    }
+
+    /// A helper on a thread that asks, on the lines of a broker.
+    fn asking(lines: &Lines) -> (Client, JoinHandle<io::Result<()>>) {
+        let (asked, telling) = lines.for_helper().expect("ends");
+        let none = |_: &str| Err(io::ErrorKind::NotFound.into());
+        let serving = std::thread::spawn(move || serve(asked, Some(telling), Arc::new(none)));
+        let client = Client::new(lines.for_gateway().expect("an end")).expect("a client");
+        (client, serving)
+    }
+
+    fn program(text: &str) -> Exit {
+        Exit::Program(["/bin/sh", "-c", text].map(str::to_owned).to_vec())
+    }
+
+    #[test]
+    fn nobody_is_asked_whom_the_broker_has_not_listed() {
+        let lines = Lines::new().expect("lines");
+        let (client, _serving) = asking(&lines);
+        let runtime = runtime();
+        let ask = |exit| runtime.block_on(client.ask(exit, b"q\n".to_vec(), LONG));
+        let (good, bad) = (program("echo yes"), program("echo no"));
+        assert_eq!(ask(good.clone()), Err(Fault::NotPermitted));
+        lines.permit(std::slice::from_ref(&good)).expect("told");
+        assert_eq!(ask(good.clone()), Ok(b"yes".to_vec()));
+        assert_eq!(ask(bad.clone()), Err(Fault::NotPermitted));
+        // The same program with other words is another one.
+        let mut longer = good.clone();
+        if let Exit::Program(words) = &mut longer {
+            words.push("more".to_owned());
+        }
+        assert_eq!(ask(longer), Err(Fault::NotPermitted));
+        lines.permit(std::slice::from_ref(&bad)).expect("told");
+        assert_eq!(ask(good), Err(Fault::NotPermitted));
+        assert_eq!(ask(bad), Ok(b"no".to_vec()));
+    }
+
+    #[test]
+    fn what_a_gateway_says_changes_nothing_of_the_list() {
+        let lines = Lines::new().expect("lines");
+        let (client, _serving) = asking(&lines);
+        let bad = program("echo no");
+        for order in [Order::Begin, Order::Permit(bad.clone()), Order::Commit] {
+            let bytes = order.write().expect("bytes");
+            send(&client.desk.line, &bytes, SendFlags::DONTWAIT).expect("sent");
+        }
+        let asked = runtime().block_on(client.ask(bad, b"q\n".to_vec(), LONG));
+        assert_eq!(asked, Err(Fault::NotPermitted));
+    }
+
+    #[test]
+    fn a_list_may_be_told_ever_so_often() {
+        let lines = Lines::new().expect("lines");
+        let (client, _serving) = asking(&lines);
+        let good = program("echo yes");
+        let many: Vec<Exit> = (0..60).map(|number| program(&number.to_string())).collect();
+        let until = std::time::Instant::now() + LONG;
+        for _ in 0..50 {
+            // Whoever reads it may be a little behind.
+            while lines.permit(&many).is_err() {
+                assert!(std::time::Instant::now() < until, "nobody reads it");
+                std::thread::yield_now();
+            }
+        }
+        while lines.permit(std::slice::from_ref(&good)).is_err() {
+            assert!(std::time::Instant::now() < until, "nobody reads it");
+        }
+        let asked = runtime().block_on(client.ask(good, b"q\n".to_vec(), LONG));
+        assert_eq!(asked, Ok(b"yes".to_vec()));
     }
 
     #[test]

@@ -4,8 +4,11 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::process::{Child, Command};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::io::retry_on_intr;
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 
+use super::exits::Exit;
+use super::message::Order;
 use crate::sandbox::Account;
 
 /// What the helper finds of its environment: how names are resolved (resolv.conf(5)), and how to log.
@@ -79,12 +82,36 @@ impl Lines {
         command.spawn()
     }
 
+    /// Gives the ends of a helper in this process.
+    #[cfg(test)]
+    pub(super) fn for_helper(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        Ok((self.asked.try_clone()?, self.telling.try_clone()?))
+    }
+
     /// Gives an end for a gateway's [`Client`](super::Client).
     ///
     /// # Errors
     /// When there are no descriptors left.
     pub fn for_gateway(&self) -> io::Result<OwnedFd> {
         self.asking.try_clone()
+    }
+
+    /// Tells the helper who may be asked from now on, and nobody else.
+    ///
+    /// # Errors
+    /// What the kernel says; `InvalidInput` for one that has no place in a message. Some of the list may be told then, and none
+    /// of it holds.
+    pub fn permit(&self, exits: &[Exit]) -> io::Result<()> {
+        let listed = exits.iter().cloned().map(Order::Permit);
+        let orders = std::iter::once(Order::Begin)
+            .chain(listed)
+            .chain(std::iter::once(Order::Commit));
+        for order in orders {
+            let bytes = order.write().ok_or(io::ErrorKind::InvalidInput)?;
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            retry_on_intr(|| send(&self.told, &bytes, flags))?;
+        }
+        Ok(())
     }
 
     /// Gives the end on which the broker is told, for [`Told::receive`](super::Told::receive), and to be polled.

@@ -6,8 +6,10 @@
 //! told       version 1 | kind 0x82 | length 1 | name | count 1 | count x (family 1 | address 16)
 //! ```
 //!
-//! Kinds 0x10 to 0x1f, and 0x90 to 0x9f for their answers, are kept for programs that the helper will start. Reading is strict:
+//! Kinds 0x10 to 0x1f, and 0x90 to 0x9f for their answers, are those of exit points (`message/exit.rs`). Reading is strict:
 //! what is too short, too long or unknown is no message.
+
+mod exit;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,6 +17,8 @@ use std::os::fd::AsFd;
 
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, recv};
+
+pub(super) use exit::{Asked, AskedFor, Order, Permitted};
 
 const VERSION: u8 = 1;
 const QUESTION: u8 = 0x01;
@@ -28,7 +32,7 @@ const LONGEST_NAME: usize = 253;
 pub const MOST_ADDRESSES: usize = 16;
 
 /// Longer than any message, so that one that is too long shows.
-pub(super) const BUFFER: usize = 1024;
+pub(super) const BUFFER: usize = exit::LONGEST + 1;
 
 /// What the gateway asks.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,11 +5,16 @@ use std::io;
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use rustix::io::retry_on_intr;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::message::{Answer, BUFFER, MOST_ADDRESSES, Outcome, Question, Told};
+use super::exits::{Fault, Job, Pool};
+use super::message::{
+    Answer, Asked, AskedFor, BUFFER, MOST_ADDRESSES, Order, Outcome, Permitted, Question, Told,
+};
 use crate::sandbox::{self, Account};
 
 /// Names that are resolved at once; a gateway has few upstreams.
@@ -65,6 +70,7 @@ pub fn serve(asked: OwnedFd, telling: Option<OwnedFd>, lookup: Arc<Lookup>) -> i
         lookup,
         work: Mutex::default(),
         attention: Condvar::new(),
+        exits: Pool::default(),
     });
     for number in 0..THREADS {
         let desk = Arc::clone(&desk);
@@ -72,16 +78,46 @@ pub fn serve(asked: OwnedFd, telling: Option<OwnedFd>, lookup: Arc<Lookup>) -> i
             .name(format!("names-{number}"))
             .spawn(move || desk.resolve_for_ever())?;
     }
-    let mut buffer = [0; BUFFER];
+    let mut buffer = vec![0; BUFFER];
+    let mut permitted = Permitted::default();
+    let mut refused: u64 = 0;
+    let mut orders = desk.telling.is_some();
     loop {
-        let (_, length) = retry_on_intr(|| recv(&desk.asked, &mut buffer, RecvFlags::empty()))?;
+        if desk.wait(orders)? {
+            orders = desk.hear_orders(&mut permitted);
+        }
+        let received = retry_on_intr(|| recv(&desk.asked, &mut *buffer, RecvFlags::DONTWAIT));
+        let (_, length) = match received {
+            Err(Errno::AGAIN) => continue,
+            received => received?,
+        };
         if length == 0 {
             // The threads that are left end with the process.
             return Ok(());
         }
-        match buffer.get(..length).and_then(Question::read) {
-            Some(question) => desk.take(question),
-            None => tracing::warn!("a question that is none was ignored"),
+        let bytes = buffer.get(..length).unwrap_or_default();
+        if let Some(question) = Question::read(bytes) {
+            desk.take(question);
+        } else if let Some(asked_for) = AskedFor::read(bytes) {
+            // The broker says who may be asked before the gateway learns of it: what it has said by now counts.
+            orders &= desk.hear_orders(&mut permitted);
+            if permitted.contains(&asked_for.exit) {
+                desk.ask(asked_for);
+                continue;
+            }
+            refused += 1;
+            // Ever more rarely, so that a gateway cannot fill the log.
+            if refused.is_power_of_two() {
+                let exit = &asked_for.exit;
+                tracing::error!(
+                    refused,
+                    ?exit,
+                    "the gateway wants somebody asked whom no rule names"
+                );
+            }
+            desk.answered(asked_for.id, Err(Fault::NotPermitted));
+        } else {
+            tracing::warn!("a question that is none was ignored");
         }
     }
 }
@@ -93,6 +129,7 @@ struct Desk {
     lookup: Arc<Lookup>,
     work: Mutex<Work>,
     attention: Condvar,
+    exits: Pool,
 }
 
 #[derive(Default)]
@@ -156,6 +193,57 @@ impl Desk {
             for id in ids {
                 self.answer(id, outcome.clone());
             }
+        }
+    }
+
+    /// Waits for a question or the broker's orders; answers whether there are some of these.
+    fn wait(&self, orders: bool) -> io::Result<bool> {
+        let mut polled = vec![PollFd::new(&self.asked, PollFlags::IN)];
+        let telling = self.telling.as_ref().filter(|_| orders);
+        polled.extend(telling.map(|line| PollFd::new(line, PollFlags::IN)));
+        retry_on_intr(|| poll(&mut polled, None))?;
+        Ok(polled.get(1).is_some_and(|line| !line.revents().is_empty()))
+    }
+
+    /// Takes what the broker has said, without waiting; answers whether it may say more.
+    fn hear_orders(&self, permitted: &mut Permitted) -> bool {
+        let Some(line) = &self.telling else {
+            return false;
+        };
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match retry_on_intr(|| recv(line, &mut *buffer, RecvFlags::DONTWAIT)) {
+                Ok((_, length @ 1..)) => match buffer.get(..length).and_then(Order::read) {
+                    Some(order) => permitted.take(order),
+                    None => tracing::error!("the broker said what cannot be understood"),
+                },
+                Err(Errno::AGAIN) => return true,
+                // The broker is gone: what it said last holds for the gateway that is left.
+                Ok(_) | Err(_) => return false,
+            }
+        }
+    }
+
+    fn ask(self: &Arc<Self>, asked_for: AskedFor) {
+        let AskedFor {
+            id,
+            timeout,
+            exit,
+            question,
+        } = asked_for;
+        let desk = Arc::clone(self);
+        self.exits.put(Job {
+            exit,
+            question,
+            until: Instant::now() + timeout,
+            answer: Box::new(move |outcome| desk.answered(id, outcome)),
+        });
+    }
+
+    fn answered(&self, id: u64, outcome: Result<Vec<u8>, Fault>) {
+        let asked = Asked { id, outcome };
+        if let Err(error) = say(&self.asked, &asked.write()) {
+            tracing::debug!(%error, "an answer was lost; whoever asked gives up in time");
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Words;
+use super::ask::Ask;
 use crate::ftp::Reply;
 
 /// A verdict, which rule it came from, why, and what the rules before it added.
@@ -33,16 +34,7 @@ pub enum Verdict {
     /// The client gets this reply and the session ends.
     Close(Reply),
     /// Somebody else decides.
-    Ask(Arc<Exit>),
-}
-
-/// Names who is asked by `ask`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Who listens at this Unix socket.
-    Unix(String),
-    /// This program, with its arguments.
-    Exec(Vec<String>),
+    Ask(Arc<Ask>),
 }
 
 /// Says where a rule stands.
@@ -245,7 +237,7 @@ pub(super) enum Effect {
     Allow,
     Deny(Answer),
     Close(Answer),
-    Ask(Arc<Exit>),
+    Ask(Arc<Ask>),
 }
 
 impl Effect {
@@ -262,7 +254,7 @@ impl Effect {
             Effect::Allow => Verdict::Allow,
             Effect::Deny(answer) => Verdict::Deny(answer.reply(words)),
             Effect::Close(answer) => Verdict::Close(answer.reply(words)),
-            Effect::Ask(exit) => Verdict::Ask(Arc::clone(exit)),
+            Effect::Ask(ask) => Verdict::Ask(Arc::clone(ask)),
         }
     }
 

@@ -47,13 +47,21 @@ impl RuleSet {
         let facts = Facts::of(request, true);
         let mut asked = Vec::new();
         for rule in &self.rules {
-            let value = rule.when.value(&facts);
+            let value = rule.value(&facts);
             let applied = rule.applies(value);
             let because = match (value, applied) {
                 (Value::True, _) if rule.observe => {
                     "it matches, and is told to observe only".to_owned()
                 }
                 (Value::True, _) => "it matches".to_owned(),
+                (Value::Waits | Value::Never, _)
+                    if rule.when.value(&facts) != value && rule.decides().is_some() =>
+                {
+                    match value {
+                        Value::Waits => "it asks when the password is there (PASS)".to_owned(),
+                        _ => "it asks about logins and operations on files".to_owned(),
+                    }
+                }
                 _ => rule.when.reason(&facts, value),
             };
             asked.push(Step {

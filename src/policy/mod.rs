@@ -10,6 +10,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod ask;
 mod asks;
 mod condition;
 mod decision;
@@ -36,7 +37,8 @@ mod user;
 mod value;
 mod window;
 
-pub use decision::{Decision, Exit, Hide, Limits, Observed, Origin, Verdict, Why, Would};
+pub use ask::{Ask, Exit};
+pub use decision::{Decision, Hide, Limits, Observed, Origin, Verdict, Why, Would};
 pub use example::{Example, Expected, Failed, expected_of};
 pub use explain::{Explanation, Step};
 pub use index::MOST_RULES;

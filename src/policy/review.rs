@@ -19,7 +19,7 @@ const COMPARED: usize = 2000;
 pub(super) fn warn(reader: &mut Reader<'_>, rules: &[Rule], begin: usize, places: &[Place]) {
     let end = rules
         .iter()
-        .position(|rule| rule.decides().is_some() && is_always(&rule.when));
+        .position(|rule| rule.ends() && is_always(&rule.when));
     for (number, rule) in rules.iter().enumerate().skip(begin) {
         let at = places.get(number - begin).copied().unwrap_or(Place::Whole);
         let name = &rule.origin.rule;
@@ -41,7 +41,7 @@ pub(super) fn warn(reader: &mut Reader<'_>, rules: &[Rule], begin: usize, places
             _ => rules
                 .iter()
                 .take(number)
-                .find(|earlier| earlier.decides().is_some() && covers(&earlier.when, &rule.when)),
+                .find(|earlier| earlier.ends() && covers(&earlier.when, &rule.when)),
         };
         if let Some(by) = by {
             let refusal = Refusal::new(format!(

@@ -179,6 +179,8 @@ fn then() -> Value {
             "ask": map("Somebody else decides.", json!({
                 "unix": pattern("Who listens at this socket.", "^/"),
                 "exec": list("This program, with its arguments.", text("A word.")),
+                "timeout": pattern("How long the answer may be in coming, `5s` by default: 100ms to 60s.", "^[0-9]+(ms|s|m)$"),
+                "password_files": list("The password files that an answer may name.", pattern("A path.", "^/")),
             })),
             "observe": only_true("Only record what the rule would have done."),
             "limit": {"description": "What transfers are limited to.", "$ref": "#/$defs/limit"},

@@ -30,6 +30,7 @@ pub struct RuleSet {
     pub(super) needs_sizes: bool,
     /// A rule that asks for names has a verdict.
     pub(super) asks_for_names: bool,
+    pub(super) asks: bool,
 }
 
 impl RuleSet {
@@ -38,11 +39,14 @@ impl RuleSet {
             default,
             default_origin: Arc::new(Origin::default_verdict()),
             index: Index::of(&rules),
-            needs_paths: rules.iter().any(|rule| rule.when.asks_for_paths()),
+            needs_paths: rules
+                .iter()
+                .any(|rule| rule.when.asks_for_paths() || rule.asks_about_files()),
             needs_sizes: rules.iter().any(|rule| rule.when.asks_for_sizes()),
             asks_for_names: rules
                 .iter()
                 .any(|rule| rule.decides().is_some() && rule.when.asks_for_names()),
+            asks: rules.iter().any(Rule::asks),
             rules,
         }
     }
@@ -73,7 +77,7 @@ impl RuleSet {
         let mut observed = Vec::new();
         let mut put_off: Option<&Arc<Origin>> = None;
         for rule in numbers.filter_map(|number| self.rules.get(number)) {
-            let value = rule.when.value(facts);
+            let value = rule.value(facts);
             if value == Value::Waits && put_off.is_none() {
                 let may_allow = rule.decides().is_some_and(|effect| !effect.refuses());
                 put_off = may_allow.then_some(&rule.origin);
@@ -153,7 +157,7 @@ impl RuleSet {
         }
         let facts = Facts::before_transfer(request);
         for rule in &self.rules {
-            let value = rule.when.value(&facts);
+            let value = rule.value(&facts);
             let may = match value {
                 Value::True | Value::Unknown | Value::Waits => true,
                 Value::False | Value::Never => false,
@@ -177,7 +181,7 @@ impl RuleSet {
             let Some(effect) = rule.decides() else {
                 continue;
             };
-            match (rule.when.value(&facts), effect.refuses()) {
+            match (rule.value(&facts), effect.refuses()) {
                 (Value::True, refuses) => return refuses,
                 (Value::Unknown | Value::Waits, false) => return false,
                 (Value::Unknown | Value::Waits, true) | (Value::False | Value::Never, _) => {}

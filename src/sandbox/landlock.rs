@@ -66,12 +66,12 @@ pub(super) fn gateway(windows: &[RangeInclusive<u16>]) -> Result<Landlock, Error
     })
 }
 
-/// Files are read and programs run as ever, but nothing is written, and no TCP port is bound.
+/// Files are read, programs run and Unix sockets are connected to as ever, but nothing is written, and no TCP port is bound.
 pub(super) fn helper() -> Result<Landlock, Error> {
     enforce(|| {
         let mut ruleset = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
-            .handle_access(AccessFs::from_write(NEWEST))?
+            .handle_access(AccessFs::from_write(NEWEST) & !AccessFs::ResolveUnix)?
             .handle_access(AccessNet::BindTcp)?
             .create()?;
         // What programs are started with in place of a terminal.

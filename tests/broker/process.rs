@@ -3,6 +3,7 @@
 //! The broker is this very program, run again with only [`as_broker`] in it; the gateway is `portcullis`, confined where
 //! the tests run as root.
 
+mod exits;
 mod program;
 
 use std::io::Read as _;

@@ -356,6 +356,7 @@ pub fn single() -> impl Strategy<Value = Move> {
     prop_oneof![
         12 => select(CLIENT_LINES).prop_map(|line| Move::Client(line.to_vec())),
         12 => Just(DONE),
+        4 => any::<u8>().prop_map(Move::Consent),
         2 => Just(BEGUN),
         2 => any::<u8>().prop_map(|which| Move::Answer(Answer::Refused(which))),
         2 => Just(Move::Answer(Answer::Astray)),
@@ -413,6 +414,21 @@ pub fn dialogue() -> impl Strategy<Value = Vec<Move>> {
         1 => negotiation(),
         1 => burst(),
     ];
-    (greeting, vec(episode, 0..12))
-        .prop_map(|(greeting, episodes)| [vec![greeting], episodes].concat().concat())
+    // Where somebody is asked, they answer now and then, mostly well.
+    let consents = vec(prop_oneof![3 => 0..4_u8, 1 => any::<u8>()], 13);
+    (greeting, vec(episode, 0..12), consents).prop_map(|(greeting, episodes, consents)| {
+        let episodes = [vec![greeting], episodes].concat();
+        let mut moves = Vec::new();
+        for (episode, consent) in episodes.into_iter().zip(consents) {
+            for one in episode {
+                let asks = matches!(one, Move::Client(_));
+                moves.push(one);
+                if asks {
+                    moves.push(Move::Consent(consent));
+                    moves.push(Move::Consent(consent));
+                }
+            }
+        }
+        moves
+    })
 }

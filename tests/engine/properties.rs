@@ -190,6 +190,7 @@ fn the_generated_dialogues_reach_deep_states() {
         total.resumed += count.resumed;
         total.opened += count.opened;
         total.denied += count.denied;
+        total.asked += count.asked;
         total.forwarded += count.forwarded;
         total.taken_back += count.taken_back;
         total.over += count.over;
@@ -212,5 +213,6 @@ fn the_generated_dialogues_reach_deep_states() {
         total.forwarded >= 100 && total.taken_back >= 10,
         "{total:?}"
     );
+    assert!(total.asked >= 100, "{total:?}");
     assert!(total.opened >= 500 && total.denied >= 10, "{total:?}");
 }

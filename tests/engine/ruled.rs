@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use portcullis::engine::{Check, Guest, Settings};
+use portcullis::engine::{Check, Guest, Passwords, Settings};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -17,6 +17,8 @@ pub enum House {
     Limits,
     /// By names, so that the gateway answers logins; with guards.
     Names,
+    /// By asking somebody about logins, files, and one command that is neither.
+    Asks,
 }
 
 impl House {
@@ -46,7 +48,17 @@ impl House {
                 r#"{name: reads, when: {user: [bob], operation: [delete]}, then: {deny: "550 No."}}"#,
             ])
         });
+        static ASKS: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
+            made(&[
+                r#"{name: try, when: {operation: [write]}, then: {deny: "550 No.", observe: true}}"#,
+                r#"{name: login, when: {verb: [PASS]}, then: {ask: {unix: /run/one}}}"#,
+                r#"{name: late, when: {operation: [write], data_mode: {client: passive}}, then: {ask: {unix: /run/two, timeout: 1s}}}"#,
+                r#"{name: type, when: {verb: [TYPE, PASV]}, then: {ask: {exec: [/bin/type]}}}"#,
+                r#"{name: files, then: {ask: {exec: [/bin/decide, --all]}}}"#,
+            ])
+        });
         match self {
+            House::Asks => Arc::clone(&ASKS),
             House::Names => Arc::clone(&NAMES),
             House::Paths => Arc::clone(&PATHS),
             House::Limits => Arc::clone(&LIMITS),
@@ -63,7 +75,7 @@ fn made(list: &[&str]) -> Arc<RuleSet> {
 pub fn house() -> impl Strategy<Value = Option<House>> {
     proptest::option::weighted(
         0.15,
-        select(vec![House::Paths, House::Limits, House::Names]),
+        select(vec![House::Paths, House::Limits, House::Names, House::Asks]),
     )
 }
 
@@ -129,6 +141,21 @@ pub fn set(
                 password: password.as_bytes().into(),
                 start_in: start_in.map(|directory| directory.as_bytes().into()),
             }));
+        }
+        ("password", words) => {
+            let (path, password) = words.split_once(' ').ok_or("@set password PATH WORD")?;
+            let mut passwords = Passwords::clone(&settings.passwords);
+            passwords
+                .0
+                .insert(path.to_owned(), password.as_bytes().into());
+            settings.passwords = Arc::new(passwords);
+        }
+        // Another upstream, with all that was set so far.
+        ("elsewhere", name) => {
+            let mut there = settings.clone();
+            there.elsewhere.clear();
+            there.upstream = Arc::from(name);
+            settings.elsewhere.insert(Arc::from(name), Arc::new(there));
         }
         _ => return Err(format!("no such setting: {key} {value}")),
     }

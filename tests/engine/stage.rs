@@ -2,7 +2,7 @@
 //!
 //! Shared by the transcripts, the property tests and the simulator.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +55,8 @@ pub fn settings() -> Settings {
             DefaultVerdict::Allow,
             &["everything-but-dangerous"],
         )),
+        elsewhere: BTreeMap::new(),
+        passwords: Arc::default(),
     }
 }
 

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    Carried, DataTls, DialError, Direction, Input, Legs, Manner, Outcome, Output, PinholeId,
-    Record, RefusalReason, Session, SessionEnd, SessionFacts, Settings, Side, Time, TransferId,
-    Usage, Wall, Wire,
+    AskFault, Carried, DataTls, DialError, Direction, Input, Legs, Manner, Outcome, Output,
+    PinholeId, QuestionId, Record, RefusalReason, Session, SessionEnd, SessionFacts, Settings,
+    Side, Time, TransferId, Usage, Wall, Wire,
 };
 use portcullis::ftp::Verb;
 
@@ -40,6 +40,8 @@ pub enum Move {
     Client(Vec<u8>),
     Upstream(Vec<u8>),
     Answer(Answer),
+    /// Whoever is asked answers, in one of the ways in which that can be done.
+    Consent(u8),
     /// The oldest dial of a data leg ends, well or not.
     Dialled(bool),
     /// The awaited peer dials this side's pinhole.
@@ -108,6 +110,7 @@ pub struct Theatre {
     forwarded: Option<TransferId>,
     holes: Vec<Hole>,
     next_port: u16,
+    asked: Option<QuestionId>,
 }
 
 impl Theatre {
@@ -143,6 +146,7 @@ impl Theatre {
             forwarded: None,
             holes: Vec::new(),
             next_port: 21_000,
+            asked: None,
         };
         theatre.feed(Input::ClientArrived);
         theatre.feed(Input::UpstreamConnected {
@@ -166,6 +170,7 @@ impl Theatre {
                 self.receive(Side::Upstream, bytes);
             }
             Move::Answer(answer) => self.answer(*answer),
+            Move::Consent(which) => self.consent(*which),
             Move::Dialled(well) => {
                 let Some((transfer, side)) = self.dials.pop_front() else {
                     return;
@@ -454,11 +459,31 @@ impl Theatre {
             Output::SeatUser { .. } => {
                 self.facts.push_back(Input::UserSeated { granted: true });
             }
-            Output::DialUpstream
+            Output::Ask { id, .. } => self.asked = Some(*id),
+            Output::MoveUpstream { .. }
+            | Output::DialUpstream
             | Output::Send { .. }
             | Output::Write(_)
             | Output::Close { .. } => {}
         }
+    }
+
+    fn consent(&mut self, which: u8) {
+        let Some(id) = self.asked.take() else { return };
+        let line = match which % 8 {
+            0 | 1 => r#"{"answer":"allow"}"#,
+            2 => r#"{"answer":"allow_session"}"#,
+            3 => r#"{"answer":"deny","reply":"552 Not today."}"#,
+            4 => r#"{"answer":"deny_session"}"#,
+            5 => r#"{"answer":"allow","start_in":"/home"}"#,
+            6 => "yes",
+            _ => "",
+        };
+        let answer = match line {
+            "" => Err(AskFault::ExitStatus),
+            line => Ok(line.into()),
+        };
+        self.feed(Input::Answered { id, answer });
     }
 
     /// Plays on until the session is over: nobody says anything any more, and time passes.

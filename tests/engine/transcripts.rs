@@ -3,7 +3,7 @@
 //! `C>` from the client, `>U` to the upstream, `U>` from it, `>C` to the client, `!` effects and facts, `@` time and
 //! settings. `C>>` and `U>>` send bytes without an added CR LF. Escapes: `\r \n \t \0 \\ \xNN`. Every effect must be
 //! expected, in order; records only where `!record` asks for them. `!records N ID` counts those since the last line
-//! from a peer; `!never TEXT` says that no record so far holds a text. `@set rule` adds a rule, in YAML; `!rule` reloads.
+//! from a peer; `!answer N JSON` is what somebody answers to question N, `!no-answer N WHY` that nobody does. `!never TEXT` says that no record so far holds a text. `@set rule` adds a rule, in YAML; `!rule` reloads.
 
 use crate::ruled;
 use crate::stage;
@@ -18,8 +18,8 @@ use crate::words::{
     foreign, is_expectation, json, pinhole, show, side_of, tls_facts, tls_failure, unescape,
 };
 use portcullis::engine::{
-    DataMode, DialError, Input, Outcome, Output, PeerMatch, Record, RefusalReason, SessionEnd,
-    Settings, Side, SourcePort, TlsMode, TlsPolicy, TlsRequire,
+    AskFault, DataMode, DialError, Input, Outcome, Output, PeerMatch, QuestionId, Record,
+    RefusalReason, SessionEnd, Settings, Side, SourcePort, TlsMode, TlsPolicy, TlsRequire,
 };
 use portcullis::policy::{Default as DefaultVerdict, RuleSet};
 
@@ -342,6 +342,26 @@ impl Player {
                     gateway: stage::GATEWAY.parse().expect("constant"),
                     upstream: stage::UPSTREAM.parse().expect("constant"),
                     forwardable,
+                });
+            }
+            ["!answer", id, ..] => {
+                let text = line.splitn(3, ' ').nth(2).unwrap_or_default();
+                stage.feed(Input::Answered {
+                    id: QuestionId(id.parse().map_err(|_| "a number")?),
+                    answer: Ok(text.into()),
+                });
+            }
+            ["!no-answer", id, why] => {
+                let faults = [
+                    AskFault::TimedOut,
+                    AskFault::Busy,
+                    AskFault::ExitStatus,
+                    AskFault::Unreachable,
+                ];
+                let why = faults.into_iter().find(|fault| fault.word() == *why);
+                stage.feed(Input::Answered {
+                    id: QuestionId(id.parse().map_err(|_| "a number")?),
+                    answer: Err(why.ok_or("no such fault")?),
                 });
             }
             ["!unreachable"] => stage.feed(Input::UpstreamUnreachable {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use portcullis::engine::{
-    Carried, Event, ForeignAddress, Input, Legs, Manner, Output, Pinhole, PinholeId, Record,
-    SessionFacts, Settings, Side, TransferId, Volume,
+    Carried, Event, ForeignAddress, Input, Legs, Manner, Output, Pinhole, PinholeId, QuestionId,
+    Record, SessionFacts, Settings, Side, TransferId, Volume,
 };
 use portcullis::ftp::LineFramer;
 
@@ -62,6 +62,8 @@ pub struct Count {
     pub taken_back: u32,
     pub opened: u32,
     pub denied: u32,
+    /// Questions to whoever a rule names.
+    pub asked: u32,
     pub over: u32,
     /// Handshakes of control connections, and those of any connection that failed.
     pub secured: u32,
@@ -100,6 +102,8 @@ pub struct Watch {
     pub hides: bool,
     /// No record may hold [`SECRET`]: it is sent in no other place than where a password stands.
     pub secret: bool,
+    /// The question that is not answered yet.
+    asked: Option<QuestionId>,
     pub count: Count,
 }
 
@@ -127,6 +131,7 @@ impl Watch {
             client_lines: LineFramer::new(1 << 20),
             hides: false,
             secret: true,
+            asked: None,
             count: Count::default(),
         }
     }
@@ -302,6 +307,17 @@ impl Watch {
                 );
             }
             Output::Write(record) => self.record(record),
+            Output::Ask { id, question, .. } => {
+                assert_eq!(self.asked, None, "two questions at once");
+                assert!(
+                    question.ends_with(b"\n") && !question[..question.len() - 1].contains(&b'\n')
+                );
+                let told = String::from_utf8_lossy(question).contains(SECRET);
+                assert!(!(self.secret && told), "a password in a question");
+                self.asked = Some(*id);
+                self.count.asked += 1;
+            }
+            Output::MoveUpstream { .. } => panic!("there is no other upstream"),
             Output::StartTls { .. } => {
                 assert!(self.session_recorded, "TLS before the session's record");
                 self.count.secured += 1;
@@ -427,6 +443,7 @@ impl Watch {
                 self.count.failed += 1;
             }
             Event::CommandDenied { .. } => self.count.denied += 1,
+            Event::AskAnswered { .. } | Event::AskFailed { .. } => self.asked = None,
             _ => {}
         }
     }

@@ -25,6 +25,8 @@ pub fn is_expectation(line: &str) -> bool {
         "!start-tls ",
         "!data-tls ",
         "!seat ",
+        "!ask ",
+        "!move ",
     ]
     .iter()
     .any(|start| line.starts_with(start) || line == start.trim_end())
@@ -45,6 +47,18 @@ pub fn show(output: Output) -> Vec<String> {
                 .collect();
         }
         Output::DialUpstream => "!dial-upstream".to_owned(),
+        Output::MoveUpstream { to } => format!("!move {to}"),
+        Output::Ask { id, ask, question } => {
+            // The question as far as tests say: what is null and what is always the same is left out.
+            let text: serde_json::Value = serde_json::from_slice(&question).expect("JSON");
+            let usual = ["version", "rule", "session", "client", "target", "listener"];
+            let known = text.as_object().expect("an object").iter();
+            let told = known.filter(|(key, value)| {
+                !usual.contains(&key.as_str()) && !value.is_null() && **value != false
+            });
+            let told: Vec<_> = told.map(|(key, value)| format!("{key}={value}")).collect();
+            format!("!ask {} {}: {}", id.0, ask.exit, told.join(" "))
+        }
         Output::ReservePinhole { id, pinhole } => {
             let from = if pinhole.from.prefix_len() == pinhole.from.max_prefix_len() {
                 pinhole.from.addr().to_string()

@@ -4,6 +4,8 @@
 //! protocol text; what else a body needs (limits, cuts) it draws from the input's own hash, so that every input means
 //! the same everywhere.
 
+#[path = "answers.rs"]
+mod answers;
 #[path = "model.rs"]
 mod model;
 #[path = "session.rs"]
@@ -31,6 +33,7 @@ use portcullis::nft::envelope::Envelope;
 use portcullis::nft::message::{Answer, Notice, Page, Report, Request, SIZE};
 use portcullis::nft::packet::dial;
 
+pub use answers::answers;
 pub use played::session;
 pub use ruled::rules;
 

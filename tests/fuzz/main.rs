@@ -24,7 +24,7 @@ macro_rules! replayed {
     };
 }
 
-replayed! { lines commands replies features addresses printing session messages packets rules }
+replayed! { lines commands replies features addresses printing session messages packets rules answers }
 
 #[test]
 fn every_body_has_a_corpus_and_a_target_and_no_other_is_left_over() {

@@ -116,6 +116,7 @@ fn read(line: &[u8]) -> Move {
         b'1' => Move::Answer(Answer::Begun),
         b'-' => Move::Answer(Answer::Refused(rest.first().copied().unwrap_or(0))),
         b'~' => Move::Answer(Answer::Astray),
+        b'?' => Move::Consent(rest.first().copied().unwrap_or(0)),
         b'd' | b'D' => Move::Dialled(*kind == b'D'),
         b'o' => Move::Used(Side::Client),
         b'O' => Move::Used(Side::Upstream),

@@ -8,6 +8,7 @@ mod carrying;
 mod client;
 mod commands;
 mod endings;
+mod exits;
 mod forwarding;
 mod gate;
 mod guessing;

@@ -116,6 +116,7 @@ impl Conversation {
                 "USER" => self.say("331 Password?")?,
                 "PASS" if argument == "wrong" => self.say("530 Wrong password.")?,
                 "PASS" => self.say("230 Welcome.")?,
+                "PWD" => self.say("257 \"/\" is where you are.")?,
                 "TYPE" | "NOOP" => self.say("200 Fine.")?,
                 "STAT" => self.say(&long_reply())?,
                 "ABOR" => self.say("226 Nothing to abort.")?,

@@ -3,9 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use portcullis::helper::{Client, Lines, Names as _, Told};
+use portcullis::helper::{Client, Exit, Exits as _, Fault, Lines, Names as _, Told};
 
 use crate::probe::{Outcome, Waiting, landlock_version, tries};
 use crate::{PATIENCE, SOMEBODY};
@@ -75,4 +75,45 @@ pub fn resolves_names_and_tells_the_broker() {
         assert!(begin.elapsed() < PATIENCE, "the helper stays");
         std::thread::yield_now();
     }
+}
+
+pub fn asks_whom_the_broker_has_listed_and_nobody_else() {
+    let lines = Lines::new().expect("lines");
+    let mut helper = start(&lines);
+    let client = Client::new(lines.for_gateway().expect("an end")).expect("a client");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let program = |text: &str| Exit::Program(["/bin/sh", "-c", text].map(str::to_owned).to_vec());
+    let ask =
+        |exit: &Exit| runtime.block_on(client.ask(exit.clone(), b"question\n".to_vec(), PATIENCE));
+    let shows = program(
+        "grep -E '^(Uid|CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -s '\\t\\n' ' '",
+    );
+    // Neither before a list nor beside it.
+    assert_eq!(ask(&shows), Err(Fault::NotPermitted));
+    let hides = program("ls -m /proc/self/fd");
+    let writes = program("cat >/tmp/portcullis-helper-$$ && echo written; echo tried");
+    let late = program("sleep 600");
+    let listed = [shows.clone(), hides.clone(), writes.clone(), late.clone()];
+    lines.permit(&listed).expect("told");
+    assert_eq!(ask(&program("echo yes")), Err(Fault::NotPermitted));
+    let said = ask(&shows).expect("an answer");
+    assert_eq!(
+        String::from_utf8_lossy(&said).trim(),
+        "Uid: 60123 60123 60123 60123 CapEff: 0000000000000000 CapBnd: 0000000000000000 NoNewPrivs: 1 Seccomp: 2"
+    );
+    // 3 is the directory that `ls` reads: none of the helper's lines.
+    let said = ask(&hides).expect("an answer");
+    assert_eq!(String::from_utf8_lossy(&said), "0, 1, 2, 3");
+    if landlock_version() >= 1 {
+        let said = ask(&writes).expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&said), "tried");
+    }
+    let short = Duration::from_millis(300);
+    let asked = client.ask(late, b"question\n".to_vec(), short);
+    assert_eq!(runtime.block_on(asked), Err(Fault::TimedOut));
+    helper.kill().expect("killed");
+    helper.wait().expect("waited");
 }

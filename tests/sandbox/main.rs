@@ -72,6 +72,10 @@ const TESTS: &[Test] = &[
         helper::resolves_names_and_tells_the_broker,
     ),
     (
+        "the_helper_asks_whom_the_broker_has_listed_and_nobody_else",
+        helper::asks_whom_the_broker_has_listed_and_nobody_else,
+    ),
+    (
         "a_confined_gateway_does_all_its_work",
         work::a_confined_gateway_does_all_its_work,
     ),

@@ -25,6 +25,7 @@ use crate::config::files::Disk;
 use crate::gateway::documents::Documents;
 use crate::gateway::journal::keeper::{self, FileId, KeeperAnswer, KeeperRequest, Opened};
 use crate::gateway::{Bound, ControlSocket, journal_settings, keep_what_needs_a_restart};
+use crate::helper::Exit;
 use crate::nft::broker::{Kept, News, Office, Staff};
 use crate::nft::envelope::Envelope;
 use crate::nft::message::{Handed, Keep, Notice};
@@ -48,6 +49,8 @@ struct Plan {
     bundle: Bundle,
     /// Of the certificates and keys in the bundle.
     fingerprint: Vec<u8>,
+    /// Whom its rules ask.
+    exits: Vec<Exit>,
 }
 
 /// What the broker owns.
@@ -208,6 +211,9 @@ impl Office for Estate {
             ..new
         };
         let envelope = self.envelope_of(&lasting.config);
+        // Sessions ask by the old rules until they have the new ones.
+        self.namer.permit(both(&self.plan.exits, &lasting.exits));
+        self.namer.start_for(&lasting.config);
         self.next = Some(lasting);
         Ok((envelope, bundle))
     }
@@ -218,6 +224,7 @@ impl Office for Estate {
             self.plan = next;
             self.namer.start_for(&self.plan.config);
         }
+        self.namer.permit(self.plan.exits.clone());
     }
 
     fn keep(&mut self, wish: Keep) -> io::Result<Option<Kept>> {
@@ -271,6 +278,7 @@ impl Office for Estate {
 
     fn start(&mut self) -> io::Result<Staff> {
         self.only_files = false;
+        self.namer.permit(self.plan.exits.clone());
         self.namer.start_for(&self.plan.config);
         let (events, theirs) = socket::pair()?;
         let mut child = self.spawn(theirs)?;
@@ -324,6 +332,7 @@ impl Plan {
             config,
             bundle,
             fingerprint: documents.material.fingerprint,
+            exits: documents.exits,
         })
     }
 }
@@ -341,6 +350,12 @@ fn lasting(old: &Config, mut new: Config) -> Config {
         }
     }
     new
+}
+
+/// Whoever is in one of two lists.
+fn both(old: &[Exit], new: &[Exit]) -> Vec<Exit> {
+    let added = new.iter().filter(|exit| !old.contains(exit));
+    old.iter().chain(added).cloned().collect()
 }
 
 fn seal_json(value: &impl serde::Serialize) -> io::Result<OwnedFd> {

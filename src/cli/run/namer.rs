@@ -1,6 +1,7 @@
-//! The helper process that resolves the upstreams' names, as the broker has it.
+//! The helper process that resolves the upstreams' names and asks whomever the rules name, as the broker has it.
 //!
-//! Invariant: a helper runs while some upstream has a name; one that ends is started anew, ever more slowly.
+//! Invariant: a helper runs while some upstream has a name or some rule asks; one that ends is started anew, ever more slowly.
+//! It knows whom the rules name before a gateway has these rules, and asks nobody else.
 
 use std::io;
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::config::{Config, Host};
-use crate::helper::{Lines, Told};
+use crate::helper::{Exit, Lines, Told};
 use crate::nft::broker::Backoff;
 use crate::sandbox::{self, Account};
 
@@ -30,6 +31,8 @@ pub(super) struct Namer {
     post: Option<(Account, Lines)>,
     /// The executable of the helper.
     program: PathBuf,
+    /// Who may be asked.
+    exits: Vec<Exit>,
     running: Option<Running>,
     backoff: Backoff,
     start_at: Option<Instant>,
@@ -52,6 +55,7 @@ impl Namer {
         Ok(Namer {
             post,
             program,
+            exits: Vec::new(),
             running: None,
             backoff: Backoff::new(LONG_LIFE),
             start_at: None,
@@ -68,8 +72,27 @@ impl Namer {
     pub(super) fn start_for(&mut self, config: &Config) {
         let mut addresses = config.upstreams.values().flat_map(|one| &one.addresses);
         let named = addresses.any(|address| matches!(address.host, Host::Name(_)));
-        if named && self.running.is_none() && self.start_at.is_none() {
+        let needed = named || !self.exits.is_empty();
+        if needed && self.running.is_none() && self.start_at.is_none() {
             self.start();
+        }
+    }
+
+    /// Has the helper ask these from now on, and nobody else.
+    pub(super) fn permit(&mut self, exits: Vec<Exit>) {
+        if self.exits == exits {
+            return;
+        }
+        self.exits = exits;
+        if self.running.is_some() {
+            self.tell_exits();
+        }
+    }
+
+    fn tell_exits(&self) {
+        let Some((_, lines)) = &self.post else { return };
+        if let Err(error) = lines.permit(&self.exits) {
+            tracing::error!(%error, "the helper cannot be told whom the rules name, so it asks nobody new");
         }
     }
 
@@ -129,9 +152,12 @@ impl Namer {
             .args(["helper", "--account"])
             .arg(format!("{}:{}", account.uid, account.gid));
         match lines.start_as(command).and_then(Running::new) {
-            Ok(running) => self.running = Some(running),
+            Ok(running) => {
+                self.running = Some(running);
+                self.tell_exits();
+            }
             Err(error) => {
-                tracing::error!(%error, "the helper cannot be started, so names cannot be resolved; trying again");
+                tracing::error!(%error, "the helper cannot be started, so names cannot be resolved and nobody can be asked; trying again");
                 self.start_at = Some(Instant::now() + self.backoff.after(Duration::ZERO));
             }
         }

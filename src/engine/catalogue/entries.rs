@@ -105,6 +105,18 @@ catalogue! {
         operator: "If it should pass, see the rule that is named; `portcullis explain` says why it applies.",
         fields: ["command", "moment", "rule", "file?", "line?", "code"],
     }
+    AskAnswered "ask.answered" Info {
+        meaning: "Whoever a rule asks about a login or a command has answered.",
+        gateway: "Did so. After a refusal `command.denied` follows, with the reply's code.",
+        operator: "Nothing. Long `seconds` are felt by the user.",
+        fields: ["command", "moment", "rule", "file", "line", "answer", "upstream?", "login_as?", "start_in?", "seconds"],
+    }
+    AskFailed "ask.failed" Warning {
+        meaning: "Whoever a rule asks about a login or a command gave no answer that could be used.",
+        gateway: "Refused it; `command.denied` follows.",
+        operator: "See `why`, and run the program by hand with a question such as the ones that the rules' documentation shows.",
+        fields: ["command", "moment", "rule", "file", "line", "why", "seconds"],
+    }
     RuleObserved "rule.observed" Notice {
         meaning: "A rule that only observes matched.",
         gateway: "Did as if the rule were not there.",

@@ -219,6 +219,21 @@ pub static FIELDS: &[Field] = &[
         "Bytes handed to the receiver's kernel that it had not acknowledged at the end; only where the gateway carried them.",
     ),
     own("until", "time", "When it ends by itself."),
+    own(
+        "answer",
+        "word",
+        "What whoever was asked has answered: `allow`, `allow_session`, `deny` or `deny_session`.",
+    ),
+    own(
+        "login_as",
+        "text",
+        "The account that the answer grants to the user.",
+    ),
+    own(
+        "start_in",
+        "text",
+        "The directory where the answer has the user begin.",
+    ),
     own("upstream", "text", "The upstream's name in the config."),
     own(
         "used",

@@ -1,7 +1,8 @@
 //! The stable words of the journal: what each reason means to whoever reads it.
 
 use super::super::{
-    Check, CloseReason, Refusal, RefusalReason, SessionEnd, TlsFault, UnbanReason, Violation,
+    AskFault, Check, CloseReason, Refusal, RefusalReason, SessionEnd, TlsFault, UnbanReason,
+    Violation,
 };
 
 /// One word and what it means.
@@ -71,6 +72,15 @@ words! {
         SecondLogin "second_login" "USER in a session that is logged in, where rules judge users' names."
         NoUser "no_user" "PASS without USER, where rules judge users' names."
         Family "family" "The address family or form can't be used on this control connection."
+    }
+    AskFault "ask.failed: why" {
+        TimedOut "timed_out" "No answer came in time."
+        Busy "busy" "Too many questions were under way."
+        Garbage "garbage" "What came is no answer, or none to such a question."
+        TooLong "too_long" "The question or the answer is too long."
+        ExitStatus "exit_status" "The program ended with an exit status other than 0, or by a signal; the log has what it said."
+        Unreachable "unreachable" "The program can't be started, or nobody listens at the socket."
+        NotPermitted "not_permitted" "The answer names an upstream that is not configured or a password file that the rule does not list; or the rules in force do not name the program."
     }
     Check "check.observed: check" {
         BareLf "bare_lf" "A line ended in a bare LF."

@@ -1,7 +1,6 @@
 //! Performs what the engine asks for, strictly in order, and hands in the facts that follow at once.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
@@ -63,11 +62,9 @@ impl Driver {
                         facts.extend(self.count_in(&record.event, now.mono));
                     }
                 }
-                Output::DialUpstream => {
-                    let upstream = Arc::clone(&self.upstream);
-                    let shared = Arc::clone(self.worker.shared());
-                    self.dial = Some(Box::pin(async move { upstream.dial(&shared).await }));
-                }
+                Output::DialUpstream => self.dial_upstream(),
+                Output::MoveUpstream { to } => self.move_upstream(&to),
+                Output::Ask { id, ask, question } => self.ask(id, &ask, question),
                 Output::ReservePinhole { id, pinhole } => {
                     let (data, ground) = self.data_and_ground(now.mono);
                     facts.push_back(match data.reserve(&ground, id, &pinhole) {
@@ -135,7 +132,7 @@ impl Driver {
                 }
                 Output::Close { side } => {
                     if side == Side::Upstream {
-                        self.dial = None;
+                        self.errand = None;
                     }
                     if let Some(control) = &mut self.controls[side] {
                         control.close(now.mono);
@@ -164,7 +161,8 @@ impl Driver {
     fn start_tls(&mut self, with: Side) -> Result<(), TlsFailure> {
         let policy = self.place.policy.load();
         let secure = self.secure.get_or_insert_default();
-        let channel = secure.control(with, &policy)?;
+        let material = policy.material(self.upstream.name());
+        let channel = secure.control(with, &material)?;
         if let Some(control) = &mut self.controls[with] {
             control.secure(channel);
         }

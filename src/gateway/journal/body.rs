@@ -158,6 +158,45 @@ impl<'a> Body<'a> {
                 self.rule(rule);
                 self.number("code", u64::from(*code));
             }
+            Event::AskAnswered {
+                command,
+                moment,
+                rule,
+                answer,
+                upstream,
+                login_as,
+                start_in,
+                micros,
+            } => {
+                self.command(command);
+                self.word("moment", moment);
+                self.rule(rule);
+                self.fixed("answer", answer);
+                let granted = [
+                    ("upstream", upstream.as_deref()),
+                    ("login_as", login_as.as_deref()),
+                    ("start_in", start_in.as_deref()),
+                ];
+                for (name, text) in granted {
+                    if let Some(text) = text {
+                        self.text(name, text);
+                    }
+                }
+                self.seconds("seconds", *micros);
+            }
+            Event::AskFailed {
+                command,
+                moment,
+                rule,
+                why,
+                micros,
+            } => {
+                self.command(command);
+                self.word("moment", moment);
+                self.rule(rule);
+                self.fixed("why", why.word());
+                self.seconds("seconds", *micros);
+            }
             Event::RuleObserved {
                 command,
                 moment,

@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::engine::{
-    Carried, Check, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason, Ruling,
-    SessionEnd, SessionId, Side, TlsFault, TlsVersion, TransferId, UnbanReason, Violation, Volume,
-    Wall,
+    AskFault, Carried, Check, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason,
+    Ruling, SessionEnd, SessionId, Side, TlsFault, TlsVersion, TransferId, UnbanReason, Violation,
+    Volume, Wall,
 };
 use crate::policy::{Moment, Origin};
 
@@ -197,6 +197,33 @@ fn events() -> Vec<Event> {
             moment: Moment::Command,
             rule: by_default(),
             code: 550,
+        },
+        Event::AskAnswered {
+            command: "PASS ****".into(),
+            moment: Moment::Command,
+            rule: rule(),
+            answer: "allow",
+            upstream: Some("archive".into()),
+            login_as: Some("svc-ftp".into()),
+            start_in: Some("/pub".into()),
+            micros: 12_500,
+        },
+        Event::AskAnswered {
+            command: "DELE /srv/contract.pdf".into(),
+            moment: Moment::Command,
+            rule: rule(),
+            answer: "deny_session",
+            upstream: None,
+            login_as: None,
+            start_in: None,
+            micros: 12_500,
+        },
+        Event::AskFailed {
+            command: "DELE /srv/contract.pdf".into(),
+            moment: Moment::Command,
+            rule: rule(),
+            why: AskFault::TimedOut,
+            micros: 5_000_000,
         },
         Event::RuleObserved {
             command: Some("RETR /srv/contract.pdf".into()),

@@ -1,15 +1,25 @@
 //! `then`: what a rule decides and what it adds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::scalar;
-use crate::policy::decision::{Effect, Exit, Hide, Limits};
+use crate::policy::ask::{Ask, Exit, USUAL_TIMEOUT};
+use crate::policy::decision::{Effect, Hide, Limits};
 use crate::yaml::problem::Refusal;
+use crate::yaml::quantity::parse_duration;
 use crate::yaml::reader::{Item, Reader};
 use crate::yaml::wording::shorten;
 
 /// The keys of `then`.
 pub(super) const KEYS: &[&str] = &["allow", "deny", "close", "ask", "observe", "limit", "hide"];
+
+/// How short and how long an answer may be awaited.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The most bytes of a program with its arguments.
+const LONGEST_PROGRAM: usize = 4096;
 
 /// The keys of `limit`.
 pub(super) const LIMITS: &[&str] = &["upload", "download", "transfer_bytes", "session_bytes"];
@@ -43,15 +53,8 @@ pub(super) fn read(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Then> {
         effects.extend(answer.map(|answer| (Effect::Close(answer), item.at)));
     }
     if let Some(item) = section.take("ask") {
-        reader.warn(
-            item.at,
-            "ask",
-            Refusal::new("this version of Portcullis asks nobody").help(
-                "such a rule answers 451 for as long as that is so; write `deny` to say more",
-            ),
-        );
-        let exit = ask(reader, &item);
-        effects.extend(exit.map(|exit| (Effect::Ask(Arc::new(exit)), item.at)));
+        let ask = ask(reader, &item);
+        effects.extend(ask.map(|ask| (Effect::Ask(Arc::new(ask)), item.at)));
     }
     let observe = match section.take("observe") {
         Some(item) => only_true(reader, &item),
@@ -98,7 +101,7 @@ fn only_true(reader: &mut Reader<'_>, item: &Item<'_>) -> bool {
     }
 }
 
-fn ask(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Exit> {
+fn ask(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Ask> {
     let mut section = reader.section(item)?;
     let unix = section.take("unix").and_then(|item| {
         reader.text(
@@ -120,12 +123,34 @@ fn ask(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Exit> {
                 },
             )?);
         }
+        let length: usize = program.iter().map(|word| word.len() + 1).sum();
+        if length > LONGEST_PROGRAM || program.iter().any(|word| word.contains('\0')) {
+            let refusal = Refusal::new("a program whose arguments can't be passed on");
+            return reader.fail(&item, refusal.help("write at most 4096 bytes, and no NUL"));
+        }
         (!program.is_empty()).then_some(program)
     });
+    let timeout = section.take("timeout");
+    let timeout = reader.or(timeout, USUAL_TIMEOUT, |reader, item| {
+        reader.text(item, "how long an answer may be in coming: `5s`", patience)
+    });
+    let password_files = section.take("password_files").and_then(|item| {
+        reader.list(
+            &item,
+            "[/etc/portcullis/guest.password]",
+            true,
+            |reader, item| reader.text(item, "the path of a password file", whole_path),
+        )
+    });
     section.finish(reader);
+    let ask = |exit| Ask {
+        exit,
+        timeout,
+        password_files: password_files.unwrap_or_default(),
+    };
     match (unix, exec) {
-        (Some(path), None) => Some(Exit::Unix(path)),
-        (None, Some(program)) => Some(Exit::Exec(program)),
+        (Some(path), None) => Some(ask(Exit::Unix(path))),
+        (None, Some(program)) => Some(ask(Exit::Exec(program))),
         (Some(_), Some(_)) => {
             let refusal = Refusal::new("two to be asked").help("write `unix` or `exec`");
             reader.fail(item, refusal)
@@ -136,6 +161,17 @@ fn ask(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<Exit> {
                 .help("write `{unix: /run/decider.sock}` or `{exec: [/usr/local/libexec/decide]}`");
             reader.fail(item, refusal)
         }
+    }
+}
+
+fn patience(text: &str) -> Result<Duration, Refusal> {
+    let timeout = parse_duration(text)?;
+    match (SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(&timeout) {
+        true => Ok(timeout),
+        false => Err(
+            Refusal::new(format!("`{}` is too short or too long", shorten(text)))
+                .help("write 100ms to 60s: the client waits for as long"),
+        ),
     }
 }
 

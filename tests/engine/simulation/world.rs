@@ -431,6 +431,9 @@ impl World {
                         .push_back(Input::DataFinished { transfer, usage });
                 }
             }
+            Output::Ask { .. } | Output::MoveUpstream { .. } => {
+                panic!("no rule of the simulation asks")
+            }
             Output::Write(record) => {
                 if record.gates_effect() {
                     self.facts.push_back(Input::RecordAccepted);

@@ -1,0 +1,7 @@
+#![no_main]
+
+#[expect(dead_code, reason = "each target runs one of the bodies")]
+#[path = "../../tests/fuzz/bodies.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::answers(data));
