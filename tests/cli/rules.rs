@@ -145,6 +145,36 @@ fn a_configuration_is_checked_with_the_rules_that_it_names() {
 }
 
 #[test]
+fn explain_says_who_would_be_asked_and_check_that_they_can_not_be() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path();
+    let text = "version: 1\nrules:\n  - {name: decide, when: {operation: [delete]}, then: {ask: {exec: [/no/such/program, --ftp], timeout: 2s}}}\n";
+    write(at, "house.yaml", text);
+    let explain = |command: &str| {
+        let words = [
+            "explain",
+            "--rules",
+            "house.yaml",
+            "--client",
+            "203.0.113.7",
+        ];
+        portcullis_in(at, &[&words[..], &[command]].concat())
+    };
+    let asked = explain("DELE x");
+    assert_eq!(asked.code, 1, "{}", asked.stderr);
+    let first = asked.stdout.lines().next();
+    assert_eq!(
+        first,
+        Some("at the command: would ask /no/such/program --ftp, for at most 2s")
+    );
+    assert_eq!(explain("NOOP").code, 0);
+    let checked = portcullis_in(at, &["check", "house.yaml"]);
+    assert_eq!(checked.code, 78);
+    let told = "house.yaml:3:1: error: the program /no/such/program can't be found";
+    assert!(checked.stdout.contains(told), "{}", checked.stdout);
+}
+
+#[test]
 fn explain_says_which_rule_and_why_not_the_others() {
     let directory = tempfile::tempdir().expect("a directory");
     let house = directory.path().join("house.yaml");

@@ -1,5 +1,6 @@
 //! The rules language: the shipped files and their examples, path tricks, speed, and what may go wrong in a file.
 
+mod asking;
 mod decisions;
 mod files;
 mod grammars;

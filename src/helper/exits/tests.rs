@@ -102,8 +102,8 @@ impl Held {
         }
     }
 
-    /// Waits until nobody holds it; whoever was killed may still be at it.
-    fn is_let_go(self) {
+    /// Waits until nobody else holds it; whoever was killed may still be at it.
+    fn ends_too(self) {
         let Held {
             reader: mut pipe,
             ours,
@@ -129,7 +129,7 @@ fn a_program_that_takes_too_long_is_ended_with_all_that_it_started() {
     let asked = Instant::now();
     assert_eq!(script(&text, Duration::from_secs(2)), Err(Fault::TimedOut));
     assert!(asked.elapsed() < LONG);
-    held.is_let_go();
+    held.ends_too();
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn what_a_program_leaves_behind_ends_with_it() {
     // It holds the answer's pipe as well, which must not keep us waiting.
     let text = format!("exec 3>{}; sleep 600 & echo yes", held.path.display());
     assert_eq!(script(&text, LONG), Ok(b"yes".to_vec()));
-    held.is_let_go();
+    held.ends_too();
 }
 
 #[test]
