@@ -61,7 +61,7 @@ impl Place {
             settings.rules = house.rules();
             settings.logins = match house {
                 House::Paths => Logins::default(),
-                House::Limits | House::Names => Logins {
+                House::Limits | House::Names | House::Asks => Logins {
                     tries: std::num::NonZeroU8::new(3),
                     delay: std::time::Duration::from_millis(700),
                     counts_users: true,

@@ -4,6 +4,8 @@
 //! What is denied must fail at the client, stand in the journal with its rule, and never come to the server's log. Windows, IBM i
 //! and mainframes are not here: their rules are shown by transcripts. Needs root and the programs that `scripts/test` installs.
 
+mod listed;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
@@ -225,6 +227,15 @@ impl Site {
 
     /// Starts a gateway whose rules are this file, and behind it the one that is the default.
     fn start(&self, file: &str) -> Result<Daemon, Failure> {
+        let files = match file {
+            "everything-but-dangerous" => file.to_owned(),
+            file => format!("{}, everything-but-dangerous", self.rule_file(file)?),
+        };
+        self.start_with(file, &files, "")
+    }
+
+    /// Starts a gateway with these rules, and what a test wants besides.
+    fn start_with(&self, file: &str, files: &str, more: &str) -> Result<Daemon, Failure> {
         let directory = self.lab.directory();
         let mut listeners = String::new();
         let mut upstreams = String::new();
@@ -242,13 +253,9 @@ impl Site {
             ));
             ports.push(port);
         }
-        let files = match file {
-            "everything-but-dangerous" => file.to_owned(),
-            file => format!("{}, everything-but-dangerous", self.rule_file(file)?),
-        };
         let text = format!(
             "version: 1\nlisteners:\n{listeners}upstreams:\n{upstreams}rules: {{files: [{files}]}}\njournal: {{file: {}}}\n\
-             control: {{socket: none}}\nlimits: {{connects_per_address: 10000/s, commands: 100000/s}}\n",
+             control: {{socket: none}}\nlimits: {{connects_per_address: 10000/s, commands: 100000/s}}\n{more}\n",
             self.journal_path(file).display()
         );
         let path = directory.join(format!("{file}.yaml"));

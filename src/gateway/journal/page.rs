@@ -23,6 +23,7 @@ full disk or a crash can tear a line; the next one begins on a line of its own).
 - `seq` counts from 1 in each run of the gateway, and `gateway.started` marks where one begins. Lines stand in the order
   of `seq`. A number that is missing belongs to a record that was lost or torn.
 - `pinhole.opened`, `data.dialled` and `session.opened` are written before their effect happens; if they can't be, it does not.
+- Of what may be a health check (`login_guard.probes_from`) nothing is written until it does more than such do; then all of it, with its own times.
 - A pinhole is named `session.n`, unique over restarts. `pinhole.closed` alone tells the whole of its life.
 - Text from peers is escaped: no line holds a control character, and no password is ever written (`email` is the one exception, by choice).
 - With `journal.addresses: prefix`, addresses of the client's side are networks (`198.51.100.0/24`), without ports.
