@@ -47,6 +47,10 @@ impl Session {
         if self.client_held() {
             return false;
         }
+        if self.has_kept_enough() {
+            self.show_itself(step);
+            return true;
+        }
         let command = match self.stash.take() {
             Some(command) => *command,
             None => {

@@ -178,13 +178,13 @@ impl Session {
                 | Verb::Pbsz
                 | Verb::Prot
         );
-        let many = |state: &Guarded| {
-            state
-                .unseen
-                .as_ref()
-                .is_some_and(|unseen| !harmless || unseen.len() >= MOST_UNSEEN)
-        };
-        self.guard.0.as_deref().is_some_and(many)
+        self.guard.is_unseen() && !harmless
+    }
+
+    /// Tells whether more was kept back than a health check gives cause for.
+    pub(super) fn has_kept_enough(&self) -> bool {
+        let kept = |state: &Guarded| state.unseen.as_ref().map_or(0, Vec::len);
+        self.guard.0.as_deref().map_or(0, kept) >= MOST_UNSEEN
     }
 
     /// Writes the first record that was kept back; the others wait until it is accepted.
