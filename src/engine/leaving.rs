@@ -8,6 +8,18 @@ use super::session::{Farewell, Phase, Session, Step, micros_between};
 use super::{Event, Output, SessionEnd, Side, Violation};
 use crate::ftp::Reply;
 
+impl OwnFault {
+    /// Says why the shell wants a session ended.
+    pub(super) fn ordered(reason: SessionEnd) -> OwnFault {
+        match reason {
+            SessionEnd::Shutdown => OwnFault::Shutdown,
+            SessionEnd::Banned => OwnFault::Banned,
+            SessionEnd::NoProbe => OwnFault::TooManyOfAddress,
+            _ => OwnFault::Killed,
+        }
+    }
+}
+
 impl Session {
     /// Ends the session when nothing keeps it any more.
     pub(super) fn settle(&mut self, step: &mut Step) {

@@ -254,12 +254,7 @@ impl Session {
             Input::TimePassed => self.time_passed(step),
             Input::ShutdownRequested => self.draining = true,
             Input::KillRequested { reason } => {
-                let reply = match reason {
-                    SessionEnd::Shutdown => OwnFault::Shutdown.reply(),
-                    SessionEnd::Banned => OwnFault::Banned.reply(),
-                    SessionEnd::NoProbe => OwnFault::TooManyOfAddress.reply(),
-                    _ => OwnFault::Killed.reply(),
-                };
+                let reply = OwnFault::ordered(reason).reply();
                 self.finish(step, Some(reply), reason);
             }
         }

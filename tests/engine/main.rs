@@ -3,6 +3,7 @@
 mod addresses;
 mod jailed;
 mod moves;
+mod names;
 mod order;
 mod properties;
 mod reference;
