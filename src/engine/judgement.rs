@@ -200,6 +200,9 @@ impl Session {
             Verdict::Ask(ask) => {
                 let seen = &decision.observed;
                 asked_of_somebody = true;
+                if command.verb == Verb::Pass {
+                    self.password_came(step);
+                }
                 match self.consent(step, command, asked, &decision.rule, &ask, seen) {
                     Consent::Awaited => return Judged::Awaited,
                     Consent::Given => (None, false),

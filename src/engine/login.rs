@@ -70,10 +70,11 @@ impl Session {
         if command.verb == Verb::User {
             return self.answer_user(step, command);
         }
-        let named = self.login.as_deref_mut().map(|login| {
-            login.asked = step.now.mono;
-            std::mem::replace(&mut login.named, Named::Upstream)
-        });
+        self.password_came(step);
+        let named = self
+            .login
+            .as_deref_mut()
+            .map(|login| std::mem::replace(&mut login.named, Named::Upstream));
         let judged = match (named, command.verb) {
             (Some(Named::Refused), Verb::Pass) => return self.refuse_login(step, REFUSED),
             (Some(Named::Here), Verb::Pass) | (Some(Named::AskedForAccount), Verb::Acct) => {
@@ -96,6 +97,14 @@ impl Session {
             // It comes again.
             Judged::Awaited => self.named(named),
             Judged::Closed => {}
+        }
+    }
+
+    /// The delay of a refusal counts from its command, not from the answer of whoever was asked about it.
+    pub(super) fn password_came(&mut self, step: &Step) {
+        let has_waited = self.has_waited();
+        if let Some(login) = self.login.as_deref_mut().filter(|_| !has_waited) {
+            login.asked = step.now.mono;
         }
     }
 
@@ -136,9 +145,6 @@ impl Session {
     /// Refuses a login as somebody who was asked about it says.
     pub(super) fn refuse_login_with(&mut self, step: &mut Step, reply: Reply) {
         let code = reply.code().get();
-        if let Some(login) = self.login.as_deref_mut() {
-            login.asked = step.now.mono;
-        }
         self.report(step, Event::LoginFailed { code });
         self.tell_refused(step, reply);
     }

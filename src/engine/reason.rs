@@ -49,7 +49,7 @@ pub enum Refusal {
     LimitedSince,
     /// The account that anonymous users had is gone from the configuration.
     GuestGone,
-    /// USER in a session that is logged in, where rules judge names.
+    /// USER in a session that is logged in, where rules judge names or somebody is asked about logins.
     SecondLogin,
     /// PASS without USER, where rules judge names.
     NoUser,

@@ -74,7 +74,7 @@ fn made(list: &[&str]) -> Arc<RuleSet> {
 /// Mostly the default rules.
 pub fn house() -> impl Strategy<Value = Option<House>> {
     proptest::option::weighted(
-        0.15,
+        0.2,
         select(vec![House::Paths, House::Limits, House::Names, House::Asks]),
     )
 }

@@ -69,7 +69,7 @@ words! {
         SessionBytes "session_bytes" "The bytes that a rule's `session_bytes` grants are used up."
         LimitedSince "limited_since" "A rule limits the transfer now, and did not when its data connection was set up for the kernel."
         GuestGone "guest_gone" "The account that anonymous users had is gone from the configuration."
-        SecondLogin "second_login" "USER in a session that is logged in, where rules judge users' names."
+        SecondLogin "second_login" "USER in a session that is logged in, where rules judge users' names or somebody is asked about logins."
         NoUser "no_user" "PASS without USER, where rules judge users' names."
         Family "family" "The address family or form can't be used on this control connection."
     }

@@ -316,10 +316,13 @@ impl Session {
 
     /// Handles the answer to the USER that was kept: PASS follows, or its answer is the login's.
     pub(in crate::engine) fn user_taken(&mut self, step: &mut Step, reply: Reply) {
+        let gone = self.guest && self.settings.guest.is_none();
         let plan = self
             .existing_exits()
             .and_then(|exits| exits.login.plan.as_mut());
         match plan {
+            // The account went away meanwhile, and the client's password is nobody else's business.
+            Some(_) if gone => self.refuse_login(step, 530),
             Some(plan) if reply.code().get() == 331 => {
                 let password = plan.password.take();
                 let pass = Command::new(Verb::Pass, password.as_deref());

@@ -103,6 +103,12 @@ impl Session {
         self.asking().is_some()
     }
 
+    /// Tells whether the command that is being judged has waited for an answer already.
+    pub(super) fn has_waited(&self) -> bool {
+        let exits = self.known.get().and_then(|known| known.exits.as_deref());
+        exits.is_some_and(|exits| !exits.answers.is_empty())
+    }
+
     fn asking(&self) -> Option<&Asking> {
         self.known.get()?.exits.as_deref()?.asking.as_ref()
     }
