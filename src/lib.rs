@@ -29,6 +29,8 @@
 //!   the firewall, and reads no byte from the network. Its **envelope** is what it does at most, whoever asks.
 //! - **rule**, **request**, **verdict**, **decision**: what is allowed; the question; allow or deny; the verdict with the
 //!   rule that gave it and why.
+//! - **exit point**: where a rule has somebody else decide, a program or a server at a Unix socket, by one question and one
+//!   answer.
 //! - **record**, **journal**: one event as a value, before it is text; the log of all of them.
 //! - **lane**: one direction of a session's dialogue. It is *held* while its next line has to wait: while a pinhole
 //!   opens, a record is not accepted yet, or an answer is due first.
@@ -69,7 +71,8 @@
     doc = "- `demo` (a feature): a small FTP server and client, written apart from `ftp`, for `portcullis demo`."
 )]
 //! - [`sandbox`]: what each process of `firewall: nftables` may still do, put in force.
-//! - [`helper`]: the process that resolves names for a confined gateway, and the lines between them.
+//! - [`helper`]: the process that resolves names for a confined gateway and asks whom the rules name, and the lines between
+//!   them; without a broker the gateway does both itself.
 //! - [`cli`]: one file per subcommand. `main` parses, dispatches and returns the exit code.
 //!
 //! # Who may know whom

@@ -1,4 +1,4 @@
-//! `portcullis helper`: the process that resolves names for a gateway; the broker starts it, nobody else.
+//! `portcullis helper`: the process that resolves names for a gateway and asks whom the rules name; the broker starts it, nobody else.
 
 use super::{Exit, Failure};
 use crate::helper;

@@ -20,7 +20,8 @@ const ENVIRONMENT: [&str; 5] = [
     "PATH",
 ];
 
-/// Both lines with both their ends. The broker keeps them all, so that gateway and helper can each be started anew; a
+/// Both lines with both their ends: on one the gateway asks, on the other the helper tells the broker what names mean, and the
+/// broker the helper who may be asked. The broker keeps them all, so that gateway and helper can each be started anew; a
 /// question that was lost with one of them comes to nothing in time.
 #[derive(Debug)]
 pub struct Lines {

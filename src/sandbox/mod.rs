@@ -43,7 +43,7 @@ pub enum Process {
     Broker,
     /// The one that speaks with clients and upstreams.
     Gateway,
-    /// The one that resolves names.
+    /// The one that resolves names and starts the programs that rules ask.
     Helper,
 }
 

@@ -325,8 +325,18 @@ impl Player {
         if let Some(rule) = line.strip_prefix("!rule ") {
             // A reload: this rule is in force instead of all others.
             let rules = ruled::rules(&[rule.to_owned()])?;
+            // As the gateway does: other upstreams are there where somebody may choose one.
+            let mut elsewhere = self.settings.elsewhere.clone();
+            elsewhere.retain(|_, _| rules.asks());
+            for settings in elsewhere.values_mut() {
+                *settings = Arc::new(Settings {
+                    rules: Arc::clone(&rules),
+                    ..Settings::clone(settings)
+                });
+            }
             let settings = Settings {
                 rules,
+                elsewhere,
                 ..self.settings.clone()
             };
             self.stage().session.replace_settings(Arc::new(settings));

@@ -98,20 +98,27 @@ impl Session {
         }
     }
 
-    /// Chooses among new settings those of the upstream that the session is with; None where it is gone from the config.
-    pub(super) fn settings_here(&mut self, settings: Arc<Settings>) -> Option<Arc<Settings>> {
+    /// Chooses among new settings those of the upstream that the session is with. Where there are none, since the config no
+    /// longer has it or nobody may choose one any more, it stays as it is; rules and deadlines are the new ones.
+    pub(super) fn settings_here(&mut self, settings: Arc<Settings>) -> Arc<Settings> {
         let here = Arc::clone(&self.settings.upstream);
         let Some(home) = self
             .existing_exits()
             .and_then(|exits| exits.login.home.as_mut())
         else {
-            return Some(settings);
+            return settings;
         };
         *home = Arc::clone(&settings);
-        match settings.upstream == here {
-            true => Some(settings),
-            false => settings.elsewhere.get(&*here).cloned(),
+        if settings.upstream == here {
+            return settings;
         }
+        settings.elsewhere.get(&*here).cloned().unwrap_or_else(|| {
+            Arc::new(Settings {
+                rules: Arc::clone(&settings.rules),
+                timeouts: settings.timeouts,
+                ..Settings::clone(&self.settings)
+            })
+        })
     }
 
     /// Answers USER here where somebody will be asked about the login; tells whether it did.

@@ -298,9 +298,7 @@ impl Session {
         if !Arc::ptr_eq(&settings.rules, &self.settings.rules) {
             self.forget_consents();
         }
-        if let Some(settings) = self.settings_here(settings) {
-            self.settings = settings;
-        }
+        self.settings = self.settings_here(settings);
     }
 }
 
