@@ -53,21 +53,8 @@ impl Secure {
 
     /// Begins TLS on a data connection.
     pub(super) fn data(&self, side: Side) -> Result<Box<Channel>, TlsFailure> {
-        self.data_by(side, ServerSession::data)
-    }
-
-    /// Begins TLS on a data connection whose bytes go up, and which the client need not resume.
-    pub(super) fn upload(&self, side: Side) -> Result<Box<Channel>, TlsFailure> {
-        self.data_by(side, ServerSession::upload)
-    }
-
-    fn data_by(
-        &self,
-        side: Side,
-        of_client: impl Fn(&ServerSession) -> Result<Channel, rustls::Error>,
-    ) -> Result<Box<Channel>, TlsFailure> {
         let made = match side {
-            Side::Client => self.client.as_ref().map(of_client),
+            Side::Client => self.client.as_ref().map(ServerSession::data),
             Side::Upstream => {
                 let session = self.upstream.as_ref();
                 session.map(|session| session.data(self.ends_silently))

@@ -154,6 +154,10 @@ impl Secured {
                     |side| tls[side] == DataTls::Clear || self.control[side] == Channel::Tls;
                 assert!(secured(Side::Client) && secured(Side::Upstream));
             }
+            Output::GiveTickets { transfer } => {
+                let resumed = self.data.get(&(*transfer, true));
+                assert_eq!(resumed, Some(&true), "tickets for a stranger");
+            }
             Output::Write(record) => {
                 if let Event::TransferCompleted { transfer, .. } = &record.event {
                     self.completed(*transfer);

@@ -453,6 +453,7 @@ impl Theatre {
             }
             Output::DialUpstream
             | Output::Send { .. }
+            | Output::GiveTickets { .. }
             | Output::Write(_)
             | Output::Close { .. } => {}
         }

@@ -368,6 +368,15 @@ impl Player {
                     facts: tls_facts(facts)?,
                 });
             }
+            ["!data-tls-underway", underway] => {
+                let transfer = stage.transfer;
+                let underway = match *underway {
+                    "yes" => true,
+                    "no" => false,
+                    other => return Err(format!("`{other}` is neither yes nor no").into()),
+                };
+                stage.feed(Input::DataTlsUnderway { transfer, underway });
+            }
             ["!data-insecure", side, why @ ..] => {
                 let transfer = stage.transfer;
                 stage.feed(Input::DataTlsFailed {

@@ -24,6 +24,7 @@ pub fn is_expectation(line: &str) -> bool {
         "!hangup ",
         "!start-tls ",
         "!data-tls ",
+        "!give-tickets",
     ]
     .iter()
     .any(|start| line.starts_with(start) || line == start.trim_end())
@@ -71,6 +72,7 @@ pub fn show(output: Output) -> Vec<String> {
             TlsRole::Server => format!("!start-tls {with} as server"),
             TlsRole::Client => format!("!start-tls {with} as client"),
         },
+        Output::GiveTickets { .. } => "!give-tickets".to_owned(),
         Output::StartDataTls { side, .. } => format!("!data-tls {side}"),
         Output::StartRelay {
             direction,

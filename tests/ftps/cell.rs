@@ -49,7 +49,7 @@ impl Cell {
         Listener {
             server: self.server,
             upstream: self.upstream,
-            resumption: if self.client.always_resumes(self.version) {
+            resumption: if self.client.always_resumes() {
                 Resumption::Require
             } else {
                 Resumption::Prefer

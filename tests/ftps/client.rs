@@ -134,15 +134,11 @@ impl Client {
         }
     }
 
-    /// Whether each of its data connections resumes its control connection's session, and no upload breaks over it. curl 7.88 and lftp 4.9 close an
-    /// upload in TLS 1.3 without having read the ticket that comes with it, now and then, and the reset destroys what was on its way; rclone
-    /// offers tickets of other control connections.
-    pub fn always_resumes(self, version: Version) -> bool {
-        match (self, version) {
-            (Self::Curl | Self::CurlImplicit | Self::Lftp, Version::V1_3)
-            | (Self::Ftplib | Self::Rclone, _) => false,
-            (Self::Curl | Self::CurlImplicit | Self::Lftp, Version::V1_2)
-            | (Self::FtplibResuming, _) => true,
+    /// Whether each of its data connections resumes its control connection's session. rclone offers tickets of other control connections.
+    pub fn always_resumes(self) -> bool {
+        match self {
+            Self::Ftplib | Self::Rclone => false,
+            Self::Curl | Self::CurlImplicit | Self::Lftp | Self::FtplibResuming => true,
         }
     }
 

@@ -115,6 +115,7 @@ impl Driver {
                     let (data, ground) = self.data_and_ground(now.mono);
                     data.start_tls(&ground, transfer, side);
                 }
+                Output::GiveTickets { transfer } => self.data.give_tickets(cx, transfer),
                 Output::EndData { transfer, manner } => {
                     let (data, ground) = self.data_and_ground(now.mono);
                     let ended = data.end(&ground, cx, transfer, manner);
