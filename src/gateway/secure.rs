@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::settings::Policy;
 use crate::config::Host;
-use crate::engine::{Side, TlsFailure, TlsFault};
+use crate::engine::{Side, TlsFailure, TlsFault, TlsRole};
 use crate::tls::{Acceptor, Channel, ClientSession, Connector, ServerSession};
 
 /// What a listener's sessions get their TLS from.
@@ -31,19 +31,26 @@ pub(super) struct Secure {
 
 impl Secure {
     /// Begins TLS on a control connection.
-    pub(super) fn control(&mut self, with: Side, policy: &Policy) -> Result<Channel, TlsFailure> {
+    pub(super) fn control(
+        &mut self,
+        role: TlsRole,
+        policy: &Policy,
+    ) -> Result<Channel, TlsFailure> {
         let material = &policy.material;
         self.ends_silently = material.ends_silently;
-        let made = match with {
-            Side::Client => {
+        let made = match role {
+            TlsRole::Server => {
                 let acceptor = material.acceptor.as_ref().ok_or_else(unprepared)?;
                 let session = self.client.insert(acceptor.session());
                 session.control()
             }
-            Side::Upstream => {
+            TlsRole::Client { short_of_tickets } => {
                 let connector = material.connector.as_ref().ok_or_else(unprepared)?;
                 let dialled = self.dialled.as_ref();
-                let session = dialled.and_then(|host| connector.session(host));
+                let session = dialled.and_then(|host| match short_of_tickets {
+                    false => connector.session(host),
+                    true => connector.lasting_session(host),
+                });
                 let session = self.upstream.insert(session.ok_or_else(unprepared)?);
                 session.control()
             }

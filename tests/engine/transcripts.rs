@@ -373,7 +373,7 @@ impl Player {
                 let underway = match *underway {
                     "yes" => true,
                     "no" => false,
-                    other => return Err(format!("`{other}` is neither yes nor no").into()),
+                    other => return Err(format!("`{other}` is neither yes nor no")),
                 };
                 stage.feed(Input::DataTlsUnderway { transfer, underway });
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::legs::{DataLegs, Ground};
 use super::super::stream::Flushed;
 use super::Driver;
-use crate::engine::{Input, Output, Side, Time, TlsFailure};
+use crate::engine::{Input, Output, Side, Time, TlsFailure, TlsRole};
 
 impl Driver {
     /// Hands in a fact, performs what follows, and goes on until nothing follows any more.
@@ -106,8 +106,8 @@ impl Driver {
                     let (data, ground) = self.data_and_ground(now.mono);
                     data.start(&ground, transfer, direction, tls, bounds);
                 }
-                Output::StartTls { with, role: _ } => {
-                    if let Err(why) = self.start_tls(with) {
+                Output::StartTls { with, role } => {
+                    if let Err(why) = self.start_tls(with, role) {
                         facts.push_back(Input::TlsFailed { with, why });
                     }
                 }
@@ -140,10 +140,10 @@ impl Driver {
     }
 
     /// Begins TLS on a control connection, behind what was sent on it.
-    fn start_tls(&mut self, with: Side) -> Result<(), TlsFailure> {
+    fn start_tls(&mut self, with: Side, role: TlsRole) -> Result<(), TlsFailure> {
         let policy = self.place.policy.load();
         let secure = self.secure.get_or_insert_default();
-        let channel = secure.control(with, &policy)?;
+        let channel = secure.control(role, &policy)?;
         if let Some(control) = &mut self.controls[with] {
             control.secure(channel);
         }

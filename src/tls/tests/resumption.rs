@@ -148,6 +148,42 @@ async fn a_server_whose_tickets_run_out_is_spoken_to_in_tls_1_2_from_the_next_se
 }
 
 #[tokio::test]
+async fn a_server_that_is_known_to_be_short_of_tickets_is_spoken_to_in_tls_1_2_at_once() {
+    for (of_listener, setting, expected) in [
+        (
+            "",
+            "ca: /t/ca.pem",
+            [Some(Spoken::V1_2), Some(Spoken::V1_2)],
+        ),
+        (
+            "",
+            "ca: /t/ca.pem, max_version: \"1.3\"",
+            [Some(Spoken::V1_3), Some(Spoken::V1_3)],
+        ),
+        // What refuses it is not asked a second time.
+        (
+            ", min_version: \"1.3\"",
+            "ca: /t/ca.pem",
+            [None, Some(Spoken::V1_3)],
+        ),
+    ] {
+        let halves = Halves::new();
+        let (acceptor, connector) = halves.load(of_listener, setting);
+        let host = Host::Name("localhost".to_owned());
+        for expected in expected {
+            let client = connector.lasting_session(&host).expect("one");
+            let server = acceptor.session();
+            let control = (
+                client.control().expect("one"),
+                server.control().expect("one"),
+            );
+            let (one, ..) = shake(control.0, control.1).await;
+            assert_eq!(one.ok().map(|facts| facts.version), expected, "{setting}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_tls_1_2_is_not_asked_for_it_again() {
     let halves = Halves::new();
     let (acceptor, connector) = halves.load(", min_version: \"1.3\"", "");
@@ -189,7 +225,11 @@ async fn the_ticket_of_a_data_connection_waits_for_the_first_data_or_the_end_unl
         assert!(one.is_ok() && other.is_ok());
         if let_go {
             let End { socket, channel } = &mut server;
-            poll_fn(|cx| Poll::Ready(channel.give_tickets(cx, socket))).await;
+            poll_fn(|cx| {
+                channel.give_tickets(cx, socket);
+                Poll::Ready(())
+            })
+            .await;
         }
         client.write(b"an upload").await.expect("sent");
         assert_eq!(server.read().await.expect("read"), b"an upload");
