@@ -166,6 +166,7 @@ impl Player {
             ("data_mode", "passive") => settings.data_mode = DataMode::Passive,
             ("data_source_port", "random") => settings.data_source_port = SourcePort::Random,
             ("peer", "prefix") => settings.peer = PeerMatch::Prefix,
+            ("peer", "any") => settings.peer = PeerMatch::Any,
             ("bare_lf", "accept") => settings.accept_bare_lf = true,
             ("anonymous_email", "true") => settings.anonymous_email = true,
             ("rules", "open") => settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Allow)),
