@@ -11,6 +11,7 @@ mod journal;
 mod leaks;
 mod papers;
 mod site;
+mod table;
 mod thieves;
 mod transfers;
 

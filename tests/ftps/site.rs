@@ -110,7 +110,9 @@ pub struct Site {
 
 impl Site {
     pub fn new(firewall: Firewall) -> Result<Self, Failure> {
-        for name in ["timeout", "curl", "lftp", "rclone", "python3", "openssl"] {
+        for name in [
+            "timeout", "curl", "lftp", "wget", "rclone", "python3", "openssl",
+        ] {
             program::find(name)?;
         }
         let lab = Lab::new(&[Node::Client, Node::Server])?;
@@ -179,6 +181,9 @@ impl Site {
         let there = server.home().join(&directory);
         transfers::prepare(&here, number)?;
         fs::create_dir(&there).map_err(|error| format!("{}: {error}", there.display()))?;
+        if !cell.client.uploads() {
+            transfers::seed(&here, &there)?;
+        }
         server.give_to_account(&there)?;
         let run = cell
             .client

@@ -12,11 +12,14 @@ pub const FILES: usize = 25;
 /// The one among them that needs many records and reads.
 const BIG: usize = 17;
 
+/// How long that is.
+const BIG_LENGTH: usize = 1 << 20;
+
 /// Some bytes that differ from file to file and from cell to cell.
 fn bytes(seed: usize, number: usize) -> Vec<u8> {
     let length = match number {
         0 => 1,
-        BIG => 3 << 20,
+        BIG => BIG_LENGTH,
         _ => number * 2_711,
     };
     // xorshift64*: plain, and no two offsets of it look alike.
@@ -46,6 +49,18 @@ pub fn prepare(here: &Path, seed: usize) -> Result<(), Failure> {
         })
     };
     made().map_err(|error| format!("{}: {error}", here.display()))
+}
+
+/// Puts the files on the server for a client that only reads, each of them twice: fifty to download.
+pub fn seed(here: &Path, there: &Path) -> Result<(), Failure> {
+    for number in 0..FILES {
+        let name = name(number);
+        for copy in [name.clone(), format!("again-{name}")] {
+            fs::copy(here.join("up").join(&name), there.join(&copy))
+                .map_err(|error| format!("{copy}: {error}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Compares by SHA-256 what lies on the server, and what came back, with what was sent.
