@@ -9,8 +9,8 @@ use crate::site::Upstream;
 
 const HEAD: &str = "# FTPS with real clients and servers\n\n\
     Written by `PORTCULLIS_BLESS=1 cargo test --test ftps table`; that test fails when the cells are not those that stand here.\n\
-    A row stands for every server, leg behind and firewall in the line above the table: each combination is a session with fifty transfers whose\n\
-    checksums are compared, and whose journal has to show the version, the resumption and who carried the data. `require`: the listener demands that\n\
+    A row stands for every server, leg behind and firewall in the line above the table: each combination is a session with fifty transfers that\n\
+    are compared byte by byte, and whose journal has to show the version, the resumption and who carried the data. `require`: the listener demands that\n\
     data connections resume. vsftpd and ProFTPD demand it of the gateway too; Pure-FTPd can't.\n";
 
 /// The table as the cells are.
