@@ -20,10 +20,11 @@ impl Session {
         let argument = command.argument().unwrap_or_default().trim_ascii();
         match command.verb {
             Verb::Syst if hide.syst => Some(Reply::new(215, self.system())),
-            Verb::Help if hide.help => Some(Reply::new(
-                214,
-                "Help is not available through this gateway.",
-            )),
+            Verb::Help if hide.help => Some(no_help()),
+            // Servers tell their SITE commands so, and with them what they are (RFC 959 section 4.1.3).
+            Verb::Site if hide.help && first_word(argument).eq_ignore_ascii_case("HELP") => {
+                Some(no_help())
+            }
             // With a path it is a listing (RFC 959 section 4.1.3).
             Verb::Stat if hide.stat && argument.is_empty() => Some(Reply::new(
                 211,
@@ -87,6 +88,10 @@ impl Session {
         let denied = verb != Verb::Unknown && rules.denies_always(&self.circumstances(now), verb);
         !(security || verb.is_refused_alias() || verb == Verb::Algs || denied)
     }
+}
+
+fn no_help() -> Reply {
+    Reply::new(214, "Help is not available through this gateway.")
 }
 
 /// Gives the word by which rules name a feature.

@@ -219,6 +219,45 @@ fn explain_says_which_rule_and_why_not_the_others() {
 }
 
 #[test]
+fn explain_says_that_what_may_be_limited_is_relayed_where_the_kernel_forwards() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path();
+    let house = at.join("house.yaml");
+    write(at, "house.yaml", HOUSE);
+    let rules = format!("[{}, everything-but-dangerous]", house.display());
+    let told = |client: &str| {
+        let ran = portcullis_in(
+            at,
+            &[
+                "explain",
+                "--config",
+                "portcullis.yaml",
+                "--client",
+                client,
+                "--user",
+                "bob",
+                "--cwd",
+                "/home/bob",
+                "RETR x",
+            ],
+        );
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+        ran.stdout
+            .contains("relayed by this process and not forwarded by the kernel")
+    };
+    for (firewall, limited) in [("none", false), ("nftables", true)] {
+        configured(at, &rules);
+        let file = at.join("portcullis.yaml");
+        let text = std::fs::read_to_string(&file).expect("written");
+        let text = format!("{text}pinholes: {{firewall: {firewall}}}\n");
+        std::fs::write(&file, text).expect("written");
+        // The rule `slow` is about the first of them alone.
+        assert_eq!(told("203.0.113.7"), limited, "{firewall}");
+        assert!(!told("10.0.0.1"), "{firewall}");
+    }
+}
+
+#[test]
 fn explain_says_what_is_wrong_with_its_flags() {
     for (args, says) in [
         (&["explain", "RETR x"][..], "--client"),
