@@ -30,6 +30,7 @@ pub(super) fn check(reader: &mut Reader<'_>, root: &Node, config: &Config) {
     check.foreign_addresses();
     check.advertised();
     check.source_needs_nftables();
+    check.any_peer();
     check.journal_path();
     check.keepalive();
     check.login_guard();

@@ -93,6 +93,9 @@ choice! {
         Exact = "exact",
         /// Any address in the same /24 (IPv4) or /64 (IPv6), for clients behind an address pool.
         Prefix = "prefix",
+        /// Any address, for clients whose control and data connections leave by different ones: the TLS session proves who it is. Needs
+        /// `tls.resumption: require`; a data connection in clear is for the control connection's address alone.
+        Any = "any",
     }
 }
 

@@ -181,7 +181,7 @@ fn listener(reader: &mut Reader<'_>, item: &Item<'_>, upstreams: &[&str]) -> Opt
         |reader, item| reader.choice(item, &[]),
     );
     listener.peer = reader.or(section.take("peer"), listener.peer, |reader, item| {
-        reader.choice(item, &["any"])
+        reader.choice(item, &[])
     });
     listener.foreign_address = reader.or(
         section.take("foreign_address"),

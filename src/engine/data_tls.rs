@@ -3,13 +3,25 @@
 //! Towards the client we are the server and towards the upstream the client, whoever dialled. Invariant: no transfer is
 //! complete whose legs were not protected as they were to be.
 
+use std::time::Duration;
+
 use super::fault::ClientFault;
-use super::legs::{Relay, Transfer};
+use super::legs::{Leg, Relay, Transfer};
 use super::pinhole::{CloseReason, TransferId};
 use super::security::{established, failed};
 use super::session::{Session, Step};
 use super::tls::{DataTls, TlsFacts, TlsFailure, TlsFault};
 use super::{Manner, Output, Side};
+
+/// How long a 1xx waits for a handshake that the client, or somebody at its address, has begun: longer than most ways there and back.
+pub(super) const HANDSHAKE_FIRST: Duration = Duration::from_millis(500);
+
+impl Transfer {
+    /// Tells whether the 1xx waits for the client's handshake.
+    pub(super) fn holds_for_handshake(&self) -> bool {
+        self.preliminary.is_some() && matches!(self.legs.client, Leg::Awaits(_))
+    }
+}
 
 impl Session {
     /// Tells whether neither data leg is to be in TLS, so that the kernel could carry the bytes.
@@ -57,8 +69,49 @@ impl Session {
         if resumed_only && !facts.resumed {
             return self.data_tls_failed(step, id, side, TlsFault::NotResumed.into());
         }
-        if let Some(transfer) = self.transfer_of(id) {
-            transfer.secured[side] = true;
+        let Some(transfer) = self.transfer_of(id) else {
+            return;
+        };
+        transfer.secured[side] = true;
+        if resumed_only {
+            let marked = transfer.command.as_ref().and_then(|command| command.marked);
+            if marked.is_none() || transfer.preliminary.is_some() {
+                step.out.push(Output::GiveTickets { transfer: id });
+            }
+            self.tell_mark(step);
+        }
+    }
+
+    /// Notes whether somebody's handshake runs who may be the client.
+    pub(super) fn data_tls_underway(&mut self, step: &mut Step, id: TransferId, underway: bool) {
+        let Some(transfer) = self.transfer_of(id) else {
+            return;
+        };
+        transfer.underway = underway;
+        if !underway {
+            self.tell_mark(step);
+        }
+    }
+
+    /// Tells whether the 1xx is to wait for the client's handshake, which runs.
+    ///
+    /// A client that knows its upload to begin may write it and close before a ticket comes; some need one for each data connection
+    /// (OpenSSL). So the ticket goes out first.
+    pub(super) fn awaits_handshake(&self) -> bool {
+        self.transfer.as_deref().is_some_and(|transfer| {
+            transfer.underway
+                && transfer.tls.client == DataTls::Resumed
+                && !transfer.secured.client
+                && matches!(transfer.legs.client, Leg::Awaits(_))
+        })
+    }
+
+    /// Tells the client the 1xx that waited for its handshake, if one does.
+    pub(super) fn tell_mark(&mut self, step: &mut Step) {
+        let transfer = self.transfer.as_deref_mut();
+        let reply = transfer.filter(|transfer| transfer.holds_for_handshake());
+        if let Some(reply) = reply.and_then(|transfer| transfer.preliminary.take()) {
+            self.say(step, reply);
         }
     }
 

@@ -104,7 +104,9 @@ pub(super) struct Transfer {
     pub(super) tls_begun: bool,
     /// Why a leg is not in TLS.
     pub(super) tls_failure: Option<TlsFault>,
-    /// The 1xx that waits for the client's data port to be dialled.
+    /// Somebody's handshake runs at a pinhole that is only for whoever resumes.
+    pub(super) underway: bool,
+    /// The 1xx that waits for the client's data port to be dialled, or for the client's handshake that runs.
     pub(super) preliminary: Option<Reply>,
     /// The upstream's 2xx that waits for the data.
     pub(super) success: Option<Reply>,

@@ -263,6 +263,14 @@ pub enum Input<'a> {
         /// Why.
         why: DialError,
     },
+    /// Of a pinhole with [`DataTls::Resumed`]: whether somebody's handshake runs there, who has spoken first, which may be the
+    /// client's own. Told when it changes, and not when the handshake was the client's own and is over.
+    DataTlsUnderway {
+        /// The data connection.
+        transfer: TransferId,
+        /// Whether one runs.
+        underway: bool,
+    },
     /// A data leg is in TLS. Of a pinhole with [`DataTls::Resumed`] this is told before `PinholeUsed`.
     DataTlsEstablished {
         /// The data connection.
@@ -392,6 +400,12 @@ pub enum Output {
         transfer: TransferId,
         /// The side.
         side: Side,
+    },
+    /// The client was not told yet that its transfer begins: what TLS keeps back until the first data (tickets) may leave now, before
+    /// what follows in this list.
+    GiveTickets {
+        /// The data connection.
+        transfer: TransferId,
     },
     /// End a transfer's legs. If `StartRelay` was asked for and `DataFinished` was not told yet, `Abort` and `Drop` are
     /// answered with `DataFinished` at once, also when the relay never began; otherwise nothing answers.

@@ -112,6 +112,7 @@ impl Session {
             secured: Legs::default(),
             tls_begun: false,
             tls_failure: None,
+            underway: false,
             preliminary: None,
             success: None,
             ended: None,

@@ -9,6 +9,7 @@ use super::fault::OwnFault;
 use super::legs::{Hole, Leg, Stage, Transfer};
 use super::pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason};
 use super::session::{Gate, Session, Step};
+use super::tls::DataTls;
 use super::{Carried, Event, Output, PeerMatch, Side};
 use crate::ftp::address::{eprt_argument, port_argument, reply_227, reply_229};
 use crate::ftp::{Command, Verb};
@@ -22,11 +23,14 @@ impl Session {
             Side::Client => (self.facts.client.ip(), self.facts.target.ip()),
             Side::Upstream => (self.upstream.ip(), self.gateway),
         };
+        let tls = self.data_tls(side);
         let from = match (side, self.settings.peer) {
             (Side::Client, PeerMatch::Prefix) => prefix(peer),
-            (Side::Client, PeerMatch::Exact) | (Side::Upstream, _) => IpNet::from(peer),
+            (Side::Client, PeerMatch::Any) if tls == DataTls::Resumed => everybody(peer),
+            (Side::Client, PeerMatch::Exact | PeerMatch::Any) | (Side::Upstream, _) => {
+                IpNet::from(peer)
+            }
         };
-        let tls = self.data_tls(side);
         let leads_to = self
             .transfer
             .as_deref()
@@ -179,4 +183,9 @@ impl Session {
 fn prefix(address: IpAddr) -> IpNet {
     let length = if address.is_ipv4() { 24 } else { 64 };
     IpNet::new(address, length).map_or_else(|_| IpNet::from(address), |network| network.trunc())
+}
+
+/// Every address of its family.
+fn everybody(address: IpAddr) -> IpNet {
+    IpNet::new(address, 0).map_or_else(|_| IpNet::from(address), |network| network.trunc())
 }

@@ -4,6 +4,7 @@ use super::dialogue::{Pending, Purpose};
 use super::fault::UpstreamFault;
 use super::legs::Stage;
 use super::session::{Phase, Session, Step};
+use super::tls::TlsMode;
 use super::{SessionEnd, Side, Violation};
 use crate::ftp::{FrameFault, Line, Reply, ReplyFault, Verb};
 
@@ -51,7 +52,12 @@ impl Session {
     fn upstream_reply(&mut self, step: &mut Step, reply: Reply) {
         self.reply_since = step.now.mono;
         let reply = match self.phase {
-            Phase::Greeting => self.shown_greeting(step.now.wall, reply),
+            Phase::Greeting => {
+                if self.settings.upstream_tls.mode == TlsMode::Explicit {
+                    self.security.learn_from(&reply);
+                }
+                self.shown_greeting(step.now.wall, reply)
+            }
             _ => reply,
         };
         if reply.code().get() == 421 {

@@ -17,6 +17,9 @@ use super::tls::{
 use super::{Carried, Event, Legs, Output, Refusal, SessionEnd, Side, Violation};
 use crate::ftp::{Command, Reply, Verb, escaped};
 
+/// Servers that give no ticket of TLS 1.3 with an upload, and demand that data connections resume.
+const SHORT_OF_TICKETS: [&[u8]; 1] = [b"ProFTPD"];
+
 /// The protection of both sides. Sessions in clear hold nothing for it.
 #[derive(Debug, Default)]
 pub(super) struct Security(Option<Box<Secured>>);
@@ -32,6 +35,8 @@ struct Secured {
     sized: bool,
     /// The upstream's 220, until the upstream is secured.
     greeting: Option<Reply>,
+    /// The upstream's 220 names a server that gives too few tickets of TLS 1.3.
+    short_of_tickets: bool,
     /// The host that the client named in clear.
     host: Option<Box<[u8]>>,
     /// The version of the client's TLS.
@@ -93,6 +98,23 @@ impl Security {
         let state = self.state();
         state.since = now;
         state.greeting = Some(greeting);
+    }
+
+    /// Learns from the upstream's 220, in clear, what its TLS is like. Who forges it gets TLS 1.2 spoken, as by offering nothing newer.
+    pub(super) fn learn_from(&mut self, greeting: &Reply) {
+        let named = |server: &[u8]| {
+            let mut parts = greeting.as_bytes().windows(server.len());
+            parts.any(|part| part.eq_ignore_ascii_case(server))
+        };
+        if SHORT_OF_TICKETS.into_iter().any(named) {
+            self.state().short_of_tickets = true;
+        }
+    }
+
+    fn is_short_of_tickets(&self) -> bool {
+        self.0
+            .as_deref()
+            .is_some_and(|state| state.short_of_tickets)
     }
 
     pub(super) fn take_greeting(&mut self) -> Option<Reply> {
@@ -293,7 +315,9 @@ impl Session {
         self.await_handshake(step.now.mono, with);
         let role = match with {
             Side::Client => TlsRole::Server,
-            Side::Upstream => TlsRole::Client,
+            Side::Upstream => TlsRole::Client {
+                short_of_tickets: self.security.is_short_of_tickets(),
+            },
         };
         step.out.push(Output::StartTls { with, role });
     }

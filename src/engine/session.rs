@@ -234,6 +234,9 @@ impl Session {
                 side,
                 why,
             } => self.data_dial_failed(step, transfer, side, why),
+            Input::DataTlsUnderway { transfer, underway } => {
+                self.data_tls_underway(step, transfer, underway);
+            }
             Input::DataTlsEstablished {
                 transfer,
                 side,

@@ -108,6 +108,8 @@ pub enum PeerMatch {
     Exact,
     /// Its /24 (IPv4) or /64 (IPv6).
     Prefix,
+    /// Any, where the data connection has to resume the control connection's TLS session; else as `Exact`.
+    Any,
 }
 
 /// What a negotiated address gets that is not the control connection's peer.

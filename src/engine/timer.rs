@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::abort::SECOND_FINAL;
+use super::data_tls::HANDSHAKE_FIRST;
 use super::fault::{ClientFault, OwnFault, UpstreamFault};
 use super::forward::BOTH_WAIT;
 use super::legs::{Dial, Leg, Relay, Stage, Transfer};
@@ -27,6 +28,8 @@ enum Deadline {
     Unused(Side),
     /// The transfer command was sent, and neither a 1xx nor a connection that the kernel would carry came.
     WaitsForEachOther,
+    /// The 1xx waits for the client's handshake.
+    Handshake,
     /// The pinhole was used, and no transfer command came.
     NoCommand,
     /// The upstream's port could not be dialled; its own words may still come.
@@ -54,6 +57,7 @@ impl Deadline {
             Deadline::Rate => "rate",
             Deadline::Unused(_) => "unused pinhole",
             Deadline::WaitsForEachOther => "relaying instead",
+            Deadline::Handshake => "handshake before the 1xx",
             Deadline::NoCommand => "no transfer command",
             Deadline::UpstreamWords => "upstream's refusal",
             Deadline::AfterBreak => "upstream's final after a break",
@@ -201,6 +205,9 @@ impl Session {
                 if unused(Side::Client) && command.marked.is_none() && transfer.success.is_some() {
                     say(command.began + timeouts.ttl, Deadline::Unused(Side::Client));
                 }
+                if let (Some(marked), true) = (command.marked, transfer.holds_for_handshake()) {
+                    say(marked + HANDSHAKE_FIRST, Deadline::Handshake);
+                }
                 if transfer.is_deadlocked() {
                     say(command.began + BOTH_WAIT, Deadline::WaitsForEachOther);
                 }
@@ -267,6 +274,7 @@ impl Session {
             Deadline::Refusal => self.tell_refusal(step),
             Deadline::Answer => self.answer_overdue(step),
             Deadline::Farewell => self.take_leave(step),
+            Deadline::Handshake => self.tell_mark(step),
             Deadline::WaitsForEachOther => self.relay_instead(step),
             Deadline::NoCommand => self.spend(step, CloseReason::NoCommand),
             Deadline::Unused(side) => self.nobody_dialled(step, side),

@@ -78,7 +78,10 @@ pub enum TlsRole {
     /// Towards the client.
     Server,
     /// Towards the upstream.
-    Client,
+    Client {
+        /// It is one that gives too few tickets of TLS 1.3, so that data connections could not go on resuming.
+        short_of_tickets: bool,
+    },
 }
 
 /// How a data leg is protected.

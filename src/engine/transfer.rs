@@ -218,7 +218,7 @@ impl Session {
         if first {
             self.start_upstream_data_tls(step);
         }
-        if first && self.dial_client(step) {
+        if first && (self.dial_client(step) || self.awaits_handshake()) {
             if let Some(transfer) = self.transfer.as_deref_mut() {
                 transfer.preliminary = Some(reply);
             }

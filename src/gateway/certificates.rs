@@ -84,6 +84,7 @@ impl Certificates {
         let reports = self.expiries.iter().map(|one| CertificateReport {
             file: one.file.display().to_string(),
             days_left: one.days_left(now),
+            seconds_left: one.seconds_left(now),
         });
         reports.collect()
     }
@@ -117,6 +118,13 @@ mod tests {
 
         let report = certificates.report(end - 12 * day);
         assert_eq!((&*report[0].file, report[0].days_left), ("/t/one.pem", 12));
+        for (at, left) in [
+            (end - 12 * day, 12 * 86_400),
+            (end, 0),
+            (end + day / 2, -43_200),
+        ] {
+            assert_eq!(certificates.report(at)[0].seconds_left, left);
+        }
 
         assert!(certificates.changed(&config, &shelf).is_none());
         let good = shelf.clone();

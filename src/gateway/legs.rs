@@ -210,6 +210,16 @@ impl DataLegs {
         transfer.secure(ground);
     }
 
+    /// Lets the tickets of a client's leg leave that else wait for the first data.
+    pub(super) fn give_tickets(&mut self, cx: &mut Context<'_>, id: TransferId) {
+        let transfer = self.transfer(id);
+        match (&mut transfer.relay, &mut transfer.legs.client) {
+            (Some((relay, _)), _) => relay.give_tickets(cx),
+            (None, Leg::Up(stream)) => stream.give_tickets(cx),
+            (None, _) => {}
+        }
+    }
+
     /// Ends a transfer's legs; answers with what the engine is to be told at once.
     pub(super) fn end(
         &mut self,

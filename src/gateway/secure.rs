@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::config::Host;
-use crate::engine::{Side, TlsFailure, TlsFault};
+use crate::engine::{Side, TlsFailure, TlsFault, TlsRole};
 use crate::tls::{Acceptor, Channel, ClientSession, Connector, ServerSession};
 
 /// What a listener's sessions get their TLS from.
@@ -32,20 +32,23 @@ impl Secure {
     /// Begins TLS on a control connection.
     pub(super) fn control(
         &mut self,
-        with: Side,
+        role: TlsRole,
         material: &Material,
     ) -> Result<Channel, TlsFailure> {
         self.ends_silently = material.ends_silently;
-        let made = match with {
-            Side::Client => {
+        let made = match role {
+            TlsRole::Server => {
                 let acceptor = material.acceptor.as_ref().ok_or_else(unprepared)?;
                 let session = self.client.insert(acceptor.session());
                 session.control()
             }
-            Side::Upstream => {
+            TlsRole::Client { short_of_tickets } => {
                 let connector = material.connector.as_ref().ok_or_else(unprepared)?;
                 let dialled = self.dialled.as_ref();
-                let session = dialled.and_then(|host| connector.session(host));
+                let session = dialled.and_then(|host| match short_of_tickets {
+                    false => connector.session(host),
+                    true => connector.lasting_session(host),
+                });
                 let session = self.upstream.insert(session.ok_or_else(unprepared)?);
                 session.control()
             }
@@ -55,21 +58,8 @@ impl Secure {
 
     /// Begins TLS on a data connection.
     pub(super) fn data(&self, side: Side) -> Result<Box<Channel>, TlsFailure> {
-        self.data_by(side, ServerSession::data)
-    }
-
-    /// Begins TLS on a data connection whose bytes go up, and which the client need not resume.
-    pub(super) fn upload(&self, side: Side) -> Result<Box<Channel>, TlsFailure> {
-        self.data_by(side, ServerSession::upload)
-    }
-
-    fn data_by(
-        &self,
-        side: Side,
-        of_client: impl Fn(&ServerSession) -> Result<Channel, rustls::Error>,
-    ) -> Result<Box<Channel>, TlsFailure> {
         let made = match side {
-            Side::Client => self.client.as_ref().map(of_client),
+            Side::Client => self.client.as_ref().map(ServerSession::data),
             Side::Upstream => {
                 let session = self.upstream.as_ref();
                 session.map(|session| session.data(self.ends_silently))

@@ -227,6 +227,7 @@ fn settings(
         peer: match listener.peer {
             config::PeerMatch::Exact => PeerMatch::Exact,
             config::PeerMatch::Prefix => PeerMatch::Prefix,
+            config::PeerMatch::Any => PeerMatch::Any,
         },
         client_foreign_address: foreign(listener.foreign_address, &listener.allow_addresses),
         upstream_foreign_address: foreign(upstream.foreign_address, &upstream.allow_addresses),

@@ -168,6 +168,8 @@ pub struct CertificateReport {
     pub file: String,
     /// Whole days until its end.
     pub days_left: u64,
+    /// Seconds until its end; below 0 when it is over.
+    pub seconds_left: i64,
 }
 
 /// What a session is doing.

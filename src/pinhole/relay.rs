@@ -102,6 +102,16 @@ impl Relay {
         self
     }
 
+    /// Lets the tickets leave that wait for the first data to the client.
+    pub fn give_tickets(&mut self, cx: &mut Context<'_>) {
+        if let Some((source, receiver)) = &mut self.legs {
+            match self.direction.source() {
+                Side::Client => source.give_tickets(cx),
+                Side::Upstream => receiver.give_tickets(cx),
+            }
+        }
+    }
+
     /// Tells how many bytes were handed to the receiver's kernel.
     pub fn progress(&self) -> u64 {
         self.carried

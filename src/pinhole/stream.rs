@@ -58,6 +58,13 @@ impl Stream {
         self.tls.as_ref().is_some_and(|tls| tls.collects_tickets())
     }
 
+    /// Lets the tickets leave that wait for the first data.
+    pub fn give_tickets(&mut self, cx: &mut Context<'_>) {
+        if let Some(tls) = &mut self.tls {
+            tls.give_tickets(cx, &mut self.socket);
+        }
+    }
+
     /// Says that nothing more will come: close_notify, where there is TLS, and FIN.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(tls) = &mut self.tls {

@@ -31,6 +31,8 @@ const CONTROL: &[u8] = b"ftp";
 const DATA: &[u8] = b"ftp-data";
 /// Tickets of TLS 1.3 for the control connection; clients that use each once have one to spare.
 const TICKETS: usize = 2;
+/// The same for a data connection. One for one: many clients use each once (OpenSSL's sessions become unusable with their first use).
+const DATA_TICKETS: usize = 1;
 
 /// What clients of a listener are served with.
 #[derive(Debug)]
@@ -145,25 +147,9 @@ impl ServerSession {
     /// # Errors
     /// As [`ServerSession::control`].
     pub fn data(&self) -> Result<Channel, rustls::Error> {
-        // One for one: many clients use each ticket once (OpenSSL's sessions become unusable with their first use).
-        self.data_with(1)
-    }
-
-    /// Makes the channel of a data connection on which the client alone speaks, and which need not be resumed.
-    ///
-    /// A client that reads nothing and closes with our ticket unread makes its kernel send a reset, which destroys
-    /// what we have not read yet (Go's TLS does so, and curl 7.88). So there is none.
-    ///
-    /// # Errors
-    /// As [`ServerSession::control`].
-    pub fn upload(&self) -> Result<Channel, rustls::Error> {
-        self.data_with(0)
-    }
-
-    fn data_with(&self, tickets: usize) -> Result<Channel, rustls::Error> {
         let mut config = (*self.control).clone();
         config.alpn_protocols = vec![CONTROL.to_vec(), DATA.to_vec()];
-        config.send_tls13_tickets = config.send_tls13_tickets.min(tickets);
+        config.send_tls13_tickets = config.send_tls13_tickets.min(DATA_TICKETS);
         let probation = self.memory.as_ref().map(Probation::new).map(Arc::new);
         if let Some(probation) = &probation {
             config.session_storage = Arc::clone(probation) as Arc<dyn StoresServerSessions>;

@@ -51,6 +51,16 @@ impl Expiry {
         left.unwrap_or_default().as_secs() / (24 * 3600)
     }
 
+    /// Returns how many seconds are left; below 0 when it is over.
+    #[must_use]
+    pub fn seconds_left(&self, now: SystemTime) -> i64 {
+        let whole = |time: std::time::Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        match self.not_after.duration_since(now) {
+            Ok(left) => whole(left),
+            Err(over) => -whole(over.duration()),
+        }
+    }
+
     /// Tells whether it is time to renew it.
     #[must_use]
     pub fn is_soon(&self, now: SystemTime) -> bool {

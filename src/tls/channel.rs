@@ -76,6 +76,10 @@ pub struct Channel {
     part: Part,
     ends_silently: bool,
     ending: bool,
+    /// The peer's first bytes came.
+    begun: bool,
+    /// What waits to be sent behind the handshake need not wait for data.
+    gives_tickets: bool,
     moved: u64,
 }
 
@@ -86,6 +90,8 @@ impl Channel {
             part,
             ends_silently,
             ending: false,
+            begun: false,
+            gives_tickets: false,
             moved: 0,
         }
     }
@@ -94,6 +100,19 @@ impl Channel {
     #[must_use]
     pub fn moved(&self) -> u64 {
         self.moved
+    }
+
+    /// Tells whether the peer has begun the handshake.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Lets tickets leave that else wait for the first data: the peer is going to read before it ends.
+    pub fn give_tickets(&mut self, cx: &mut Context<'_>, io: &mut impl Transport) {
+        self.gives_tickets = true;
+        // What the kernel does not take now leaves with whatever is sent next.
+        let _sent = self.poll_flush(cx, io);
     }
 
     /// Tells whether we are the client, who needs the tickets that the peer may send at any time.
@@ -155,10 +174,11 @@ impl Channel {
         );
         // In TLS 1.2 the server's own last words end the handshake; in 1.3 the client's do.
         let is_new = self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
-        is_data && is_new && !self.connection.is_handshaking()
+        is_data && is_new && !self.gives_tickets && !self.connection.is_handshaking()
     }
 
     fn feed_handshake(&mut self, mut bytes: &[u8]) -> Result<(), Failed> {
+        self.begun = true;
         while !bytes.is_empty() {
             // A peer that has said close_notify in the middle of it is gone too.
             if !matches!(self.connection.read_tls(&mut bytes), Ok(1..)) {

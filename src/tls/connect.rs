@@ -117,12 +117,23 @@ impl Connector {
     /// Begins TLS of a session with an upstream that was dialled as `host`.
     #[must_use]
     pub fn session(&self, host: &Host) -> Option<ClientSession> {
+        self.session_of(host, self.habit.wants_old())
+    }
+
+    /// The same with a server that is known to give too few tickets of TLS 1.3: unless the config names a version, in TLS 1.2, whose
+    /// sessions resume as often as one likes.
+    #[must_use]
+    pub fn lasting_session(&self, host: &Host) -> Option<ClientSession> {
+        self.session_of(host, !self.habit.refuses_old())
+    }
+
+    fn session_of(&self, host: &Host, wants_old: bool) -> Option<ClientSession> {
         let dialled = || match host {
             Host::Address(address) => Some(ServerName::from(*address)),
             Host::Name(name) => ServerName::try_from(name.trim_end_matches('.').to_owned()).ok(),
         };
         let name = self.name.clone().or_else(dialled)?;
-        let old = self.old.as_ref().filter(|_| self.habit.wants_old());
+        let old = self.old.as_ref().filter(|_| wants_old);
         let mut config = old.unwrap_or(&self.config).clone();
         let memory = ServerMemory::new(Arc::clone(&self.habit));
         config.resumption = Resumption::store(Arc::new(memory));

@@ -3,6 +3,8 @@
 //! ProFTPD 1.3.8 gives two tickets to the control connection and one with each download, but none with an upload. A session of
 //! TLS 1.2 resumes as often as one likes, so the next sessions with such a server speak that.
 //!
+//! What its greeting tells beforehand the engine knows; this is for servers that hide their name.
+//!
 //! Invariant: a server that refuses TLS 1.2 is spoken to as before, and never again asked for it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +34,11 @@ impl Habit {
 
     /// Tells whether the next session is to speak TLS 1.2.
     pub(super) fn wants_old(&self) -> bool {
-        self.ran_short.load(Ordering::Relaxed) && !self.refused.load(Ordering::Relaxed)
+        self.ran_short.load(Ordering::Relaxed) && !self.refuses_old()
+    }
+
+    /// Tells whether it refused TLS 1.2.
+    pub(super) fn refuses_old(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 }

@@ -2,7 +2,7 @@
 
 use portcullis::engine::{DataTls, Input, Side, TlsFacts, TlsFault, TlsVersion, TransferId};
 
-use super::Theatre;
+use super::{Hole, Theatre};
 
 /// What becomes of handshakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,7 @@ impl Theatre {
 
     /// Plays the handshake of a data leg, if one is due.
     pub(super) fn data_handshake(&mut self, side: Side, fate: Fate) {
+        self.somebody_begins(side, fate);
         let Some((transfer, _)) = self.relay else {
             return;
         };
@@ -72,6 +73,15 @@ impl Theatre {
                 side,
                 why: TlsFault::TimedOut.into(),
             }),
+        }
+    }
+
+    /// Whoever comes to a pinhole that is for its owner alone begins a handshake, or gives it up.
+    fn somebody_begins(&mut self, side: Side, fate: Fate) {
+        let asked = |hole: &&Hole| hole.open && hole.side == side && hole.tls == DataTls::Resumed;
+        if let Some(transfer) = self.holes.iter().find(asked).map(|hole| hole.transfer) {
+            let underway = fate != Fate::Fails;
+            self.feed(Input::DataTlsUnderway { transfer, underway });
         }
     }
 

@@ -154,6 +154,10 @@ impl Secured {
                     |side| tls[side] == DataTls::Clear || self.control[side] == Channel::Tls;
                 assert!(secured(Side::Client) && secured(Side::Upstream));
             }
+            Output::GiveTickets { transfer } => {
+                let resumed = self.data.get(&(*transfer, true));
+                assert_eq!(resumed, Some(&true), "tickets for a stranger");
+            }
             Output::Write(record) => {
                 if let Event::TransferCompleted { transfer, .. } = &record.event {
                     self.completed(*transfer);
@@ -166,8 +170,12 @@ impl Secured {
     /// Invariant 8: behind the line that makes it TLS nothing in clear was read, on either side.
     fn start(&mut self, with: Side, role: TlsRole) {
         let (mode, expected) = match with {
-            Side::Client => (self.settings.client_tls.mode, TlsRole::Server),
-            Side::Upstream => (self.settings.upstream_tls.mode, TlsRole::Client),
+            Side::Client => (self.settings.client_tls.mode, "server"),
+            Side::Upstream => (self.settings.upstream_tls.mode, "client"),
+        };
+        let role = match role {
+            TlsRole::Server => "server",
+            TlsRole::Client { .. } => "client",
         };
         assert_eq!(role, expected);
         assert_eq!(self.control[with], Channel::Clear, "TLS begun twice");

@@ -463,6 +463,7 @@ impl Theatre {
             Output::MoveUpstream { .. }
             | Output::DialUpstream
             | Output::Send { .. }
+            | Output::GiveTickets { .. }
             | Output::Write(_)
             | Output::Close { .. } => {}
         }

@@ -169,6 +169,7 @@ impl Player {
             ("data_mode", "passive") => settings.data_mode = DataMode::Passive,
             ("data_source_port", "random") => settings.data_source_port = SourcePort::Random,
             ("peer", "prefix") => settings.peer = PeerMatch::Prefix,
+            ("peer", "any") => settings.peer = PeerMatch::Any,
             ("bare_lf", "accept") => settings.accept_bare_lf = true,
             ("anonymous_email", "true") => settings.anonymous_email = true,
             ("rules", "open") => settings.rules = Arc::new(RuleSet::empty(DefaultVerdict::Allow)),
@@ -409,6 +410,15 @@ impl Player {
                     side: side_of(side)?,
                     facts: tls_facts(facts)?,
                 });
+            }
+            ["!data-tls-underway", underway] => {
+                let transfer = stage.transfer;
+                let underway = match *underway {
+                    "yes" => true,
+                    "no" => false,
+                    other => return Err(format!("`{other}` is neither yes nor no")),
+                };
+                stage.feed(Input::DataTlsUnderway { transfer, underway });
             }
             ["!data-insecure", side, why @ ..] => {
                 let transfer = stage.transfer;

@@ -322,6 +322,8 @@ impl Watch {
                 assert!(self.session_recorded, "TLS before the session's record");
                 self.count.secured += 1;
             }
+            // Judged with the rest of TLS.
+            Output::GiveTickets { .. } => {}
             Output::StartDataTls { transfer, .. } => {
                 assert_eq!(self.relay, Some(*transfer), "no relay to protect");
             }

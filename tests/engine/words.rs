@@ -27,6 +27,7 @@ pub fn is_expectation(line: &str) -> bool {
         "!seat ",
         "!ask ",
         "!move ",
+        "!give-tickets",
     ]
     .iter()
     .any(|start| line.starts_with(start) || line == start.trim_end())
@@ -84,8 +85,16 @@ pub fn show(output: Output) -> Vec<String> {
         Output::DialData { side, to, from, .. } => format!("!dial {side} {to} from {from}"),
         Output::StartTls { with, role } => match role {
             TlsRole::Server => format!("!start-tls {with} as server"),
-            TlsRole::Client => format!("!start-tls {with} as client"),
+            TlsRole::Client { short_of_tickets } => {
+                let scarce = if short_of_tickets {
+                    " short-of-tickets"
+                } else {
+                    ""
+                };
+                format!("!start-tls {with} as client{scarce}")
+            }
         },
+        Output::GiveTickets { .. } => "!give-tickets".to_owned(),
         Output::StartDataTls { side, .. } => format!("!data-tls {side}"),
         Output::StartRelay {
             direction,

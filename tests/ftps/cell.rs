@@ -49,7 +49,7 @@ impl Cell {
         Listener {
             server: self.server,
             upstream: self.upstream,
-            resumption: if self.client.always_resumes(self.version) {
+            resumption: if self.client.always_resumes() {
                 Resumption::Require
             } else {
                 Resumption::Prefer
@@ -79,47 +79,21 @@ impl fmt::Display for Cell {
     }
 }
 
-/// All cells of a firewall. With `none` every client meets every server and leg, and vsftpd with TLS, which demands resumption, in every
-/// mode; with `nftables` every client meets every leg, and in turn every server. Versions and modes alternate.
+/// All cells of a firewall: every client, mode, version, server and leg behind.
 pub fn all(firewall: Firewall) -> Vec<Cell> {
-    let mut cells: Vec<Cell> = Vec::new();
-    let mut turn = 0_usize;
+    let mut cells = Vec::new();
     for client in Client::ALL {
-        let modes: Vec<Mode> = Mode::ALL
-            .into_iter()
-            .filter(|mode| client.supports(*mode).is_ok())
-            .collect();
-        for upstream in Upstream::ALL {
-            for (place, server) in SERVERS.into_iter().enumerate() {
-                turn += 1;
-                if firewall == Firewall::Nftables && place != turn / SERVERS.len() % SERVERS.len() {
-                    continue;
-                }
-                let mode = turn / 2 % modes.len().max(1);
-                if let (Some(mode), Some(version)) = (modes.get(mode), Version::ALL.get(turn % 2)) {
-                    cells.push(Cell {
+        for server in SERVERS {
+            for upstream in Upstream::ALL {
+                for mode in Mode::ALL {
+                    cells.extend(Version::ALL.map(|version| Cell {
                         firewall,
                         client,
-                        version: *version,
-                        mode: *mode,
+                        version,
+                        mode,
                         server,
                         upstream,
-                    });
-                }
-            }
-        }
-        if firewall == Firewall::None {
-            for (mode, version) in Mode::ALL.into_iter().zip(Version::ALL.into_iter().cycle()) {
-                let cell = Cell {
-                    firewall,
-                    client,
-                    version,
-                    mode,
-                    server: ServerKind::Vsftpd,
-                    upstream: Upstream::Tls,
-                };
-                if !cells.contains(&cell) {
-                    cells.push(cell);
+                    }));
                 }
             }
         }

@@ -86,6 +86,8 @@ pub enum Client {
     Ftplib,
     /// Python's FTP_TLS, taught to resume.
     FtplibResuming,
+    /// wget, with GnuTLS. It only reads.
+    Wget,
     /// rclone, with Go's TLS. It lists what it wrote, and downloads in a second session.
     Rclone,
 }
@@ -98,12 +100,13 @@ pub struct Run {
 }
 
 impl Client {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Curl,
         Self::CurlImplicit,
         Self::Lftp,
         Self::Ftplib,
         Self::FtplibResuming,
+        Self::Wget,
         Self::Rclone,
     ];
 
@@ -114,6 +117,7 @@ impl Client {
             Self::Lftp => "lftp",
             Self::Ftplib => "FTP_TLS",
             Self::FtplibResuming => "FTP_TLS, resuming",
+            Self::Wget => "wget --ftps-resume-ssl",
             Self::Rclone => "rclone",
         }
     }
@@ -130,20 +134,24 @@ impl Client {
             | Self::Lftp
             | Self::Ftplib
             | Self::FtplibResuming
+            | Self::Wget
             | Self::Rclone => Ok(()),
         }
     }
 
-    /// Whether each of its data connections resumes its control connection's session, and no upload breaks over it. curl 7.88 and lftp 4.9 close an
-    /// upload in TLS 1.3 without having read the ticket that comes with it, now and then, and the reset destroys what was on its way; rclone
-    /// offers tickets of other control connections.
-    pub fn always_resumes(self, version: Version) -> bool {
-        match (self, version) {
-            (Self::Curl | Self::CurlImplicit | Self::Lftp, Version::V1_3)
-            | (Self::Ftplib | Self::Rclone, _) => false,
-            (Self::Curl | Self::CurlImplicit | Self::Lftp, Version::V1_2)
-            | (Self::FtplibResuming, _) => true,
+    /// Whether each of its data connections resumes its control connection's session. rclone offers tickets of other control connections.
+    pub fn always_resumes(self) -> bool {
+        match self {
+            Self::Ftplib | Self::Rclone => false,
+            Self::Curl | Self::CurlImplicit | Self::Lftp | Self::FtplibResuming | Self::Wget => {
+                true
+            }
         }
+    }
+
+    /// Whether it can write; for one that can't, the files are on the server already.
+    pub fn uploads(self) -> bool {
+        self != Self::Wget
     }
 
     /// Fifty transfers, in a directory of the server.
@@ -228,6 +236,25 @@ impl Client {
                     directory,
                 ];
                 ("python3", words.map(ToOwned::to_owned).into())
+            }
+            Self::Wget => {
+                let mut words = vec![
+                    "--no-config".to_owned(),
+                    "--no-verbose".to_owned(),
+                    "--tries=1".to_owned(),
+                    "--timeout=30".to_owned(),
+                    "--ftps-resume-ssl".to_owned(),
+                    format!("--ca-certificate={ca}"),
+                    format!("--ciphers=NORMAL:-VERS-ALL:+VERS-TLS{}", version.name()),
+                    format!("--user={USER}"),
+                    format!("--password={PASSWORD}"),
+                    "--directory-prefix=down".to_owned(),
+                ];
+                if !mode.is_passive() {
+                    words.push("--no-passive-ftp".to_owned());
+                }
+                words.push(format!("ftps://{to}/{directory}/*"));
+                ("wget", words)
             }
             Self::Rclone => {
                 environment = vec![

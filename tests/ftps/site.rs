@@ -24,9 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// After how many seconds a client is stopped.
 const CLIENT_PATIENCE: &str = "120";
 
-/// The listener that leads to ProFTPD in whatever version of TLS the gateway takes.
-pub const EVERY_VERSION: u16 = 2190;
-
 /// How much of a text is shown with a failure.
 const TAIL: usize = 5000;
 
@@ -113,7 +110,9 @@ pub struct Site {
 
 impl Site {
     pub fn new(firewall: Firewall) -> Result<Self, Failure> {
-        for name in ["timeout", "curl", "lftp", "rclone", "python3", "openssl"] {
+        for name in [
+            "timeout", "curl", "lftp", "wget", "rclone", "python3", "openssl",
+        ] {
             program::find(name)?;
         }
         let lab = Lab::new(&[Node::Client, Node::Server])?;
@@ -182,6 +181,9 @@ impl Site {
         let there = server.home().join(&directory);
         transfers::prepare(&here, number)?;
         fs::create_dir(&there).map_err(|error| format!("{}: {error}", there.display()))?;
+        if !cell.client.uploads() {
+            transfers::seed(&here, &there)?;
+        }
         server.give_to_account(&there)?;
         let run = cell
             .client
@@ -273,36 +275,17 @@ fn yaml(firewall: Firewall, papers: &Papers, own: &TlsFiles, directory: &str) ->
             own.key.display(),
         );
     }
-    let at = SocketAddr::new(Node::Gateway.address(Family::V4), EVERY_VERSION);
-    let _ = writeln!(
-        text,
-        "  every-version: {{listen: [\"{at}\"], upstream: proftpd-every-version, tls: {{mode: explicit, \
-         certificates: [{{chain: {}, key: {}}}]}}}}",
-        own.chain.display(),
-        own.key.display(),
-    );
     text.push_str("upstreams:\n");
     for server in SERVERS {
         let at = SocketAddr::new(Node::Server.address(Family::V4), server.port());
         let name = server.name();
         let _ = writeln!(text, "  {name}-clear: {{addresses: [\"{at}\"]}}");
         let ca = papers.ca.display();
-        // ProFTPD gives no ticket of TLS 1.3 with an upload; the listener on [`EVERY_VERSION`] meets that.
-        let highest = match server {
-            ServerKind::Proftpd => "\"1.2\"",
-            ServerKind::Vsftpd | ServerKind::PureFtpd | ServerKind::Pyftpdlib => "null",
-        };
         let _ = writeln!(
             text,
-            "  {name}-tls: {{addresses: [\"{at}\"], tls: {{mode: explicit, ca: {ca}, server_name: {NAME}, max_version: {highest}}}}}"
+            "  {name}-tls: {{addresses: [\"{at}\"], tls: {{mode: explicit, ca: {ca}, server_name: {NAME}}}}}"
         );
     }
-    let at = SocketAddr::new(Node::Server.address(Family::V4), ServerKind::Proftpd.port());
-    let _ = writeln!(
-        text,
-        "  proftpd-every-version: {{addresses: [\"{at}\"], tls: {{mode: explicit, ca: {}, server_name: {NAME}}}}}",
-        papers.ca.display()
-    );
     let pinholes = match firewall {
         Firewall::None => "pinholes: {window: 21000-21015, upstream_window: 22000-22199}\n",
         Firewall::Nftables => {

@@ -125,9 +125,8 @@ impl Client {
     pub fn throw(&mut self, name: &str, content: &[u8]) {
         let at = self.passive();
         let socket = connect(at);
-        self.send(&format!("STOR {name}"));
+        self.asks(&format!("STOR {name}"), "150");
         let mut data = protect(&self.config, socket).expect("TLS");
-        assert!(self.reply().starts_with("150"));
         data.write_all(content).expect("sent");
         data.conn.send_close_notify();
         while data.conn.wants_write() {
@@ -136,6 +135,28 @@ impl Client {
         drop(data);
         let reply = self.reply();
         assert!(reply.starts_with("226"), "{reply}");
+    }
+
+    /// Uploads as curl 7.88 does: shakes hands before it sends STOR, and reads once, and only what is there, before it closes.
+    /// Answers with whether it resumed, and whether a ticket was there.
+    pub fn haste(&mut self, name: &str, content: &[u8]) -> (bool, bool) {
+        let at = self.passive();
+        let mut data = protect(&self.config, connect(at)).expect("TLS");
+        let resumed = is_resumed(&data);
+        self.asks(&format!("STOR {name}"), "150");
+        data.write_all(content).expect("sent");
+        data.sock.set_nonblocking(true).expect("set");
+        if data.conn.read_tls(&mut data.sock).is_ok() {
+            data.conn.process_new_packets().expect("good TLS");
+        }
+        data.sock.set_nonblocking(false).expect("set");
+        let ticket = data.conn.tls13_tickets_received() > 0;
+        data.conn.send_close_notify();
+        data.flush().expect("sent");
+        drop(data);
+        let reply = self.reply();
+        assert!(reply.starts_with("226"), "{reply}");
+        (resumed, ticket)
     }
 
     pub fn download(&mut self, name: &str) -> (Vec<u8>, bool) {

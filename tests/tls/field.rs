@@ -43,8 +43,19 @@ impl Field {
         Field::before(tls, more, &upstream, files)
     }
 
+    /// The same, where the listener has this besides its `tls`.
+    pub fn listening(tls: &str, listener: &str) -> Field {
+        let (upstream, files) = serve();
+        let upstream = format!("addresses: [\"{upstream}\"]");
+        Field::made(tls, listener, "", &upstream, files)
+    }
+
     /// Starts a gateway before an upstream of the test's own.
     pub fn before(tls: &str, more: &str, upstream: &str, files: Files) -> Field {
+        Field::made(tls, "peer: exact", more, upstream, files)
+    }
+
+    fn made(tls: &str, listener: &str, more: &str, upstream: &str, files: Files) -> Field {
         let directory = tempfile::tempdir().expect("a directory");
         let mut params = CertificateParams::new([]).expect("no names");
         params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -53,7 +64,7 @@ impl Field {
         let ca = issuer.der().clone();
         let path = |name: &str| directory.path().join(name).display().to_string();
         let text = format!(
-            "version: 1\nlisteners: {{main: {{listen: [\"127.0.0.1:0\"], tls: {{certificates: [{{chain: {}, key: {}}}], {tls}}}}}}}\nupstreams: {{old: {{{upstream}}}}}\njournal: {{file: {}}}\ncontrol: {{socket: none}}\npinholes: {{window: 24000-24999, upstream_window: 25000-25999}}\n{more}\n",
+            "version: 1\nlisteners: {{main: {{listen: [\"127.0.0.1:0\"], tls: {{certificates: [{{chain: {}, key: {}}}], {tls}}}, {listener}}}}}\nupstreams: {{old: {{{upstream}}}}}\njournal: {{file: {}}}\ncontrol: {{socket: none}}\npinholes: {{window: 24000-24999, upstream_window: 25000-25999}}\n{more}\n",
             path("chain.pem"),
             path("key.pem"),
             path("journal"),

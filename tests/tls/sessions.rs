@@ -57,6 +57,28 @@ fn an_upload_of_a_client_that_never_reads_arrives_whole() {
     }
 }
 
+/// The ticket for its next connection is there before it hears that its upload begins: where resumption is demanded, it never lacks one.
+#[test]
+fn a_client_that_uses_each_ticket_once_can_upload_as_often_as_it_likes() {
+    let field = Field::new("mode: explicit, resumption: require");
+    let mut client = Client::login(&field, true);
+    for number in 0..50_u8 {
+        let content = vec![number; 1 + 100 * usize::from(number)];
+        assert_eq!(client.haste("file", &content), (true, true), "{number}");
+        assert!(field.file("file").as_deref() == Some(&*content), "{number}");
+    }
+}
+
+/// The same client as above, where its tickets would do harm: whoever shakes hands behind the 150 gets them at the end.
+#[test]
+fn an_upload_of_a_client_that_must_resume_and_never_reads_arrives_whole() {
+    let field = Field::new("mode: explicit, resumption: require");
+    let mut client = Client::login(&field, true);
+    let content: Vec<u8> = (0..5_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    client.throw("file", &content);
+    assert!(field.file("file").as_deref() == Some(&*content));
+}
+
 #[test]
 fn an_upload_that_is_cut_off_is_never_reported_complete() {
     for (setting, complete) in [("refuse", false), ("accept", true)] {

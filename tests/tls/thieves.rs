@@ -1,6 +1,12 @@
 //! Whoever dials a pinhole from the client's own address, and is not the client.
 
 use std::io::Read as _;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::PATIENCE;
 
 use crate::client::{Client, config, connect, protect};
 use crate::field::Field;
@@ -52,4 +58,86 @@ fn a_thief_at_the_clients_own_address_gets_no_byte_and_breaks_nothing() {
         }
     }
     field.journal_shows(&["pinhole.intruder", "127.0.0.1"]);
+}
+
+/// Dials from another loopback address than the control connection's.
+fn connect_from(host: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into())?;
+    // Whose packets are dropped is not let in, and hears nothing.
+    socket.connect_timeout(&to.into(), Duration::from_millis(500))?;
+    let socket = TcpStream::from(socket);
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket)
+}
+
+/// `peer: any`: the owner comes from elsewhere, and so does everybody else, to whom it is no use.
+#[test]
+fn with_any_peer_the_owner_may_come_from_elsewhere_and_nobody_else_gets_a_byte() {
+    let field = Field::listening("mode: explicit, resumption: require", "peer: any");
+    let secret: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+    field.put("secret", &secret);
+    for new in [false, true] {
+        let other = Client::login(&field, new);
+        let mut client = Client::login(&field, new);
+        for _ in 0..3 {
+            let at = client.passive();
+            let mut silent = connect_from(3, at).expect("let in");
+            // One with no session of this gateway's, and one with another client's.
+            for config in [config(&field.ca, new), std::sync::Arc::clone(&other.config)] {
+                let stranger = connect_from(3, at).expect("let in");
+                let mut got = Vec::new();
+                if let Ok(mut stolen) = protect(&config, stranger) {
+                    let _ended = stolen.read_to_end(&mut got);
+                }
+                assert_eq!(got, b"");
+            }
+            let socket = connect_from(2, at).expect("let in");
+            client.send("RETR secret");
+            let mut data = protect(&client.config, socket).expect("TLS");
+            let mut got = Vec::new();
+            data.read_to_end(&mut got)
+                .expect("an end with close_notify");
+            assert!(got == secret, "the owner got other bytes");
+            assert!(client.reply().starts_with("150"));
+            assert!(client.reply().starts_with("226"));
+            let mut nothing = Vec::new();
+            let _reset = silent.read_to_end(&mut nothing);
+            assert_eq!(nothing, b"");
+        }
+    }
+    field.journal_shows(&["pinhole.intruder", "127.0.0.3"]);
+    field.journal_shows(&["pinhole.used", "127.0.0.2"]);
+}
+
+/// What proves nothing is for the control connection's address alone, whatever the listener says.
+#[test]
+fn with_any_peer_data_in_clear_is_still_for_the_clients_own_address_alone() {
+    let field = Field::listening(
+        "mode: explicit, require: login, resumption: require",
+        "peer: any",
+    );
+    field.put("file", b"in clear");
+    let mut client = Client::login(&field, true);
+    client.asks("PROT C", "200");
+    let at = client.passive();
+    if let Ok(mut stranger) = connect_from(3, at) {
+        let mut got = Vec::new();
+        let _reset = stranger.read_to_end(&mut got);
+        assert_eq!(got, b"");
+    }
+    let mut data = connect(at);
+    client.asks("RETR file", "150");
+    let mut got = Vec::new();
+    data.read_to_end(&mut got).expect("read");
+    assert_eq!(got, b"in clear");
+}
+
+#[test]
+fn without_it_the_owner_is_nobody_from_elsewhere() {
+    let field = Field::new("mode: explicit, resumption: require");
+    let mut client = Client::login(&field, true);
+    let at = client.passive();
+    let came = connect_from(2, at).and_then(|socket| protect(&client.config, socket));
+    assert!(came.is_err(), "let in from elsewhere");
 }

@@ -306,10 +306,12 @@ mod tests {
                 CertificateReport {
                     file: "/etc/portcullis/one.pem".to_owned(),
                     days_left: 61,
+                    seconds_left: 5_302_800,
                 },
                 CertificateReport {
                     file: "/etc/portcullis/two.pem".to_owned(),
                     days_left: 0,
+                    seconds_left: -60,
                 },
             ],
             guard: "socket_filter".to_owned(),

@@ -5,10 +5,10 @@ use std::path::Path;
 use super::Check;
 use crate::config::problem::Refusal;
 use crate::config::tls::{
-    ClientCertificates, ListenerTls, TlsMode, TlsPolicy, TrustAnchors, UpstreamTls,
+    ClientCertificates, ListenerTls, Resumption, TlsMode, TlsPolicy, TrustAnchors, UpstreamTls,
     UpstreamTlsMode, VerifyClients,
 };
-use crate::config::{FTP_PORT, Upstream};
+use crate::config::{FTP_PORT, Firewall, PeerMatch, Upstream};
 
 /// The port of FTP over implicit TLS.
 const FTPS_PORT: u16 = 990;
@@ -27,6 +27,41 @@ impl Check<'_, '_, '_> {
             if self.reader.clean(&path) {
                 self.tls_of_upstream(&path, &upstream.tls);
                 self.tls_port(name.as_str(), upstream);
+            }
+        }
+    }
+
+    /// A hole for everybody is one for nobody else than its owner only where TLS proves who that is.
+    pub(super) fn any_peer(&mut self) {
+        let config = self.config;
+        for (name, listener) in &config.listeners {
+            let (peer, path) = (
+                format!("listeners.{name}.peer"),
+                format!("listeners.{name}.tls"),
+            );
+            if listener.peer != PeerMatch::Any
+                || !self.reader.clean(&peer)
+                || !self.reader.clean(&path)
+            {
+                continue;
+            }
+            let tls = &listener.tls;
+            if tls.mode == TlsMode::None || tls.resumption != Resumption::Require {
+                let refusal = Refusal::new(
+                    "`any` needs TLS with `resumption: require`: without it whoever dials first gets the data",
+                );
+                self.error(
+                    &[&peer],
+                    refusal.help("add `tls: {mode: explicit, resumption: require, certificates: [...]}`, or write `exact` or `prefix`"),
+                );
+            } else if config.pinholes.firewall == Firewall::Nftables {
+                let refusal = Refusal::new(
+                    "`any` does not go with `firewall: nftables`: a pinhole in the kernel is for one connection, and anybody's first packet would use it up",
+                );
+                self.error(
+                    &[&peer],
+                    refusal.help("write `prefix` or `exact`, or `pinholes: {firewall: none}`"),
+                );
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::legs::{DataLegs, Ground};
 use super::super::stream::Flushed;
 use super::Driver;
-use crate::engine::{Event, Input, Output, SessionEnd, Side, Time, TlsFailure};
+use crate::engine::{Event, Input, Output, SessionEnd, Side, Time, TlsFailure, TlsRole};
 
 impl Driver {
     /// Hands in a fact, performs what follows, and goes on until nothing follows any more.
@@ -105,8 +105,8 @@ impl Driver {
                     let (data, ground) = self.data_and_ground(now.mono);
                     data.start(&ground, transfer, direction, tls, bounds);
                 }
-                Output::StartTls { with, role: _ } => {
-                    if let Err(why) = self.start_tls(with) {
+                Output::StartTls { with, role } => {
+                    if let Err(why) = self.start_tls(with, role) {
                         facts.push_back(Input::TlsFailed { with, why });
                     }
                 }
@@ -114,6 +114,7 @@ impl Driver {
                     let (data, ground) = self.data_and_ground(now.mono);
                     data.start_tls(&ground, transfer, side);
                 }
+                Output::GiveTickets { transfer } => self.data.give_tickets(cx, transfer),
                 Output::EndData { transfer, manner } => {
                     let (data, ground) = self.data_and_ground(now.mono);
                     let ended = data.end(&ground, cx, transfer, manner);
@@ -158,11 +159,11 @@ impl Driver {
     }
 
     /// Begins TLS on a control connection, behind what was sent on it.
-    fn start_tls(&mut self, with: Side) -> Result<(), TlsFailure> {
+    fn start_tls(&mut self, with: Side, role: TlsRole) -> Result<(), TlsFailure> {
         let policy = self.place.policy.load();
         let secure = self.secure.get_or_insert_default();
         let material = policy.material(self.upstream.name());
-        let channel = secure.control(with, &material)?;
+        let channel = secure.control(role, &material)?;
         if let Some(control) = &mut self.controls[with] {
             control.secure(channel);
         }

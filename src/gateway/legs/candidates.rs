@@ -22,6 +22,8 @@ const MOST: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     running: VecDeque<Candidate>,
+    /// What was told last of whether any has begun its handshake.
+    told_underway: bool,
 }
 
 #[derive(Debug)]
@@ -117,6 +119,13 @@ impl Candidates {
             })),
             None => Poll::Pending,
         }
+    }
+
+    /// Tells whether a handshake runs that its client has begun, when that is news.
+    pub(super) fn underway(&mut self) -> Option<bool> {
+        let underway = self.running.iter().any(|one| one.tls.has_begun());
+        let told = std::mem::replace(&mut self.told_underway, underway);
+        (told != underway).then_some(underway)
     }
 
     /// When the first of them has taken too long.

@@ -148,12 +148,7 @@ impl Transfer {
             self.legs[side] = match leg {
                 Leg::Up(stream) if !stream.is_protected() => {
                     let tls = ground.secure.ok_or(TlsFailure::from(TlsFault::Other));
-                    let upload =
-                        self.direction == Some(Direction::Upload) && self.tls[side] == DataTls::Tls;
-                    match tls.and_then(|secure| match upload {
-                        true => secure.upload(side),
-                        false => secure.data(side),
-                    }) {
+                    match tls.and_then(|secure| secure.data(side)) {
                         Ok(tls) => Leg::Securing(Box::new(Securing {
                             socket: stream.into_socket(),
                             tls,
@@ -215,7 +210,8 @@ impl Transfer {
                 ..
             } => {
                 let Poll::Ready(proven) = candidates.poll(cx, open, ground) else {
-                    return None;
+                    let underway = candidates.underway()?;
+                    return Some(Input::DataTlsUnderway { transfer, underway });
                 };
                 match (proven, self.pinholes[side]) {
                     (Ok(proven), Some(id)) => {

@@ -16,11 +16,14 @@ use crate::pinhole::{Opened, Sockets, SourcePortFallback};
 #[derive(Default)]
 struct Open {
     openings: Mutex<Vec<Opening>>,
+    /// The holes that are open now.
+    standing: Mutex<Vec<HoleKey>>,
 }
 
 impl Firewall for Open {
     fn open(&self, hole: &FirewallHole) -> io::Result<()> {
         self.openings.lock().unwrap().push(hole.opening);
+        self.standing.lock().unwrap().push(hole.key);
         Ok(())
     }
 
@@ -40,7 +43,11 @@ impl Firewall for Open {
         Ok(())
     }
 
-    fn close(&self, _: HoleKey) -> io::Result<Settled> {
+    fn close(&self, key: HoleKey) -> io::Result<Settled> {
+        self.standing
+            .lock()
+            .unwrap()
+            .retain(|standing| *standing != key);
         Ok(Settled {
             used: false,
             usage: None,
@@ -194,4 +201,37 @@ fn a_pinhole_that_is_to_be_forwarded_to_nowhere_or_without_a_firewall_is_refused
     let reservation = field.pinholes.reserve(&pinhole(field.at, to)).unwrap();
     let refused = reservation.open_as_asked().unwrap_err();
     assert_eq!(refused, RefusalReason::Kernel);
+}
+
+/// The kernel's hole is for one connection: after a stranger's it would be shut to the owner.
+#[tokio::test]
+async fn the_firewall_awaits_the_owner_again_behind_each_candidate() {
+    let firewall = Arc::new(Open::default());
+    let pinholes = behind(firewall.clone(), Arc::new(OwnSockets::new()));
+    let here = host(1);
+    let pinhole = Pinhole {
+        transfer: TransferId(1),
+        side: Side::Client,
+        from: here.into(),
+        at: ours(12),
+        leads_to: None,
+        tls: DataTls::Resumed,
+        carried: Carried::Relayed,
+        source: None,
+    };
+    let mut hole = pinholes.reserve(&pinhole).unwrap().open().unwrap();
+    let openings = firewall.openings.lock().unwrap().clone();
+    let [Opening::Relay { at, .. }] = openings[..] else {
+        panic!("{openings:?}");
+    };
+    for candidate in 1..=3 {
+        let _dialled = connect(here, at).await.unwrap();
+        let candidate_of = std::future::poll_fn(|cx| hole.poll_candidate(cx));
+        let _admitted = within(candidate_of).await.unwrap();
+        let openings = firewall.openings.lock().unwrap().clone();
+        assert_eq!(openings, vec![openings[0]; 1 + candidate]);
+        assert_eq!(firewall.standing.lock().unwrap().len(), 1, "one at a time");
+    }
+    drop(hole);
+    assert_eq!(*firewall.standing.lock().unwrap(), []);
 }

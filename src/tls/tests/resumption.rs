@@ -1,5 +1,7 @@
 //! A data connection resumes the control connection of its own session, and of no other.
 
+use std::task::Poll;
+
 use super::*;
 use crate::engine::TlsVersion as Spoken;
 
@@ -146,6 +148,42 @@ async fn a_server_whose_tickets_run_out_is_spoken_to_in_tls_1_2_from_the_next_se
 }
 
 #[tokio::test]
+async fn a_server_that_is_known_to_be_short_of_tickets_is_spoken_to_in_tls_1_2_at_once() {
+    for (of_listener, setting, expected) in [
+        (
+            "",
+            "ca: /t/ca.pem",
+            [Some(Spoken::V1_2), Some(Spoken::V1_2)],
+        ),
+        (
+            "",
+            "ca: /t/ca.pem, max_version: \"1.3\"",
+            [Some(Spoken::V1_3), Some(Spoken::V1_3)],
+        ),
+        // What refuses it is not asked a second time.
+        (
+            ", min_version: \"1.3\"",
+            "ca: /t/ca.pem",
+            [None, Some(Spoken::V1_3)],
+        ),
+    ] {
+        let halves = Halves::new();
+        let (acceptor, connector) = halves.load(of_listener, setting);
+        let host = Host::Name("localhost".to_owned());
+        for expected in expected {
+            let client = connector.lasting_session(&host).expect("one");
+            let server = acceptor.session();
+            let control = (
+                client.control().expect("one"),
+                server.control().expect("one"),
+            );
+            let (one, ..) = shake(control.0, control.1).await;
+            assert_eq!(one.ok().map(|facts| facts.version), expected, "{setting}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_tls_1_2_is_not_asked_for_it_again() {
     let halves = Halves::new();
     let (acceptor, connector) = halves.load(", min_version: \"1.3\"", "");
@@ -175,22 +213,40 @@ async fn a_server_that_refuses_tls_1_2_is_not_asked_for_it_again() {
     assert_eq!(outcomes, [true, false, true]);
 }
 
-/// A ticket that is never read becomes a reset: uploads that need not resume bring none.
+/// A ticket that is never read becomes a reset, which destroys what the client has not sent yet.
 #[tokio::test]
-async fn an_upload_gives_no_ticket() {
+async fn the_ticket_of_a_data_connection_waits_for_the_first_data_or_the_end_unless_it_is_let_go() {
     let halves = Halves::new();
-    for version in VERSIONS {
-        let (client, server) = halves.sessions("", &at_most(version));
-        let upload = server.upload().expect("one");
-        let (one, other, client, mut server) =
-            shake(client.data(false).expect("one"), upload).await;
+    for let_go in [false, true] {
+        let (client, server) = halves.sessions("", &at_most(TlsVersion::V1_3));
+        let data = server.data().expect("one");
+        let (one, other, mut client, mut server) =
+            shake(client.data(false).expect("one"), data).await;
         assert!(one.is_ok() && other.is_ok());
-        // All that the client gets behind the handshake is our close_notify: one record of at most 26 bytes in TLS 1.2,
-        // 24 in TLS 1.3. A ticket would stand before it.
+        if let_go {
+            let End { socket, channel } = &mut server;
+            poll_fn(|cx| {
+                channel.give_tickets(cx, socket);
+                Poll::Ready(())
+            })
+            .await;
+        }
+        client.write(b"an upload").await.expect("sent");
+        assert_eq!(server.read().await.expect("read"), b"an upload");
+        // Over loopback what was sent is there.
+        let mut bytes = [0; 1024];
+        let got = client.socket.try_read(&mut bytes);
+        match got {
+            // A ticket is longer than a close_notify of 24 bytes.
+            Ok(got) => assert!(let_go && got > 60, "{got} bytes behind the handshake"),
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}");
+                assert!(!let_go, "no ticket");
+            }
+        }
         server.end().await;
-        let mut bytes = [0; 512];
         client.socket.readable().await.expect("the end");
         let got = client.socket.try_read(&mut bytes).expect("read");
-        assert!((1..60).contains(&got), "{version}: {got} bytes");
+        assert_eq!(got > 60, !let_go, "{got} bytes at the end");
     }
 }

@@ -406,6 +406,7 @@ impl World {
                 let delay = self.jitter() * 3;
                 self.after(delay, Event::Secured);
             }
+            Output::GiveTickets { .. } => {}
             Output::StartDataTls { .. } => {
                 self.data.begun = true;
                 self.carry();
