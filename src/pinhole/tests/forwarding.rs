@@ -42,7 +42,7 @@ impl Firewall for Open {
 
     fn close(&self, _: HoleKey) -> io::Result<Settled> {
         Ok(Settled {
-            used: false,
+            by: None,
             usage: None,
         })
     }

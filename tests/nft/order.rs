@@ -1,0 +1,136 @@
+//! When the entries of a used pinhole go: its first packet is logged before the rule that gives it its source, so a broker that
+//! removed them as soon as it hears of the packet would have it dropped.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use portcullis::nft::kernel::Kernel;
+use portcullis::nft::{FirewallHole, Happening, HoleKey, Settling};
+use portcullis_netlab::{Family, Lab, Node};
+
+use crate::yard::{
+    GATEWAY, PATIENCE, at, at_gateway, await_descriptors, connect, dial, elements, expect_used,
+    install, lab, listen, nft, passive, told,
+};
+
+/// How long a packet that the kernel does not show may be on its way, as the kernel half sees it.
+const LONGEST_WAY: Duration = Duration::from_millis(50);
+
+/// An operator's chain behind ours takes the packet: it was logged, and never passes all rules.
+const BEHIND: &str = "'add table ip b; add chain ip b p { type filter hook postrouting priority 200; }; add rule ip b p tcp flags syn drop'";
+
+/// Opens a hole, has its client dial, and hears of the packet once.
+fn dialled(lab: &Lab, kernel: &mut Kernel, key: u64, port: u16) -> FirewallHole {
+    let to = SocketAddr::new(Node::Server.address(Family::V4), 5000);
+    let hole = passive(key, Family::V4, port, to);
+    kernel.open(GATEWAY, &hole).unwrap();
+    // Nobody answers it.
+    let at = at(&hole);
+    let dialled = lab.inside(Node::Client, || connect(0, at, Duration::from_millis(1)));
+    assert!(dialled.unwrap().is_err());
+    await_descriptors(kernel, PATIENCE);
+    assert_eq!(told(kernel), []);
+    hole
+}
+
+#[test]
+fn the_entries_of_a_used_pinhole_stay_while_its_packet_is_on_its_way() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        nft(&lab, BEHIND);
+        let mut kernel = install();
+        dialled(&lab, &mut kernel, 1, 21000);
+        let heard = Instant::now();
+        assert_eq!(elements(&lab).len(), 4, "{:?}", elements(&lab));
+        // It is looked for again, and told of only when it can't come any more.
+        let used = loop {
+            let due = kernel.next_wake().expect("something is due");
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            if let Some(happening) = told(&mut kernel).pop() {
+                break happening;
+            }
+        };
+        assert!(
+            matches!(
+                used,
+                Happening::Used {
+                    key: HoleKey(1),
+                    ..
+                }
+            ),
+            "{used:?}"
+        );
+        assert!(
+            heard.elapsed() >= LONGEST_WAY,
+            "after {:?}",
+            heard.elapsed()
+        );
+        assert_eq!(elements(&lab), Vec::<String>::new());
+    });
+}
+
+/// Shut while its packet is on its way: of the two the shutting wins, for the kernel shows no connection.
+#[test]
+fn a_pinhole_whose_packet_never_came_through_was_not_used() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        nft(&lab, BEHIND);
+        let mut kernel = install();
+        dialled(&lab, &mut kernel, 1, 21000);
+        match kernel.settle(HoleKey(1)).unwrap() {
+            Settling::Shut(settled) => assert!(!settled.used(), "{settled:?}"),
+            Settling::Runs(usage) => panic!("{usage:?}"),
+        }
+        assert_eq!(told(&mut kernel), []);
+        let left = elements(&lab);
+        assert!(
+            left.iter().all(|one| one.starts_with('d')),
+            "more than dead and dying: {left:?}"
+        );
+    });
+}
+
+/// What is over before it was told of is told with its account, who came included, and leaves nothing.
+#[test]
+fn a_connection_that_is_over_at_once_is_told_of_once() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        let mut kernel = install();
+        let to = SocketAddr::new(Node::Server.address(Family::V4), 5000);
+        let server = listen(&lab, Node::Server, to);
+        let (mut once, mut twice) = (0, 0);
+        for round in 0..200_u64 {
+            let hole = passive(round, Family::V4, 21000 + (round % 16) as u16, to);
+            kernel.open(GATEWAY, &hole).unwrap();
+            let client = dial(&lab, Node::Client, 0, at(&hole), PATIENCE).unwrap();
+            let from = client.local_addr().unwrap();
+            drop((client, server.accept().unwrap()));
+            // Every other time it is told of by itself before.
+            if round % 2 == 1 {
+                assert_eq!(expect_used(&mut kernel, round), from);
+            }
+            let settled = loop {
+                match kernel.settle(HoleKey(round)).unwrap() {
+                    Settling::Shut(settled) => break settled,
+                    // The FIN is on its way.
+                    Settling::Runs(_) => thread::yield_now(),
+                }
+            };
+            assert_eq!(settled.by, Some(from));
+            assert!(
+                settled.usage.is_some_and(|usage| usage.is_counted()),
+                "{settled:?}"
+            );
+            match told(&mut kernel).as_slice() {
+                [] => once += 1,
+                other => {
+                    twice += 1;
+                    println!("{other:?}");
+                }
+            }
+        }
+        assert_eq!((once, twice), (200, 0));
+        assert_eq!(elements(&lab), Vec::<String>::new());
+    });
+}
