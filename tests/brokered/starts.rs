@@ -112,22 +112,6 @@ fn a_kernel_that_is_too_old_is_69() {
 }
 
 #[test]
-fn a_kernel_without_netfilter_over_netlink_is_69() {
-    // What socket(2) says of NETLINK_NETFILTER where the kernel has no nfnetlink; other protocols are there.
-    let output = started_by(&[
-        "strace",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=socket",
-        "-e",
-        "inject=socket:error=EPROTONOSUPPORT:when=1",
-    ]);
-    fails(&output, 69, &["netlink", "firewall: none"]);
-}
-
-#[test]
 fn a_kernel_that_does_not_know_nf_tables_is_69() {
     let output = started_by(&[
         "strace",

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use portcullis::nft::kernel::Kernel;
 use portcullis::nft::{FirewallHole, Happening, HoleKey, Settling};
 use portcullis_netlab::{Family, Lab, Node};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::yard::{
     GATEWAY, PATIENCE, at, at_gateway, await_descriptors, connect, dial, elements, expect_used,
@@ -133,4 +134,34 @@ fn a_connection_that_is_over_at_once_is_told_of_once() {
         assert_eq!((once, twice), (200, 0));
         assert_eq!(elements(&lab), Vec::<String>::new());
     });
+}
+
+/// Every batch is announced to whoever listens to changes: a broker that each pinhole woke twice would do nothing else.
+#[test]
+fn what_is_opened_and_shut_wakes_nobody() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        let mut kernel = install();
+        let to = SocketAddr::new(Node::Server.address(Family::V4), 5000);
+        for (key, port) in [(1, 21000), (2, 21001)] {
+            kernel
+                .open(GATEWAY, &passive(key, Family::V4, port, to))
+                .unwrap();
+        }
+        kernel.close(HoleKey(1)).unwrap();
+        assert!(!is_ready(&kernel));
+        // What somebody else changes still does.
+        nft(&lab, "add table ip somebody");
+        assert!(is_ready(&kernel));
+    });
+}
+
+/// Tells whether one of the descriptors can be read.
+fn is_ready(kernel: &Kernel) -> bool {
+    let descriptors = kernel.descriptors();
+    let polled = descriptors.iter();
+    let mut polled: Vec<PollFd<'_>> = polled
+        .map(|descriptor| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN))
+        .collect();
+    poll(&mut polled, Some(&Timespec::default())).unwrap() > 0
 }
