@@ -136,6 +136,31 @@ fn a_connection_that_is_over_at_once_is_told_of_once() {
     });
 }
 
+/// A port is free for its peer when its use is told: a peer that dials many at once does not wait for all of them.
+#[test]
+fn of_many_uses_by_one_peer_most_are_told_at_once() {
+    const MANY: u16 = 10;
+    let lab = lab();
+    at_gateway(&lab, || {
+        let mut kernel = install();
+        let to = SocketAddr::new(Node::Server.address(Family::V4), 5000);
+        let server = listen(&lab, Node::Server, to);
+        let dialled: Vec<_> = (0..MANY)
+            .map(|number| {
+                let hole = passive(number.into(), Family::V4, 21000 + number, to);
+                kernel.open(GATEWAY, &hole).unwrap();
+                let client = dial(&lab, Node::Client, 0, at(&hole), PATIENCE).unwrap();
+                (client, server.accept().unwrap())
+            })
+            .collect();
+        // All of them are heard of, and those beyond a quarter of the window's 16 ports are due.
+        assert_eq!(told(&mut kernel), []);
+        let due = told(&mut kernel).len();
+        assert!(due >= usize::from(MANY) - 4, "{due} were told");
+        drop(dialled);
+    });
+}
+
 /// Every batch is announced to whoever listens to changes: a broker that each pinhole woke twice would do nothing else.
 #[test]
 fn what_is_opened_and_shut_wakes_nobody() {

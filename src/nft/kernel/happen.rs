@@ -20,6 +20,9 @@ const FADING: Duration = Duration::from_secs(5);
 /// file is over by then, and is told of once instead of twice.
 const GRACE: Duration = Duration::from_millis(5);
 
+/// How many holes that wait to be told of are looked at for those of the same peer.
+const LOOKED_AT: usize = 64;
+
 /// How soon a first packet that was on its way then is looked for again, and when it is over for sure: it was dropped behind
 /// our rules, by somebody else's.
 const GLANCE: Duration = Duration::from_millis(1);
@@ -180,8 +183,25 @@ impl Kernel {
         if let Some(hole) = self.holes.get_mut(&key) {
             hole.passing = Some(now);
         }
-        self.passing.push_back((now + GRACE, key));
+        // Its port is free for its peer only when it is told of, and peers that make many transfers at once have few.
+        if self.waiting_of(peer) < self.most_waiting() {
+            self.passing.push_back((now + GRACE, key));
+        } else {
+            self.passing.push_front((now, key));
+        }
         Ok(())
+    }
+
+    /// How many of a peer's holes are used and not told of, among the last few.
+    fn waiting_of(&self, peer: SocketAddr) -> usize {
+        let last = self.passing.iter().rev().take(LOOKED_AT);
+        let flows = last.filter_map(|(_, key)| self.holes.get(key)?.flow);
+        flows.filter(|flow| flow.from.ip() == peer.ip()).count()
+    }
+
+    /// A quarter of the ports at which one peer can be awaited.
+    fn most_waiting(&self) -> usize {
+        self.layout.client_window.len() / 4
     }
 
     /// Removes the elements of a used hole; its first packet needs them no more.
