@@ -107,11 +107,12 @@ pub trait Hands {
     /// When [`Hands::happenings`] wants to be called though nothing can be read.
     fn next_wake(&self) -> Option<Instant>;
 
-    /// Takes what has happened, without waiting.
+    /// Takes what has happened, without waiting: what the one of [`Hands::descriptors`] in this place tells, or all of them, and
+    /// what is due.
     ///
     /// # Errors
     /// What the kernel says; what was read before it is in `out`.
-    fn happenings(&mut self, out: &mut Vec<Happening>) -> io::Result<()>;
+    fn happenings(&mut self, ready: Option<usize>, out: &mut Vec<Happening>) -> io::Result<()>;
 }
 
 /// Does what a gateway needs besides the firewall.

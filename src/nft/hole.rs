@@ -92,10 +92,18 @@ impl FlowState {
 /// How a hole was when it was shut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
-    /// Whether a connection came through it: of a hole's TTL and a SYN, exactly one wins.
-    pub used: bool,
+    /// Who came through it, with port 0 where the kernel could not tell all: of a hole's TTL and a SYN, exactly one wins.
+    pub by: Option<SocketAddr>,
     /// What that connection had carried so far, if the kernel carried it.
     pub usage: Option<FlowUsage>,
+}
+
+impl Settled {
+    /// Tells whether a connection came through it.
+    #[must_use]
+    pub fn used(&self) -> bool {
+        self.by.is_some()
+    }
 }
 
 /// What became of a hole that was to be shut unless its connection runs.

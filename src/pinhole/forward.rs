@@ -94,7 +94,7 @@ impl ForwardedPinhole {
             Ok(Settling::Runs(_)) => TakenBack::Came(self),
             Ok(Settling::Shut(settled)) => {
                 self.ended = true;
-                match self.hold.take().filter(|_| !settled.used) {
+                match self.hold.take().filter(|_| !settled.used()) {
                     Some(hold) => match Reservation::unforwarded(hold).open() {
                         Ok(open) => TakenBack::Here(open),
                         Err(why) => TakenBack::Refused(why),

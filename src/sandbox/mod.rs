@@ -11,6 +11,7 @@
 mod account;
 mod calls;
 mod landlock;
+mod owner;
 mod privilege;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use std::process::ExitStatus;
 
 pub use account::Account;
 pub use landlock::Landlock;
+pub use owner::owned_by;
 pub use privilege::KEPT_BY_BROKER;
 
 /// What a gateway process may have.

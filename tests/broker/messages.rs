@@ -5,6 +5,8 @@ use std::time::Duration;
 use portcullis::nft::message::{Answer, Handed, Keep, Notice, Page, Reason, Report, Request};
 use portcullis::nft::{FirewallHole, FlowState, FlowUsage, Happening, HoleKey, Opening, Settled};
 
+use crate::bounds::at as address;
+
 fn requests() -> Vec<Request> {
     let at = |text: &str| text.parse().expect("an address");
     let hole = |opening| FirewallHole {
@@ -68,11 +70,11 @@ fn answers() -> Vec<Answer> {
         Answer::Done,
         Answer::Usage(None),
         Answer::Settled(Settled {
-            used: false,
+            by: None,
             usage: None,
         }),
         Answer::Settled(Settled {
-            used: true,
+            by: Some(address("[2001:db8::7]:41000")),
             usage: Some(usage(FlowState::Over)),
         }),
         Answer::Opened {

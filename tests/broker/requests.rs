@@ -15,7 +15,7 @@ use portcullis::nft::{
 
 use crate::PATIENCE;
 use crate::bounds::{envelope, passive};
-use crate::fake::{Rig, usage};
+use crate::fake::{PEER, Rig, usage};
 
 fn hole(key: u64) -> FirewallHole {
     FirewallHole {
@@ -59,7 +59,7 @@ fn a_hole_is_opened_renewed_and_closed_under_a_name_of_the_brokers_own() {
     assert_eq!(
         closed,
         Settled {
-            used: false,
+            by: None,
             usage: None
         }
     );
@@ -185,12 +185,12 @@ fn a_hole_settles_when_its_connection_does_not_run() {
         client.settle(HoleKey(1)).expect("asked"),
         Settling::Runs(usage(FlowState::Open))
     );
-    let shut = |used, usage| Settling::Shut(Settled { used, usage });
+    let shut = |by, usage| Settling::Shut(Settled { by, usage });
     assert_eq!(
         client.settle(HoleKey(2)).expect("asked"),
-        shut(true, Some(usage(FlowState::Ending)))
+        shut(Some(PEER), Some(usage(FlowState::Ending)))
     );
-    assert_eq!(client.settle(HoleKey(3)).expect("asked"), shut(false, None));
+    assert_eq!(client.settle(HoleKey(3)).expect("asked"), shut(None, None));
     assert_eq!(rig.world.firewall().closed, [HoleKey(2), HoleKey(3)]);
     client.kill(HoleKey(1)).expect("killed");
     assert_eq!(rig.world.firewall().killed, [HoleKey(1)]);

@@ -20,7 +20,7 @@ fn status(process: u32, field: &str) -> String {
 }
 
 /// The processes whose parent is this one.
-fn children(parent: u32) -> Vec<u32> {
+pub fn children(parent: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").expect("a list");
     let numbers = processes
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

@@ -29,6 +29,11 @@ pub struct Busy {
 
 impl Yard {
     pub fn new() -> Yard {
+        Yard::with(&[])
+    }
+
+    /// With more flags for the program.
+    pub fn with(flags: &'static [&'static str]) -> Yard {
         let lab = Lab::new(&[Node::Client, Node::Server]).expect("a laboratory");
         let forwards = "echo 1 >/proc/sys/net/ipv4/ip_forward";
         let mut sysctl = lab.command(Node::Gateway, "sh");
@@ -44,7 +49,7 @@ impl Yard {
         let server = server
             .with_file("file", b"some content")
             .with_file("held", b"first half, second half");
-        let program = start(&lab);
+        let program = start(&lab, flags);
         Yard {
             lab,
             server,
@@ -118,7 +123,7 @@ impl Busy {
 }
 
 /// Starts the program in the gateway's namespace.
-fn start(lab: &Lab) -> Program {
+fn start(lab: &Lab, flags: &'static [&'static str]) -> Program {
     let at = SocketAddr::new(Node::Gateway.address(Family::V4), 21);
     let upstream = SocketAddr::new(Node::Server.address(Family::V4), 2121);
     // `ip netns exec NAMESPACE`, to be said again for a successor.
@@ -127,7 +132,8 @@ fn start(lab: &Lab) -> Program {
     let program = prefix.get_program().to_owned();
     let command = move |config: &Path| {
         let mut command = Command::new(&program);
-        command.args(&words).args(["run", "--config"]).arg(config);
+        command.args(&words).args(["run", "--config"]);
+        command.arg(config).args(flags);
         command
     };
     Program::at(at, upstream.to_string(), ALWAYS, command)

@@ -16,6 +16,8 @@ mod deaths;
 #[expect(dead_code, reason = "the broker's own tests use the rest")]
 mod fake;
 mod lab;
+mod machine;
+mod outward;
 mod price;
 #[path = "../broker/process/program.rs"]
 #[expect(dead_code, reason = "the broker's own tests use the rest")]

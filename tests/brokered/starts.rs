@@ -89,3 +89,39 @@ fn a_table_of_our_name_that_is_not_ours_is_78_and_left_alone() {
     fails(&output, 78, &["inet portcullis", "not made by Portcullis"]);
     assert_eq!(nft(&["list ruleset"]), before);
 }
+
+/// A config and a program in a namespace of its own, to be started by other programs.
+fn started_by(prefix: &[&str]) -> Output {
+    let lab = Lab::new(&[]).expect("a laboratory");
+    let config = lab.directory().join("portcullis.yaml");
+    let text = "version: 1\nlisteners: {main: {listen: [\"127.0.0.1:2121\"]}}\nupstreams: {old: {addresses: [\"127.0.0.1:1\"]}}\n\
+                pinholes: {firewall: nftables}\nprocess: {user: 65534}\ncontrol: {socket: none}\n";
+    std::fs::write(&config, text).expect("written");
+    let (program, words) = prefix.split_first().expect("a program");
+    let mut command = lab.command(Node::Gateway, program);
+    command.args(words).arg(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(["run", "--config"]).arg(config);
+    command.output().expect("run")
+}
+
+#[test]
+fn a_kernel_that_is_too_old_is_69() {
+    // personality(2), UNAME26: the kernel says that it is 2.6.
+    let output = started_by(&["setarch", "--uname-2.6"]);
+    fails(&output, 69, &["2.6", "6.1"]);
+}
+
+#[test]
+fn a_kernel_that_does_not_know_nf_tables_is_69() {
+    let output = started_by(&[
+        "strace",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=sendto",
+        "-e",
+        "inject=sendto:error=EOPNOTSUPP:when=1",
+    ]);
+    fails(&output, 69, &["nft_chain_nat", "firewall: none"]);
+}

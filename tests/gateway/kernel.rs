@@ -188,7 +188,7 @@ impl Firewall for Kernel {
         let mut hole = state.holes.remove(&key).ok_or(io::ErrorKind::NotFound)?;
         hole.shut();
         Ok(Settled {
-            used: hole.peer.is_some(),
+            by: hole.peer,
             usage: hole.usage(),
         })
     }
@@ -197,14 +197,15 @@ impl Firewall for Kernel {
         let mut state = self.note("settle");
         admit(&self.state, &mut state, key);
         let hole = state.holes.get(&key).ok_or(io::ErrorKind::NotFound)?;
+        let peer = hole.peer;
         match hole.usage() {
             Some(usage) if !usage.state.has_begun_to_end() => Ok(Settling::Runs(usage)),
             usage => {
                 if let Some(mut hole) = state.holes.remove(&key) {
                     hole.shut();
                 }
-                let used = usage.is_some();
-                Ok(Settling::Shut(Settled { used, usage }))
+                let by = usage.and(peer);
+                Ok(Settling::Shut(Settled { by, usage }))
             }
         }
     }

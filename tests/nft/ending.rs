@@ -95,7 +95,7 @@ fn killed(family: Family, download: bool) {
             "{sent:?}"
         );
         assert_eq!(received, Some(ErrorKind::ConnectionReset));
-        assert!(kernel.close(HoleKey(1)).unwrap().used);
+        assert!(kernel.close(HoleKey(1)).unwrap().used());
     });
 }
 

@@ -59,7 +59,7 @@ fn one_connection_passes(family: Family) {
         assert!(second.is_err(), "{second:?}");
         drop(client);
         let settled = kernel.close(HoleKey(1)).unwrap();
-        assert!(settled.used && settled.usage.is_some(), "{settled:?}");
+        assert!(settled.used() && settled.usage.is_some(), "{settled:?}");
         assert!(kernel.close(HoleKey(1)).is_err(), "closed twice");
     });
 }
@@ -253,7 +253,7 @@ fn an_unused_hole_shuts_by_itself() {
             kernel.renew(HoleKey(1), TTL).is_err(),
             "renewed what is gone"
         );
-        assert!(!kernel.close(HoleKey(1)).unwrap().used);
+        assert!(!kernel.close(HoleKey(1)).unwrap().used());
         // The same key is free again at once.
         hole.ttl = TTL;
         kernel.open(GATEWAY, &hole).unwrap();
@@ -287,6 +287,7 @@ fn a_renewed_hole_lasts_longer_and_still_lets_in_one() {
             kernel.renew(HoleKey(1), TTL).is_err(),
             "renewed what was used"
         );
+        expect_used(&mut kernel, 1);
         assert_eq!(elements(&lab), Vec::<String>::new());
     });
 }
@@ -311,7 +312,7 @@ fn the_same_ports_can_be_used_again_at_once() {
             client.read_to_end(&mut got).unwrap();
             assert_eq!(got, [round as u8]);
             drop(client);
-            assert!(kernel.close(HoleKey(round)).unwrap().used);
+            assert!(kernel.close(HoleKey(round)).unwrap().used());
         }
     });
 }
@@ -353,7 +354,7 @@ fn shutting_and_a_dial_at_once_have_one_winner() {
                 kernel.close(HoleKey(round)).unwrap()
             });
             assert!(!told(&mut kernel).contains(&Happening::Restored));
-            if settled.used {
+            if settled.used() {
                 used += 1;
                 accept(&server);
             } else {

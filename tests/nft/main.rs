@@ -7,6 +7,7 @@
 
 mod ending;
 mod forwarded;
+mod order;
 mod race;
 mod relayed;
 mod table;

@@ -11,7 +11,7 @@ use portcullis_netlab::{Family, Lab, Node};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::yard::{
-    GATEWAY, TTL, at, at_gateway, expect, expect_used, install, lab, nft, passive, sh, told,
+    GATEWAY, TTL, at, at_gateway, expect, expect_used, install, lab, nft, passive, sh,
 };
 
 /// As many as are wanted to believe it, a batch of holes at a time.
@@ -81,19 +81,19 @@ fn a_use_that_was_not_told_is_found_nonetheless() {
             send(&socket, &syn(1, 1024, at(hole)), at(hole));
         }
         let mut used = std::collections::HashMap::new();
-        for happening in told(&mut kernel) {
+        expect(&mut kernel, |happening| {
             if let Happening::Used { key, peer } = happening {
-                assert!(used.insert(key, peer).is_none(), "{key:?} twice");
+                assert!(used.insert(*key, *peer).is_none(), "{key:?} twice");
             }
-        }
-        assert_eq!(used.len(), dialled.len());
+            (used.len() == dialled.len()).then_some(())
+        });
         let peer = SocketAddr::new(Node::Client.address(Family::V4), 1024);
         assert!(used.values().all(|from| *from == peer));
         for hole in dialled {
-            assert!(kernel.close(hole.key).unwrap().used);
+            assert!(kernel.close(hole.key).unwrap().used());
         }
         for hole in others {
-            assert!(!kernel.close(hole.key).unwrap().used);
+            assert!(!kernel.close(hole.key).unwrap().used());
         }
     });
 }
@@ -180,7 +180,7 @@ fn race(lab: &Lab, hole: impl Fn(u64, u16) -> FirewallHole + Sync) {
             });
             for hole in &holes {
                 assert!(
-                    kernel.close(hole.key).unwrap().used,
+                    kernel.close(hole.key).unwrap().used(),
                     "nobody got through to {hole:?}"
                 );
             }

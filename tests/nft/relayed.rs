@@ -67,7 +67,7 @@ fn a_listener_in_the_window_is_reached_through_a_pinhole_alone() {
                 assert!(second.is_err(), "{prefix}: {second:?}");
                 assert!(wait_for(&listener, Duration::ZERO).is_none());
                 let settled = kernel.close(HoleKey(key)).unwrap();
-                assert!(settled.used && settled.usage.is_none(), "{settled:?}");
+                assert!(settled.used() && settled.usage.is_none(), "{settled:?}");
                 assert_eq!(elements(&lab), Vec::<String>::new());
             }
         }
@@ -109,7 +109,7 @@ fn a_hole_for_a_network_is_for_one_of_it() {
         let _neighbour = from([198, 51, 100, 8]).unwrap();
         accept(&listener);
         assert!(from([198, 51, 100, 7]).is_err());
-        assert!(kernel.close(HoleKey(2)).unwrap().used);
+        assert!(kernel.close(HoleKey(2)).unwrap().used());
     });
 }
 
@@ -129,7 +129,7 @@ fn a_dial_from_this_host_needs_a_pinhole_too() {
             let _upstream = dial(&lab, Node::Gateway, 0, at, PATIENCE).unwrap();
             accept(&listener);
             assert!(dial(&lab, Node::Gateway, 0, at, SILENCE).is_err());
-            assert!(kernel.close(HoleKey(1)).unwrap().used);
+            assert!(kernel.close(HoleKey(1)).unwrap().used());
         }
     });
 }

@@ -115,7 +115,7 @@ fn a_full_set_refuses_whole_holes_and_recovers() {
         // Nothing of what was refused is left, so its name is free.
         kernel.close(HoleKey(0)).unwrap();
         kernel.open(GATEWAY, &hole(3)).unwrap();
-        assert!(!kernel.close(HoleKey(3)).unwrap().used);
+        assert!(!kernel.close(HoleKey(3)).unwrap().used());
     });
 }
 
@@ -160,8 +160,8 @@ fn two_pinholes_to_one_place_are_told_apart() {
         let _second = dial(&lab, Node::Client, 0, at(&holes[1]), TTL).unwrap();
         accept(&server);
         expect_used(&mut kernel, 2);
-        assert!(!kernel.close(HoleKey(1)).unwrap().used);
-        assert!(kernel.close(HoleKey(2)).unwrap().used);
+        assert!(!kernel.close(HoleKey(1)).unwrap().used());
+        assert!(kernel.close(HoleKey(2)).unwrap().used());
     });
 }
 

@@ -137,7 +137,9 @@ pub fn expect<T>(kernel: &mut Kernel, mut find: impl FnMut(&Happening) -> Option
         let left = deadline
             .checked_duration_since(Instant::now())
             .expect("it did not happen");
-        await_descriptors(kernel, left);
+        let due = kernel.next_wake();
+        let due = due.map(|at| at.saturating_duration_since(Instant::now()));
+        await_descriptors(kernel, due.map_or(left, |due| due.min(left)));
     }
 }
 

@@ -174,7 +174,7 @@ impl Pinholes {
         kernel.open(Generation(1), &hole).expect("a pinhole");
         let came = dial();
         let settled = kernel.close(hole.key).expect("a pinhole that stood");
-        assert_eq!(settled.used, came, "{opening:?}");
+        assert_eq!(settled.used(), came, "{opening:?}");
         came
     }
 }

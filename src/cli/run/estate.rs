@@ -31,7 +31,7 @@ use crate::nft::envelope::Envelope;
 use crate::nft::message::{Handed, Keep, Notice};
 use crate::nft::{sealed, socket};
 use crate::pinhole::{OwnSockets, Sockets as _};
-use crate::sandbox::Account;
+use crate::sandbox::{Account, owned_by};
 
 /// How long a gateway may take until it reads what it is handed.
 const HANDOVER: Duration = Duration::from_secs(20);
@@ -189,7 +189,12 @@ impl Office for Estate {
     }
 
     fn dialler(&mut self, from: SocketAddr) -> io::Result<OwnedFd> {
-        self.sockets.dialler(Some(from), from).map(OwnedFd::from)
+        let make = || self.sockets.dialler(Some(from), from).map(OwnedFd::from);
+        // The operator's firewall may let out what is the gateway's user's, and nothing of root's.
+        match self.account {
+            Some(account) => owned_by(account, make)?,
+            None => make(),
+        }
     }
 
     fn reread(&mut self) -> Result<(Envelope, OwnedFd), String> {

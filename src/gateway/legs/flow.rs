@@ -15,7 +15,7 @@ use super::{Ended, Ground};
 use crate::engine::{
     Direction, Input, Manner, Outcome, PinholeId, RefusalReason, Side, Usage, Wire,
 };
-use crate::nft::{FlowState, FlowUsage, Settling};
+use crate::nft::{FlowState, FlowUsage, Settled, Settling};
 use crate::pinhole::{ForwardedPinhole, RelayLimits, TakenBack};
 
 /// How soon a connection that runs on after its transfer's answer is looked at again; the pause doubles each time.
@@ -34,6 +34,8 @@ pub(super) struct Flow {
     id: PinholeId,
     side: Side,
     used: bool,
+    /// Who dialled, if the firewall told it when the hole was shut.
+    by: Option<SocketAddr>,
     /// The engine knows that it was used.
     told: bool,
     watch: Watch,
@@ -78,6 +80,7 @@ impl Flow {
             id,
             side,
             used: false,
+            by: None,
             told: false,
             watch: Watch::NotYet,
             direction: None,
@@ -230,8 +233,7 @@ impl Flow {
     fn linger(&mut self, now: Duration, limits: RelayLimits, pause: Duration) -> Option<Usage> {
         match self.hole.settle() {
             Ok(Settling::Shut(settled)) => {
-                self.used |= settled.used;
-                self.last = settled.usage.or(self.last);
+                self.note_shut(settled);
                 Some(self.usage(Outcome::Complete))
             }
             Ok(Settling::Runs(usage)) => {
@@ -270,8 +272,7 @@ impl Flow {
             Manner::Abort => self.cut(Outcome::Aborted),
             Manner::Drop => match self.hole.settle() {
                 Ok(Settling::Shut(settled)) => {
-                    self.used |= settled.used;
-                    self.last = settled.usage.or(self.last);
+                    self.note_shut(settled);
                     self.usage(Outcome::Aborted)
                 }
                 Ok(Settling::Runs(_)) | Err(_) => self.cut(Outcome::Aborted),
@@ -286,20 +287,26 @@ impl Flow {
     /// Tells of the connection that came so late that its account came first.
     fn late(&mut self, cx: &mut Context<'_>) -> Input<'static> {
         self.told = true;
-        let peer = match self.hole.poll_used(cx) {
-            Poll::Ready(peer) => peer,
+        let peer = match (self.by, self.hole.poll_used(cx)) {
+            (Some(peer), _) | (None, Poll::Ready(peer)) => peer,
             // Its port was not told in time.
-            Poll::Pending => SocketAddr::new(self.hole.peer(), 0),
+            (None, Poll::Pending) => SocketAddr::new(self.hole.peer(), 0),
         };
         Input::PinholeUsed { id: self.id, peer }
+    }
+
+    /// Notes what the firewall said when it shut the hole.
+    fn note_shut(&mut self, settled: Settled) {
+        self.used |= settled.used();
+        self.by = settled.by.or(self.by);
+        self.last = settled.usage.or(self.last);
     }
 
     /// Ends its connection, if it has one, and shuts the hole.
     fn cut(&mut self, outcome: Outcome) -> Usage {
         match self.hole.end() {
             Some(settled) => {
-                self.used |= settled.used;
-                self.last = settled.usage.or(self.last);
+                self.note_shut(settled);
             }
             None if self.used => self.last = None,
             None => {}

@@ -17,6 +17,7 @@ const LIMITS: RelayLimits = RelayLimits {
     stall: Duration::from_secs(300),
     linger: Duration::from_secs(10),
 };
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)), 41_000);
 const ID: PinholeId = PinholeId(1);
 const TRANSFER: TransferId = TransferId(1);
 
@@ -75,16 +76,16 @@ impl Firewall for Script {
 
     fn close(&self, _: HoleKey) -> io::Result<Settled> {
         let usage = self.note("close")?.usage;
-        let used = usage.is_some();
-        Ok(Settled { used, usage })
+        let by = usage.map(|_| PEER);
+        Ok(Settled { by, usage })
     }
 
     fn settle(&self, _: HoleKey) -> io::Result<Settling> {
         let usage = self.note("settle")?.usage;
-        let used = usage.is_some();
+        let by = usage.map(|_| PEER);
         Ok(match usage {
             Some(usage) if !usage.state.has_begun_to_end() => Settling::Runs(usage),
-            usage => Settling::Shut(Settled { used, usage }),
+            usage => Settling::Shut(Settled { by, usage }),
         })
     }
 }
@@ -192,7 +193,7 @@ impl Scene {
 
     /// The awaited peer dials, and that is told.
     fn dialled(&mut self) {
-        self.script.state().used = Some(SocketAddr::from(([198, 51, 100, 7], 41_000)));
+        self.script.state().used = Some(PEER);
         self.carries(1, FlowState::Open);
         assert!(matches!(
             self.poll(),

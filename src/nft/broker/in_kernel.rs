@@ -108,7 +108,7 @@ impl Hands for InKernel {
         self.kernel.next_wake()
     }
 
-    fn happenings(&mut self, out: &mut Vec<Happening>) -> io::Result<()> {
-        self.kernel.happenings(out).map_err(told)
+    fn happenings(&mut self, ready: Option<usize>, out: &mut Vec<Happening>) -> io::Result<()> {
+        self.kernel.happenings_of(ready, out).map_err(told)
     }
 }

@@ -61,7 +61,8 @@ pub(super) enum Caller {
     Process,
     Events,
     Request(usize),
-    Hands,
+    /// The firewall: by the place of its descriptor, or because its time has come.
+    Hands(Option<usize>),
     Office,
 }
 
@@ -101,7 +102,7 @@ impl<H: Hands, O: Office> Broker<H, O> {
                 match caller {
                     Caller::Terminate => self.terminate(),
                     Caller::HangUp => self.hang_up(),
-                    Caller::Hands => self.hear(),
+                    Caller::Hands(ready) => self.hear(ready),
                     Caller::Office => self.learn(),
                     Caller::Events => self.read_reports(),
                     Caller::Request(index) => self.serve(index),
@@ -152,8 +153,8 @@ impl<H: Hands, O: Office> Broker<H, O> {
             input(self.signals.terminate.as_fd()),
             input(self.signals.hang_up.as_fd()),
         ];
-        for descriptor in self.desk.hands.descriptors() {
-            callers.push(Caller::Hands);
+        for (place, descriptor) in self.desk.hands.descriptors().into_iter().enumerate() {
+            callers.push(Caller::Hands(Some(place)));
             polled.push(input(descriptor));
         }
         for descriptor in self.desk.office.descriptors() {
@@ -185,7 +186,7 @@ impl<H: Hands, O: Office> Broker<H, O> {
             .filter(|(_, polled)| !polled.revents().is_empty())
             .map(|(caller, _)| caller)
             .collect();
-        for (due, caller) in [(office, Caller::Office), (firewall, Caller::Hands)] {
+        for (due, caller) in [(office, Caller::Office), (firewall, Caller::Hands(None))] {
             if due.is_some_and(|at| at <= Instant::now()) {
                 called.insert(0, caller);
             }
@@ -234,9 +235,9 @@ impl<H: Hands, O: Office> Broker<H, O> {
     }
 
     /// Passes on what happened in the firewall.
-    fn hear(&mut self) {
+    fn hear(&mut self, ready: Option<usize>) {
         self.happened.clear();
-        if let Err(error) = self.desk.hands.happenings(&mut self.happened) {
+        if let Err(error) = self.desk.hands.happenings(ready, &mut self.happened) {
             tracing::error!(%error, "the kernel does not tell everything that happens in the firewall");
         }
         for happening in self.happened.drain(..) {

@@ -117,20 +117,23 @@ impl Channel {
         self.wait(doing, self.sequence..=self.sequence)
     }
 
-    /// Asks for one thing; none if it is not there (ENOENT).
+    /// Asks for one thing; none if it is not there (ENOENT). What is there is the whole answer: an acknowledgement behind it
+    /// would be one more message to make and to read.
     pub(super) fn ask<T>(
         &mut self,
         doing: &'static str,
         message: Message,
         mut read: impl FnMut(&[u8]) -> Option<T>,
     ) -> Result<Option<T>, Error> {
-        self.begin(doing, message.acknowledged())?;
+        self.begin(doing, message)?;
         let mut found = None;
         let sequence = self.sequence;
         let ended = self.collect(doing, &(sequence..=sequence), |answer| {
-            if let Saying::Told(attributes) = answer.saying() {
-                found = found.take().or_else(|| read(attributes));
-            }
+            let Saying::Told(attributes) = answer.saying() else {
+                return false;
+            };
+            found = found.take().or_else(|| read(attributes));
+            true
         });
         match ended {
             Err(Error::Kernel(Refusal {
@@ -158,6 +161,7 @@ impl Channel {
                 if let Saying::Told(attributes) = answer.saying() {
                     read(attributes, &mut found);
                 }
+                false
             });
             match ended {
                 Ok(()) if !disturbed => return Ok(found),
@@ -185,15 +189,16 @@ impl Channel {
     }
 
     fn wait(&mut self, doing: &'static str, asked: RangeInclusive<u32>) -> Result<(), Error> {
-        self.collect(doing, &asked, |_| {})
+        self.collect(doing, &asked, |_| false)
     }
 
-    /// Reads until the answer to the last that was `asked` is complete. The first refusal decides, but the others are read too.
+    /// Reads until the answer to the last that was `asked` is complete, of which `each` tells for what is no acknowledgement.
+    /// The first refusal decides, but the others are read too.
     fn collect(
         &mut self,
         doing: &'static str,
         asked: &RangeInclusive<u32>,
-        each: impl FnMut(&Answer<'_>),
+        each: impl FnMut(&Answer<'_>) -> bool,
     ) -> Result<(), Error> {
         let mut refusal = None;
         let read = self.read_answers(doing, asked, &mut refusal, each);
@@ -208,7 +213,7 @@ impl Channel {
         doing: &'static str,
         asked: &RangeInclusive<u32>,
         refusal: &mut Option<Error>,
-        mut each: impl FnMut(&Answer<'_>),
+        mut each: impl FnMut(&Answer<'_>) -> bool,
     ) -> Result<(), Error> {
         loop {
             let length = match self.socket.recv_raw(&mut self.incoming) {
@@ -231,7 +236,7 @@ impl Channel {
                         refusal.get_or_insert_with(|| refused(doing, errno, words));
                         over |= is_last;
                     }
-                    Saying::Told(_) if is_last => each(&answer),
+                    Saying::Told(_) if is_last => over |= each(&answer),
                     Saying::Told(_) => {}
                 }
             }

@@ -16,10 +16,17 @@ use crate::nft::{Happening, HoleKey};
 /// How long a packet can be on its way through the rules: far longer than any is.
 const FADING: Duration = Duration::from_secs(5);
 
-/// How soon a first packet that was on its way is looked for again, and when it is over for sure: it was dropped behind our
-/// rules, by somebody else's.
+/// How long after its first packet a hole that is used is told of, and its elements removed, unless it is settled before: a small
+/// file is over by then, and is told of once instead of twice.
+const GRACE: Duration = Duration::from_millis(5);
+
+/// How many holes that wait to be told of are looked at for those of the same peer.
+const LOOKED_AT: usize = 64;
+
+/// How soon a first packet that was on its way then is looked for again, and when it is over for sure: it was dropped behind
+/// our rules, by somebody else's.
 const GLANCE: Duration = Duration::from_millis(1);
-const LONGEST_WAY: Duration = Duration::from_millis(50);
+pub(super) const LONGEST_WAY: Duration = Duration::from_millis(50);
 
 /// How often the table is looked for although nobody has announced a change of it.
 const INSPECTION: Duration = Duration::from_secs(30);
@@ -32,7 +39,7 @@ impl Kernel {
         }
         let inspection = self.inspected + INSPECTION;
         let forgotten = self.dying.front().map(|(when, _)| *when);
-        let passed = self.passing.front().map(|_| self.glanced + GLANCE);
+        let passed = self.passing.front().map(|(due, _)| *due);
         [forgotten, passed]
             .into_iter()
             .flatten()
@@ -46,15 +53,32 @@ impl Kernel {
     /// # Errors
     /// The kernel's reason; the rest is told by the next call.
     pub fn happenings(&mut self, out: &mut Vec<Happening>) -> Result<(), Error> {
+        self.happenings_of(None, out)
+    }
+
+    /// As [`Kernel::happenings`], but reads only the one of [`Kernel::descriptors`] that is ready, by its place; and what is due.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn happenings_of(
+        &mut self,
+        ready: Option<usize>,
+        out: &mut Vec<Happening>,
+    ) -> Result<(), Error> {
         let now = Instant::now();
-        self.hear_used()?;
+        let is_ready = |place| ready.is_none_or(|ready| ready == place);
+        if is_ready(0) {
+            self.hear_used()?;
+        }
         self.see_off(now)?;
-        let (knocks, pending) = (&mut self.knocks, &mut self.pending);
-        // What is lost here is one knock of many.
-        log::hear(&mut self.knocked, |dial| {
-            pending.extend(knocks.heard(now, dial));
-        })?;
-        let changed = watch::hear(&mut self.changed, &self.layout.table)?;
+        if is_ready(1) {
+            let (knocks, pending) = (&mut self.knocks, &mut self.pending);
+            // What is lost here is one knock of many.
+            log::hear(&mut self.knocked, |dial| {
+                pending.extend(knocks.heard(now, dial));
+            })?;
+        }
+        let changed = is_ready(2) && watch::hear(&mut self.changed, &self.layout.table)?;
         if changed || now.duration_since(self.inspected) >= INSPECTION {
             self.repair()?;
         }
@@ -155,47 +179,83 @@ impl Kernel {
         if !hole.is_forwarded() {
             return self.remove("removing a used pinhole", &hole.elements);
         }
-        self.passing.push_back((Instant::now(), key, peer));
-        self.has_passed(key, peer, false).map(drop)
-    }
-
-    /// Removes a used hole's elements once its first packet needs them no more; tells whether they are gone.
-    ///
-    /// The packet is logged before the rule that gives it its source, on whatever processor it is. Without that source
-    /// it would be dropped, and with its hole used up nobody would let its repetitions in. The kernel shows a connection
-    /// when its first packet has passed all rules.
-    fn has_passed(&mut self, key: HoleKey, peer: SocketAddr, surely: bool) -> Result<bool, Error> {
-        let hole = self.holes.get(&key);
-        if let Some((flow, hole)) = hole.and_then(|hole| Some((hole.flow?, hole))) {
-            let elements = hole.elements.clone();
-            if !surely && conntrack::usage(&mut self.channel, flow)?.is_none() {
-                return Ok(false);
-            }
-            self.remove("removing a used pinhole", &elements)?;
-            self.pending.push(Happening::Used { key, peer });
+        let now = Instant::now();
+        if let Some(hole) = self.holes.get_mut(&key) {
+            hole.passing = Some(now);
         }
-        self.passing.retain(|(_, passed, _)| *passed != key);
-        Ok(true)
-    }
-
-    /// Looks again at holes whose first packet was on its way.
-    fn see_off(&mut self, now: Instant) -> Result<(), Error> {
-        self.glanced = now;
-        for _ in 0..self.passing.len() {
-            let Some((since, key, peer)) = self.passing.front().copied() else {
-                break;
-            };
-            let surely = now.saturating_duration_since(since) >= LONGEST_WAY;
-            if !self.has_passed(key, peer, surely)? {
-                self.passing.rotate_left(1);
-            }
+        // Its port is free for its peer only when it is told of, and peers that make many transfers at once have few.
+        if self.waiting_of(peer) < self.most_waiting() {
+            self.passing.push_back((now + GRACE, key));
+        } else {
+            self.passing.push_front((now, key));
         }
         Ok(())
     }
 
-    /// Tells whether the first packet of a used hole may still be on its way through the rules.
-    pub(super) fn is_passing(&self, key: HoleKey) -> bool {
-        self.passing.iter().any(|(_, passing, _)| *passing == key)
+    /// How many of a peer's holes are used and not told of, among the last few.
+    fn waiting_of(&self, peer: SocketAddr) -> usize {
+        let last = self.passing.iter().rev().take(LOOKED_AT);
+        let flows = last.filter_map(|(_, key)| self.holes.get(key)?.flow);
+        flows.filter(|flow| flow.from.ip() == peer.ip()).count()
+    }
+
+    /// A quarter of the ports at which one peer can be awaited.
+    fn most_waiting(&self) -> usize {
+        self.layout.client_window.len() / 4
+    }
+
+    /// Removes the elements of a used hole; its first packet needs them no more.
+    ///
+    /// The packet is logged before the rule that gives it its source, on whatever processor it is. Without that source
+    /// it would be dropped, and with its hole used up nobody would let its repetitions in. The kernel shows a connection
+    /// when its first packet has passed all rules.
+    pub(super) fn see_through(&mut self, key: HoleKey) -> Result<(), Error> {
+        if let Some(hole) = self.holes.get(&key)
+            && hole.passing.is_some()
+        {
+            let elements = hole.elements.clone();
+            self.remove("removing a used pinhole", &elements)?;
+            self.has_been_seen_off(key);
+        }
+        Ok(())
+    }
+
+    /// Nobody needs to look at this hole for its first packet's sake any more.
+    pub(super) fn has_been_seen_off(&mut self, key: HoleKey) {
+        if let Some(hole) = self.holes.get_mut(&key) {
+            hole.passing = None;
+        }
+        while let Some((_, first)) = self.passing.front()
+            && self
+                .holes
+                .get(first)
+                .is_none_or(|hole| hole.passing.is_none())
+        {
+            self.passing.pop_front();
+        }
+    }
+
+    /// Sees to holes whose first packet came a while ago, and tells of their use.
+    fn see_off(&mut self, now: Instant) -> Result<(), Error> {
+        while let Some((due, key)) = self.passing.front().copied()
+            && due <= now
+        {
+            self.passing.pop_front();
+            let hole = self.holes.get(&key);
+            let Some((since, flow)) = hole.and_then(|hole| Some((hole.passing?, hole.flow?)))
+            else {
+                continue;
+            };
+            // Whatever the kernel says now, it is looked at again until its elements are gone.
+            self.passing.push_back((now + GLANCE, key));
+            let surely = now.saturating_duration_since(since) >= LONGEST_WAY;
+            if surely || conntrack::usage(&mut self.channel, flow)?.is_some() {
+                self.see_through(key)?;
+                let peer = flow.from;
+                self.pending.push(Happening::Used { key, peer });
+            }
+        }
+        Ok(())
     }
 
     /// The kernel had no room to tell all: each element that was used says so itself, and the connection tells the rest.

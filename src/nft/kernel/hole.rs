@@ -24,6 +24,8 @@ pub(super) struct Hole {
     pub(super) until: Instant,
     /// Its one connection, once it came.
     pub(super) flow: Option<Flow>,
+    /// Since when its first packet may still be on its way through the rules: its elements stay so long.
+    pub(super) passing: Option<Instant>,
     /// What that connection had carried when it was last looked at.
     pub(super) last: Option<FlowUsage>,
 }

@@ -60,7 +60,6 @@ impl Kernel {
             awaited: HashMap::new(),
             fading: VecDeque::new(),
             passing: VecDeque::new(),
-            glanced: Instant::now(),
             dying: VecDeque::new(),
             bans: BTreeMap::new(),
             knocks: Knocks::default(),

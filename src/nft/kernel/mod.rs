@@ -19,6 +19,7 @@ mod log;
 mod message;
 mod rule;
 mod set;
+mod shut;
 mod sweep;
 mod table;
 #[cfg(test)]
@@ -40,15 +41,9 @@ use self::hole::{Awaited, Hole};
 use self::knock::Knocks;
 use self::message::Message;
 use self::set::Set;
-use super::{FirewallHole, FlowState, FlowUsage, Happening, HoleKey, Settled, Settling};
+use super::{FirewallHole, Happening, HoleKey};
 
 pub use error::{Error, Refusal};
-
-/// How long what was killed is watched before its connection is forgotten for good.
-const LAST_WORDS: Duration = Duration::from_secs(30);
-
-/// How long the kernel resets what was killed, should nobody be there to forget it.
-const DEAD: Duration = Duration::from_secs(3600);
 
 /// All that the table depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,10 +84,8 @@ pub struct Kernel {
     awaited: HashMap<Awaited, Vec<HoleKey>>,
     /// Unused holes that were shut a moment ago: a packet that is still on its way through the rules comes too late.
     fading: VecDeque<(Instant, Awaited, SocketAddr)>,
-    /// Used holes whose first packet may still be on its way through the rules, and since when: their elements stay.
-    passing: VecDeque<(Instant, HoleKey, SocketAddr)>,
-    /// When these were last looked for.
-    glanced: Instant,
+    /// Used holes of which nothing was told yet, and when they are looked at; others of them were settled meanwhile.
+    passing: VecDeque<(Instant, HoleKey)>,
     /// Connections that were killed, and when they are forgotten.
     dying: VecDeque<(Instant, Flow)>,
     bans: BTreeMap<IpNet, Instant>,
@@ -121,6 +114,7 @@ impl Kernel {
             until: later(hole.ttl),
             elements,
             flow: None,
+            passing: None,
             last: None,
         };
         let messages = self.additions(&hole_of, hole.ttl);
@@ -183,98 +177,6 @@ impl Kernel {
         Ok(())
     }
 
-    /// Tells what a forwarded hole's connection has carried; none if it was not used.
-    ///
-    /// # Errors
-    /// `Gone` for a hole that is not known, or the kernel's reason.
-    pub fn usage(&mut self, key: HoleKey) -> Result<Option<FlowUsage>, Error> {
-        self.hear_used()?;
-        let doing = "reading a connection's counters";
-        let gone = || refused(doing, rustix::io::Errno::NOENT, None).by_kind();
-        let hole = self.holes.get_mut(&key).ok_or_else(gone)?;
-        let Some(flow) = hole.flow.filter(|_| hole.is_forwarded()) else {
-            return Ok(None);
-        };
-        let usage = conntrack::usage(&mut self.channel, flow)?.unwrap_or(FlowUsage {
-            state: FlowState::Over,
-            ..hole.last.unwrap_or(UNCOUNTED)
-        });
-        hole.last = Some(usage);
-        Ok(Some(usage))
-    }
-
-    /// Shuts a hole whose connection has begun to end or never came, as [`Kernel::close`] does; tells how far it is if it
-    /// runs, and leaves it. The connection is looked at once.
-    ///
-    /// # Errors
-    /// As [`Kernel::usage`] and [`Kernel::close`].
-    pub fn settle(&mut self, key: HoleKey) -> Result<Settling, Error> {
-        match self.usage(key)? {
-            Some(usage) if !usage.state.has_begun_to_end() => Ok(Settling::Runs(usage)),
-            None => self.close(key).map(Settling::Shut),
-            Some(_) if self.is_passing(key) => self.close(key).map(Settling::Shut),
-            Some(usage) => {
-                self.forget(key);
-                let usage = Some(usage);
-                Ok(Settling::Shut(Settled { used: true, usage }))
-            }
-        }
-    }
-
-    /// Ends a forwarded hole's connection with a reset towards both sides (a silent one at its next packet). An unused
-    /// hole is shut for good; of a relayed one the connection belongs to the process that accepted it.
-    ///
-    /// # Errors
-    /// `Gone` for a hole that is not known, or the kernel's reason.
-    pub fn kill(&mut self, key: HoleKey) -> Result<(), Error> {
-        self.hear_used()?;
-        let doing = "ending a connection";
-        let gone = || refused(doing, rustix::io::Errno::NOENT, None).by_kind();
-        let hole = self.holes.get(&key).ok_or_else(gone)?;
-        match hole.flow {
-            None => {
-                let elements = hole.elements.clone();
-                self.remove("shutting a pinhole", &elements)?;
-                // Of a packet that was faster than that, this knows.
-                self.hear_used()?;
-                match self.holes.get(&key).and_then(|hole| hole.flow) {
-                    Some(flow) => self.end(flow),
-                    None => Ok(()),
-                }
-            }
-            Some(flow) if hole.is_forwarded() => self.end(flow),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Shuts a hole and forgets it. A connection that runs goes on. What was told of it here is no happening any more.
-    ///
-    /// # Errors
-    /// `Gone` for a hole that is not known, or the kernel's reason; the hole is known still then.
-    pub fn close(&mut self, key: HoleKey) -> Result<Settled, Error> {
-        let doing = "shutting a pinhole";
-        let gone = || refused(doing, rustix::io::Errno::NOENT, None).by_kind();
-        let hole = self.holes.get(&key).ok_or_else(gone)?;
-        if hole.flow.is_none() || self.is_passing(key) {
-            let elements = hole.elements.clone();
-            self.remove(doing, &elements)?;
-            self.passing.retain(|(_, passing, _)| *passing != key);
-            self.hear_used()?;
-            self.annul(key)?;
-        }
-        let usage = self.usage(key)?;
-        let hole = self.forget(key).ok_or_else(gone)?;
-        if hole.flow.is_none() {
-            let now = Instant::now();
-            self.forget_the_faded(now);
-            self.fading.push_back((now, hole.awaited(), hole.at()));
-        }
-        Ok(Settled {
-            used: hole.flow.is_some(),
-            usage,
-        })
-    }
-
     /// Returns what to poll for reading: when one is ready, [`Kernel::happenings`] has something.
     pub fn descriptors(&self) -> [BorrowedFd<'_>; 3] {
         [
@@ -287,57 +189,6 @@ impl Kernel {
     /// Returns the layout that was installed.
     pub fn layout(&self) -> &Layout {
         &self.layout
-    }
-
-    /// Takes back the use of a forwarded hole whose packet found its token but no source any more: it was dropped (chain
-    /// postrouting, rule late), so the shutting has won. Should it have got through after all, it is ended.
-    fn annul(&mut self, key: HoleKey) -> Result<(), Error> {
-        let Some(hole) = self.holes.get_mut(&key).filter(|hole| hole.is_forwarded()) else {
-            return Ok(());
-        };
-        let Some(flow) = hole.flow else {
-            return Ok(());
-        };
-        if conntrack::usage(&mut self.channel, flow)?.is_some() {
-            return Ok(());
-        }
-        hole.flow = None;
-        self.end(flow)
-    }
-
-    /// Ends a connection: the rules reset it from now on, and after a while it is forgotten.
-    fn end(&mut self, flow: Flow) -> Result<(), Error> {
-        let element = |set| Element {
-            set,
-            key: flow.key(),
-            value: None,
-        };
-        let sets = [Set::Dead(flow.family()), Set::Dying(flow.family())];
-        let table = &self.layout.table;
-        let messages = sets.map(|set| element(set).add(table, Some(DEAD), None));
-        match self
-            .channel
-            .batch("ending a connection", messages.into())
-            .map_err(Error::by_kind)
-        {
-            Ok(()) => {
-                self.dying.push_back((Instant::now() + LAST_WORDS, flow));
-                Ok(())
-            }
-            // It is being ended already.
-            Err(Error::Exists(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Strikes a hole from the books; what was told of it is no happening any more.
-    fn forget(&mut self, key: HoleKey) -> Option<Hole> {
-        let hole = self.holes.remove(&key)?;
-        self.unawait(&hole, key);
-        self.pending.retain(
-            |happening| !matches!(happening, Happening::Used { key: used, .. } if *used == key),
-        );
-        Some(hole)
     }
 
     fn additions(&self, hole: &Hole, ttl: Duration) -> Vec<Message> {
@@ -396,14 +247,6 @@ impl Kernel {
 fn later(time: Duration) -> Instant {
     Instant::now() + time.min(element::LONGEST)
 }
-
-const UNCOUNTED: FlowUsage = FlowUsage {
-    wire_bytes_from_peer: 0,
-    packets_from_peer: 0,
-    wire_bytes_to_peer: 0,
-    packets_to_peer: 0,
-    state: FlowState::Over,
-};
 
 /// Tells whether the kernel counts bytes per connection (`net.netfilter.nf_conntrack_acct`); without it there is no usage.
 ///

@@ -1,7 +1,7 @@
 //! Whether somebody else changes our table: heard from the kernel's own announcements.
 //!
-//! Everybody's changes are announced, also each element of ours; a filter on the socket drops those of elements, so that an
-//! opened pinhole wakes nobody. This module must not judge what it hears: [`super::Kernel::verify`] does.
+//! Everybody's changes are announced, also each element of ours and each batch's number; a filter on the socket drops these
+//! two, so that an opened pinhole wakes nobody. This module must not judge what it hears: [`super::Kernel::verify`] does.
 
 use std::os::fd::AsFd;
 
@@ -33,8 +33,9 @@ pub(super) fn listen() -> Result<Ear, Error> {
     let mut ear = Ear::open(GROUP, ROOM)?;
     let only_what_matters = [
         SockFilter::new(LOAD_BYTE, 0, 0, KIND),
-        SockFilter::new(JUMP_IF_EQUAL, 2, 0, NEW_ELEMENT.into()),
-        SockFilter::new(JUMP_IF_EQUAL, 1, 0, DELETE_ELEMENT.into()),
+        SockFilter::new(JUMP_IF_EQUAL, 3, 0, NEW_ELEMENT.into()),
+        SockFilter::new(JUMP_IF_EQUAL, 2, 0, DELETE_ELEMENT.into()),
+        SockFilter::new(JUMP_IF_EQUAL, 1, 0, NEW_GENERATION.into()),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
         SockFilter::new(RETURN, 0, 0, 0),
     ];

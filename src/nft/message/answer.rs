@@ -169,7 +169,7 @@ impl Answer {
             }
             Answer::Settled(settled) => {
                 let mut pen = begin(SPEAKER, SETTLED, number);
-                pen.u8(u8::from(settled.used));
+                pen.address(settled.by);
                 write_usage(&mut pen, settled.usage);
                 pen
             }
@@ -207,7 +207,7 @@ fn read(page: &Page) -> Option<(u32, Answer)> {
         DONE => Answer::Done,
         USAGE => Answer::Usage(read_usage(&mut reader)?),
         SETTLED => Answer::Settled(Settled {
-            used: reader.bool()?,
+            by: reader.optional_address()?,
             usage: read_usage(&mut reader)?,
         }),
         OPENED => Answer::Opened {

@@ -49,7 +49,7 @@ impl Firewall for Open {
             .unwrap()
             .retain(|standing| *standing != key);
         Ok(Settled {
-            used: false,
+            by: None,
             usage: None,
         })
     }

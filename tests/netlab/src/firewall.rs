@@ -76,12 +76,11 @@ pub fn accept_marked() -> String {
 pub fn operators_table(ports: &[u16], line: &str) -> String {
     let listed: Vec<String> = ports.iter().map(u16::to_string).collect();
     // Connections inside the machine, and IPv6's neighbours (RFC 4890 section 4.4.1). What the gateway dials is its user's,
-    // but from a port that was asked for (active mode, `data_source_port`) it dials with a socket that root made for it.
+    // also from a port that was asked for (active mode, `data_source_port`), for which the broker made the socket.
     let usual = "ct state established,related accept\n";
     let local = "iifname lo accept\nmeta l4proto ipv6-icmp accept\n";
-    let outward = format!(
-        "oifname lo accept\nmeta l4proto ipv6-icmp accept\nmeta skuid {{ 0, {ACCOUNT} }} accept\n"
-    );
+    let outward =
+        format!("oifname lo accept\nmeta l4proto ipv6-icmp accept\nmeta skuid {ACCOUNT} accept\n");
     let open = format!("tcp dport {{ {} }} accept\n", listed.join(", "));
     let mut table = String::from("table inet operator {\n");
     for (hook, lines) in [

@@ -165,7 +165,7 @@ fn a_use_that_was_not_told_is_told_before_the_account() {
     let Some(Input::PinholeUsed { id: ID, peer }) = ended.used else {
         panic!("not told: {:?}", ended.used);
     };
-    assert_eq!(peer, SocketAddr::from(([198, 51, 100, 7], 0)));
+    assert_eq!(peer, PEER);
     assert!(ended.usage.unwrap().wire.is_some());
 
     // The same, when the answer came before the connection began to end.
