@@ -138,14 +138,21 @@ impl Session {
 
     /// Refuses a login in our words.
     pub(super) fn refuse_login(&mut self, step: &mut Step, code: u16) {
-        self.report(step, Event::LoginFailed { code });
+        self.report_refused(step, code);
         self.tell_refused(step, Reply::new(REFUSED, "Login incorrect."));
+    }
+
+    /// Who is refused because nobody could be asked has not guessed wrong: it must not lead to a ban.
+    fn report_refused(&mut self, step: &mut Step, code: u16) {
+        if !self.is_undecided() {
+            self.report(step, Event::LoginFailed { code });
+        }
     }
 
     /// Refuses a login as somebody who was asked about it says.
     pub(super) fn refuse_login_with(&mut self, step: &mut Step, reply: Reply) {
         let code = reply.code().get();
-        self.report(step, Event::LoginFailed { code });
+        self.report_refused(step, code);
         self.tell_refused(step, reply);
     }
 

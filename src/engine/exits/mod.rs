@@ -46,6 +46,8 @@ pub(super) struct Exits {
     answers: Vec<Answered>,
     /// Rules that were recorded as matching it already.
     said: Vec<Observed>,
+    /// Nobody could decide about the command that is being judged.
+    undecided: bool,
     /// What holds for the rest of the session.
     remembered: Vec<Answered>,
     login: login::Login,
@@ -107,6 +109,12 @@ impl Session {
     pub(super) fn has_waited(&self) -> bool {
         let exits = self.known.get().and_then(|known| known.exits.as_deref());
         exits.is_some_and(|exits| !exits.answers.is_empty())
+    }
+
+    /// Tells whether nobody could decide about the command that is being judged: that is not its client's fault.
+    pub(super) fn is_undecided(&self) -> bool {
+        let exits = self.known.get().and_then(|known| known.exits.as_deref());
+        exits.is_some_and(|exits| exits.undecided)
     }
 
     fn asking(&self) -> Option<&Asking> {
@@ -247,6 +255,7 @@ impl Session {
     }
 
     fn failed(&mut self, step: &mut Step, asking: &Asking, why: AskFault) -> Consent {
+        self.exits().undecided = true;
         let event = Event::AskFailed {
             command: asking.command.to_string(),
             moment: asking.moment,
@@ -276,6 +285,7 @@ impl Session {
         if let Some(exits) = self.existing_exits().filter(|exits| exits.asking.is_none()) {
             exits.answers = Vec::new();
             exits.said = Vec::new();
+            exits.undecided = false;
         }
     }
 
