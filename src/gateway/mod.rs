@@ -19,7 +19,11 @@ pub mod journal;
 mod legs;
 mod listener;
 mod observed;
+mod restart;
+mod running;
 mod secure;
+mod service_manager;
+mod session_ids;
 mod settings;
 mod shared;
 mod start;
@@ -33,8 +37,9 @@ mod worker;
 
 pub use control::{ControlError, ControlSocket};
 pub use listener::{Bound, ListenError, bind_all, inherited};
+pub use restart::keep_what_needs_a_restart;
+pub use running::{Remote, Running};
 pub use start::{
-    ControlEntry, Gateway, Herald, Loader, Overrides, Phase, Remote, Running, StartError,
-    bind_control, journal_settings,
+    ControlEntry, Gateway, Herald, Loader, Overrides, Phase, StartError, bind_control,
+    journal_settings,
 };
-pub use steward::keep_what_needs_a_restart;

@@ -3,10 +3,12 @@
 //! Invariant: a session sees either the old settings or the new ones, never a mixture. This module decides
 //! nothing about FTP: it only carries values from the config to the engine.
 
+mod translate;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -15,13 +17,10 @@ use super::documents::Documents;
 use super::secure;
 use super::upstream::Upstream;
 use crate::config::{self, Config};
-use crate::engine::{
-    Check, ClientTls, DataMode, ForeignAddress, Logins, PeerMatch, SessionFacts, SessionId,
-    Settings, SourcePort, Timeouts, TlsMode, TlsPolicy, TlsRequire, UpstreamTls, Wall,
-};
+use crate::engine::{SessionFacts, SessionId, Settings};
 use crate::pinhole::RelayLimits;
-use crate::policy::Grammar;
 use crate::tls::Connector;
+use translate::settings;
 
 /// The deadlines that the shell keeps, for all sessions alike.
 #[derive(Clone, Copy, Debug)]
@@ -204,146 +203,6 @@ pub(super) fn policies(
     made.collect()
 }
 
-fn settings(
-    config: &Config,
-    name: &str,
-    listener: &config::Listener,
-    (upstream_name, upstream): (&str, &config::Upstream),
-    documents: &Documents,
-) -> Settings {
-    let limits = &config.limits;
-    Settings {
-        listener: Arc::from(name),
-        upstream: Arc::from(upstream_name),
-        data_mode: match upstream.data_mode {
-            config::DataMode::AsClient => DataMode::AsClient,
-            config::DataMode::Passive => DataMode::Passive,
-            config::DataMode::Active => DataMode::Active,
-        },
-        data_source_port: match listener.data_source_port {
-            config::DataSourcePort::ControlMinusOne => SourcePort::ControlMinusOne,
-            config::DataSourcePort::Random => SourcePort::Random,
-        },
-        peer: match listener.peer {
-            config::PeerMatch::Exact => PeerMatch::Exact,
-            config::PeerMatch::Prefix => PeerMatch::Prefix,
-            config::PeerMatch::Any => PeerMatch::Any,
-        },
-        client_foreign_address: foreign(listener.foreign_address, &listener.allow_addresses),
-        upstream_foreign_address: foreign(upstream.foreign_address, &upstream.allow_addresses),
-        accept_bare_lf: match listener.bare_lf {
-            config::BareLf::Refuse => false,
-            config::BareLf::Accept => true,
-        },
-        line: usize::try_from(limits.line).unwrap_or(usize::MAX),
-        reply: usize::try_from(limits.reply).unwrap_or(usize::MAX),
-        pipeline: usize::try_from(limits.pipeline).unwrap_or(usize::MAX),
-        commands_per_second: per_second(limits.commands),
-        paths: grammar(upstream.paths),
-        observe: listener.observe.iter().copied().map(check).collect(),
-        guest: documents.guests.get(upstream_name).map(Arc::clone),
-        anonymous_email: config.journal.anonymous_email,
-        client_tls: client_tls(&listener.tls),
-        upstream_tls: upstream_tls(&upstream.tls),
-        logins: logins(config),
-        timeouts: timeouts(config),
-        rules: Arc::clone(&documents.rules),
-        elsewhere: BTreeMap::new(),
-        passwords: Arc::clone(&documents.passwords),
-    }
-}
-
-fn client_tls(tls: &config::ListenerTls) -> ClientTls {
-    ClientTls {
-        mode: match tls.mode {
-            config::TlsMode::None => TlsMode::None,
-            config::TlsMode::Explicit => TlsMode::Explicit,
-            config::TlsMode::Implicit => TlsMode::Implicit,
-        },
-        require: match tls.require {
-            config::TlsRequire::Nothing => TlsRequire::Nothing,
-            config::TlsRequire::Login => TlsRequire::Login,
-            config::TlsRequire::All => TlsRequire::All,
-        },
-        resumed_only: match tls.resumption {
-            config::Resumption::Ignore | config::Resumption::Prefer => false,
-            config::Resumption::Require => true,
-        },
-        names_users: tls.client_certificates.user_from.is_some(),
-    }
-}
-
-fn upstream_tls(tls: &config::UpstreamTls) -> UpstreamTls {
-    UpstreamTls {
-        mode: match tls.mode {
-            config::UpstreamTlsMode::None => TlsMode::None,
-            config::UpstreamTlsMode::Explicit => TlsMode::Explicit,
-            config::UpstreamTlsMode::Implicit => TlsMode::Implicit,
-        },
-        policy: match tls.policy {
-            config::TlsPolicy::Require => TlsPolicy::Require,
-            config::TlsPolicy::Prefer => TlsPolicy::Prefer,
-        },
-    }
-}
-
-fn grammar(paths: config::PathGrammar) -> Option<Grammar> {
-    match paths {
-        config::PathGrammar::Auto => None,
-        config::PathGrammar::Unix => Some(Grammar::Unix),
-        config::PathGrammar::Windows => Some(Grammar::Windows),
-        config::PathGrammar::IbmI => Some(Grammar::IbmI),
-        config::PathGrammar::Mvs => Some(Grammar::Mvs),
-        config::PathGrammar::Vms => Some(Grammar::Vms),
-    }
-}
-
-fn check(check: config::Check) -> Check {
-    match check {
-        config::Check::BareLf => Check::BareLf,
-        config::Check::UnknownVerb => Check::UnknownVerb,
-        config::Check::ForeignAddress => Check::ForeignAddress,
-        config::Check::LowPort => Check::LowPort,
-        config::Check::Argument => Check::Argument,
-        config::Check::EpsvAll => Check::EpsvAll,
-    }
-}
-
-fn logins(config: &Config) -> Logins {
-    Logins {
-        tries: config.login_guard.tries,
-        delay: config.login_guard.delay.unwrap_or_default(),
-        counts_users: config.limits.sessions_per_user.is_some(),
-    }
-}
-
-fn timeouts(config: &Config) -> Timeouts {
-    let timeouts = &config.timeouts;
-    Timeouts {
-        login: timeouts.login,
-        idle: timeouts.idle,
-        command: timeouts.command,
-        upstream_dial: timeouts.upstream_dial,
-        final_reply: timeouts.final_reply,
-        linger: timeouts.linger,
-        ttl: config.pinholes.ttl,
-    }
-}
-
-fn foreign(what: config::ForeignAddress, allowed: &[ipnet::IpNet]) -> ForeignAddress {
-    match what {
-        config::ForeignAddress::Refuse => ForeignAddress::Refuse,
-        config::ForeignAddress::Ignore => ForeignAddress::Ignore,
-        config::ForeignAddress::Allow => ForeignAddress::Allow(allowed.to_vec()),
-    }
-}
-
-/// The engine counts commands per second; slower rates become one.
-fn per_second(rate: config::Rate) -> u32 {
-    let seconds = u32::try_from(rate.per.as_secs()).unwrap_or(u32::MAX).max(1);
-    (rate.count / seconds).max(1)
-}
-
 /// A digest of a config (64 bit FNV-1a, in hex), by which two records can be compared; it is no proof of anything.
 pub(super) fn digest(config: &Config) -> String {
     let text = serde_json::to_string(config).unwrap_or_default();
@@ -353,44 +212,8 @@ pub(super) fn digest(config: &Config) -> String {
     format!("{digest:016x}")
 }
 
-/// Makes session ids: 34 bits of seconds, then 26 bits that never repeat within a process and begin at random.
-#[derive(Debug)]
-pub(super) struct Names {
-    next: AtomicU64,
-}
-
-const COUNTER_BITS: u32 = 26;
-
-impl Names {
-    pub(super) fn new() -> Names {
-        let mut random = [0; 8];
-        // Without randomness ids are still unique within this process, and over restarts by their seconds.
-        let begin = getrandom::fill(&mut random).map_or(0, |()| u64::from_le_bytes(random));
-        Names {
-            next: AtomicU64::new(begin),
-        }
-    }
-
-    pub(super) fn next(&self, now: Wall) -> SessionId {
-        const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-        let count = self.next.fetch_add(1, Ordering::Relaxed);
-        // An odd factor permutes the numbers below a power of two: neighbours look different, none repeats.
-        let scattered = count.wrapping_mul(0x9e37_79b1) & ((1 << COUNTER_BITS) - 1);
-        let mut bits = ((now.0 / 1_000_000) << COUNTER_BITS) | scattered;
-        let mut name = [b'a'; 12];
-        for character in name.iter_mut().rev() {
-            let index = usize::try_from(bits & 31).unwrap_or_default();
-            *character = ALPHABET.get(index).copied().unwrap_or(b'a');
-            bits >>= 5;
-        }
-        SessionId(name)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     fn config(more: &str) -> Config {
@@ -398,23 +221,6 @@ mod tests {
             "version: 1\nlisteners:\n  main:\n    listen: [\"127.0.0.1:0\"]\nupstreams:\n  old:\n    addresses: [\"10.0.0.5:21\"]\n{more}"
         );
         Config::parse(&text, "test").expect("a good config").config
-    }
-
-    #[test]
-    fn session_ids_are_twelve_base32_characters_and_never_repeat_within_a_second() {
-        let names = Names::new();
-        let made: HashSet<_> = (0..100_000)
-            .map(|_| names.next(Wall(1_763_700_000_000_000)))
-            .collect();
-        assert_eq!(made.len(), 100_000);
-        for id in made.iter().take(100) {
-            assert!(
-                id.as_str()
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b))
-            );
-            assert_eq!(id.as_str().len(), 12);
-        }
     }
 
     #[test]

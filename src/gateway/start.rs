@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::admission::Admission;
 use super::certificates::Certificates;
@@ -22,17 +22,20 @@ use super::guard::LoginGuard;
 use super::journal::keeper::{Keeper, OwnKeeper};
 use super::journal::{Addresses, Journal, JournalSettings, Target};
 use super::listener::{self, ListenError};
-use super::settings::{self, Names, Place, Tuning};
+use super::running::Running;
+use super::service_manager;
+use super::session_ids::Names;
+use super::settings::{self, Place, Tuning};
 use super::shared::Shared;
-use super::status::{ListenerReport, ReloadReport};
-use super::steward::{self, Errand, Steward};
+use super::status::ListenerReport;
+use super::steward::{self, Steward};
 use super::users::Users;
 use super::worker::{self, Entrance};
 use crate::config::files::{Disk, Files};
 use crate::config::{Config, JournalFile, RecordedAddresses};
 use crate::engine::{Event, Legs, Record};
 use crate::helper::{Exits, Names as Resolver, OwnExits, OwnNames};
-use crate::nft::{Firewall, Happening};
+use crate::nft::Firewall;
 use crate::pinhole::{GuardKind, Intruder, OwnSockets, Pinholes, Sockets};
 
 /// Reads the config again for a reload; the error is one or more lines for people.
@@ -126,14 +129,6 @@ pub enum StartError {
 /// The gateway, to be started.
 #[derive(Debug)]
 pub struct Gateway;
-
-/// A gateway that runs. Dropping it ends it at once; [`Running::shutdown`] lets transfers finish.
-#[derive(Debug)]
-pub struct Running {
-    addresses: Vec<(String, SocketAddr)>,
-    errands: mpsc::UnboundedSender<Errand>,
-    steward: Option<JoinHandle<()>>,
-}
 
 impl Gateway {
     /// Starts a gateway: when this returns, clients can connect.
@@ -231,7 +226,7 @@ impl Gateway {
             firewall,
             herald: overrides
                 .herald
-                .unwrap_or_else(|| Box::new(steward::tell_systemd)),
+                .unwrap_or_else(|| Box::new(service_manager::tell_systemd)),
         };
         let steward = spawn("steward".to_owned(), move || {
             steward_runtime.block_on(steward::run(steward, control, received, all_gone));
@@ -242,108 +237,6 @@ impl Gateway {
             errands,
             steward: Some(steward),
         })
-    }
-}
-
-impl Running {
-    /// Shows where clients can connect: each listener's name with one of its addresses.
-    pub fn addresses(&self) -> &[(String, SocketAddr)] {
-        &self.addresses
-    }
-
-    /// Takes no new sessions from now on, lets transfers finish until `timeouts.drain`, and ends.
-    pub fn drain(&self) {
-        self.send(Errand::Drain);
-    }
-
-    /// Ends all sessions now.
-    pub fn end(&self) {
-        self.send(Errand::End);
-    }
-
-    /// Reopens the journal and reads the config again.
-    ///
-    /// # Errors
-    /// What is wrong with the new config, in lines for people; the old one stays in force.
-    pub fn reload(&self) -> Result<ReloadReport, String> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Errand::Reload(answer));
-        let ended = || "the gateway has ended".to_owned();
-        answered.blocking_recv().map_err(|_| ended())?
-    }
-
-    /// Gives orders from elsewhere, such as a thread that waits for signals.
-    pub fn remote(&self) -> Remote {
-        Remote {
-            errands: self.errands.clone(),
-        }
-    }
-
-    /// Drains, and waits until the last session is over.
-    pub fn shutdown(self) {
-        self.drain();
-        self.wait();
-    }
-
-    /// Waits until the gateway has ended, by whatever order.
-    pub fn wait(mut self) {
-        self.join();
-    }
-
-    fn send(&self, errand: Errand) {
-        // A steward that is gone needs no errand.
-        let _ = self.errands.send(errand);
-    }
-
-    fn join(&mut self) {
-        if let Some(steward) = self.steward.take()
-            && steward.join().is_err()
-        {
-            tracing::error!("the steward was ended by a bug in Portcullis; please report it");
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.steward.is_some() {
-            self.end();
-            self.join();
-        }
-    }
-}
-
-/// Gives orders to a running gateway from another thread.
-#[derive(Clone, Debug)]
-pub struct Remote {
-    errands: mpsc::UnboundedSender<Errand>,
-}
-
-impl Remote {
-    /// As [`Running::drain`].
-    pub fn drain(&self) {
-        let _ = self.errands.send(Errand::Drain);
-    }
-
-    /// As [`Running::end`].
-    pub fn end(&self) {
-        let _ = self.errands.send(Errand::End);
-    }
-
-    /// As [`Remote::drain`], for a gateway whose broker is gone: whoever comes next may have the control socket's place.
-    pub fn abandon(&self) {
-        let _ = self.errands.send(Errand::Abandon);
-    }
-
-    /// Tells what happened in the firewall and concerns no hole that somebody waits for.
-    pub fn happened(&self, happening: Happening) {
-        let _ = self.errands.send(Errand::Happened(happening));
-    }
-
-    /// As [`Running::reload`], but the outcome is told in the log.
-    pub fn reload(&self) {
-        let (answer, _) = oneshot::channel();
-        let _ = self.errands.send(Errand::Reload(answer));
     }
 }
 

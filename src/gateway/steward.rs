@@ -16,6 +16,7 @@ use super::clock;
 use super::control::ControlSocket;
 use super::documents::Documents;
 use super::guard;
+use super::restart::keep_what_needs_a_restart;
 use super::settings::{self, Place, Tuning};
 use super::shared::Shared;
 use super::start::{Herald, Loader, Phase, journal_settings};
@@ -388,38 +389,6 @@ impl Steward {
     }
 }
 
-/// Puts back into a new config what a running gateway cannot change; answers with the keys that differed.
-pub fn keep_what_needs_a_restart(old: &Config, new: &mut Config) -> Vec<String> {
-    let mut waiting = Vec::new();
-    for (name, listener) in &old.listeners {
-        match new.listeners.get_mut(name) {
-            Some(now) if now.listen == listener.listen => {}
-            Some(now) => {
-                waiting.push(format!("listeners.{name}.listen"));
-                now.listen.clone_from(&listener.listen);
-            }
-            // It goes on as it was, with the upstream that it had.
-            None => waiting.push(format!("listeners.{name}")),
-        }
-    }
-    for name in new
-        .listeners
-        .keys()
-        .filter(|name| !old.listeners.contains_key(*name))
-    {
-        waiting.push(format!("listeners.{name}"));
-    }
-    if new.control.socket != old.control.socket {
-        waiting.push("control.socket".to_owned());
-        new.control.socket.clone_from(&old.control.socket);
-    }
-    if new.pinholes != old.pinholes {
-        waiting.push("pinholes".to_owned());
-        new.pinholes = old.pinholes.clone();
-    }
-    waiting
-}
-
 /// Writes a record of the gateway itself.
 pub(super) fn record(shared: &Shared, event: Event) {
     // No effect waits for it; the journal itself counts what it lost.
@@ -432,62 +401,7 @@ pub(super) fn record(shared: &Shared, event: Event) {
     });
 }
 
-/// Tells systemd how far we are.
-pub(super) fn tell_systemd(phase: Phase) {
-    match phase {
-        Phase::Reloading => tell_service_manager(&reloading()),
-        Phase::Reloaded { .. } => tell_service_manager(&[sd_notify::NotifyState::Ready]),
-        Phase::Stopping => tell_service_manager(&[sd_notify::NotifyState::Stopping]),
-    }
-}
-
-/// Tells systemd, where it started us (sd_notify(3)).
-fn tell_service_manager(state: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "the service manager does not listen");
-    }
-}
-
-/// RELOADING=1 needs the time with it.
-fn reloading() -> Vec<sd_notify::NotifyState<'static>> {
-    let time = sd_notify::NotifyState::monotonic_usec_now().ok();
-    std::iter::once(sd_notify::NotifyState::Reloading)
-        .chain(time)
-        .collect()
-}
-
 fn reply(answer: oneshot::Sender<Response>, response: Response) {
     // Whoever asked may have hung up.
     let _ = answer.send(response);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reload_says_what_needs_a_restart_and_keeps_it_as_it_was() {
-        let text = |listen: &str, more: &str| {
-            format!(
-                "version: 1\nlisteners:\n  main:\n    listen: [\"{listen}\"]\nupstreams:\n  old:\n    addresses: [\"10.0.0.5:21\"]\n{more}"
-            )
-        };
-        let config = |text: String| Config::parse(&text, "test").expect("a good config").config;
-        let old = config(text("127.0.0.1:2121", ""));
-        let mut new = config(text(
-            "127.0.0.1:2122",
-            "pinholes: {ttl: 5s}\ncontrol: {socket: /tmp/other.sock}\ntimeouts: {idle: 1m}\n",
-        ));
-        let waiting = keep_what_needs_a_restart(&old, &mut new);
-        assert_eq!(
-            waiting,
-            ["listeners.main.listen", "control.socket", "pinholes"]
-        );
-        assert_eq!(
-            (&new.listeners, &new.pinholes, &new.control),
-            (&old.listeners, &old.pinholes, &old.control)
-        );
-        assert_ne!(new.timeouts, old.timeouts);
-        assert!(keep_what_needs_a_restart(&old.clone(), &mut old.clone()).is_empty());
-    }
 }

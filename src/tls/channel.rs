@@ -12,14 +12,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::{Connection, HandshakeKind, ProtocolVersion};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
 use super::accept::Names;
 use super::failure::{alert_in, failure};
 use super::habit::Habit;
 use super::identity;
 use super::memory::Probation;
+use super::transport::{Outlet, Transport};
 use crate::config::UserFrom;
 use crate::engine::{TlsFacts, TlsFailure, TlsFault, TlsVersion};
 
@@ -32,25 +31,6 @@ const RECORD: usize = 17 * 1024;
 
 thread_local! {
     static FETCHED: RefCell<Box<[u8]>> = RefCell::new(vec![0; FETCH].into_boxed_slice());
-}
-
-/// A connection as a channel uses it: what it holds back with `Pending` it wakes for.
-pub trait Transport {
-    /// Reads what is there; 0 bytes are the end.
-    ///
-    /// # Errors
-    /// The kernel's.
-    fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>>;
-
-    /// Writes a part of these.
-    ///
-    /// # Errors
-    /// The kernel's.
-    fn poll_transmit(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>>;
 }
 
 /// Which part we play.
@@ -388,69 +368,6 @@ impl Failed {
         Failed {
             why: TlsFault::HungUp.into(),
             last_words: Vec::new(),
-        }
-    }
-}
-
-/// Lets TLS write to a transport; what would wait is an error that the waker follows.
-struct Outlet<'a, 'c, T> {
-    io: &'a mut T,
-    cx: &'a mut Context<'c>,
-}
-
-impl<T: Transport> io::Write for Outlet<'_, '_, T> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(bytes)])
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self.io.poll_transmit(self.cx, parts) {
-            Poll::Ready(written) => written,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Transport for TcpStream {
-    fn poll_receive(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.poll_read_ready(cx))?;
-            let mut partial = None;
-            let got = self.try_io(Interest::READABLE, || {
-                let (_, got) =
-                    rustix::net::recv(&*self, &mut *into, rustix::net::RecvFlags::empty())?;
-                if (1..into.len()).contains(&got) {
-                    // The queue is empty now, so the next byte is a new event: say so, to save the call that finds out.
-                    partial = Some(got);
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                Ok(got)
-            });
-            match (partial, got) {
-                (Some(got), _) => return Poll::Ready(Ok(got)),
-                (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-                (None, Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                (None, got) => return Poll::Ready(got),
-            }
-        }
-    }
-
-    fn poll_transmit(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.poll_write_ready(cx))?;
-            match self.try_write_vectored(from) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                sent => return Poll::Ready(sent),
-            }
         }
     }
 }

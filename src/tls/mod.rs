@@ -20,14 +20,16 @@ mod memory;
 mod provider;
 #[cfg(test)]
 pub(crate) mod testing;
+mod transport;
 mod verify;
 
 pub use crate::config::Host;
 pub use accept::{Acceptor, ServerSession};
 pub use certificate::{Certificate, ENDS_SOON, Expiry};
-pub use channel::{Channel, Transport};
+pub use channel::Channel;
 pub use connect::{ClientSession, Connector};
 pub use material::{Material, MaterialError, files_of, load};
+pub use transport::Transport;
 
 #[cfg(test)]
 mod tests;
