@@ -16,6 +16,10 @@ use crate::{Failure, Lab, Node, program};
 /// of FTP servers exclude each other, and none of them should be started by the machine.
 const UNPACKED: &str = "ftp-servers";
 
+/// The ports of the servers' passive data connections, least and most: on the gateway's own host none of them may be in a window,
+/// which `firewall: nftables` keeps shut, and some servers take any above 1023.
+const PASSIVE: [u16; 2] = [40000, 59999];
+
 /// Where a server is being set up.
 pub(crate) struct Place<'a> {
     pub(crate) lab: &'a Lab,
@@ -49,7 +53,7 @@ impl Place<'_> {
 
     fn vsftpd(&self) -> Result<Command, Failure> {
         let (home, log) = (self.home.display(), self.log.display());
-        let port = self.port;
+        let (port, [first, last]) = (self.port, PASSIVE);
         let empty = self.directory.join("empty");
         fs::create_dir_all(&empty).map_err(|error| error.to_string())?;
         let configuration = self.write(
@@ -60,7 +64,7 @@ impl Place<'_> {
                  nopriv_user=nobody\nsecure_chroot_dir={}\npam_service_name=vsftpd\nseccomp_sandbox=NO\n\
                  isolate_network=NO\nxferlog_enable=YES\nxferlog_std_format=NO\nlog_ftp_protocol=YES\n\
                  vsftpd_log_file={log}\nmax_clients=0\nmax_per_ip=0\nutf8_filesystem=YES\ndelay_failed_login=0\n\
-                 delay_successful_login=0\n{}",
+                 delay_successful_login=0\npasv_min_port={first}\npasv_max_port={last}\n{}",
                 empty.display(),
                 self.tls.map(vsftpd_tls).unwrap_or_default()
             ),
@@ -97,13 +101,13 @@ impl Place<'_> {
 
     fn proftpd(&self) -> Result<Command, Failure> {
         let (home, directory) = (self.home.display(), self.directory.display());
-        let port = self.port;
+        let (port, [first, last]) = (self.port, PASSIVE);
         let users = format!("{USER}:{PASSWORD_HASH}:{NOBODY}:{NOBODY}::{home}:/bin/sh\n");
         let users = self.write("users", &users, 0o600)?;
         let configuration = self.write(
             "proftpd.conf",
             &format!(
-                "ServerName proftpd\nServerType standalone\nDefaultServer on\nUseIPv6 on\nPort {port}\n\
+                "ServerName proftpd\nServerType standalone\nDefaultServer on\nUseIPv6 on\nPort {port}\nPassivePorts {first} {last}\n\
                  User nobody\nGroup nogroup\nUmask 022\nAuthOrder mod_auth_file.c\nAuthUserFile {users}\n\
                  RequireValidShell off\nDefaultRoot ~\nMaxInstances 500\nAllowOverwrite on\nAllowStoreRestart on\n\
                  AllowRetrieveRestart on\nUseReverseDNS off\nWtmpLog off\nTransferLog none\n\
@@ -186,6 +190,8 @@ impl Place<'_> {
             "-b",
         ]);
         command.arg("-S").arg(port.to_string());
+        let [first, last] = PASSIVE;
+        command.arg("-p").arg(format!("{first}:{last}"));
         command
             .arg("-l")
             .arg(format!("puredb:{}", database.display()));
