@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
 /// Size of a buffer, in bytes.
-pub(super) const BUFFER: usize = 64 * 1024;
+pub(super) const BUFFER: usize = 256 * 1024;
 /// Buffers that a thread keeps when nobody needs them.
 const KEPT: usize = 8;
 

@@ -14,13 +14,15 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use super::buffer::{BUFFER, Buffer};
+use super::buffer::Buffer;
 use super::splice::Pipe;
 use super::stream::Stream;
 use crate::tls::Channel;
 
+/// Most that is copied at once where nothing is in TLS.
+const COPIED: usize = 64 * 1024;
 /// From so many bytes on, a transfer is worth a pipe: what one read may fetch is copied, more is spliced.
-const SPLICE_AFTER: u64 = BUFFER as u64;
+const SPLICE_AFTER: u64 = COPIED as u64;
 /// Most bytes against the direction that are read before the kernel's window stops their sender.
 const AGAINST_AT_MOST: u64 = 1024 * 1024;
 /// How long a misbehaving receiver is listened to after the end, so that what was sent to it is not lost.
@@ -77,7 +79,7 @@ impl InHand {
         }
         let source = &*socket;
         // A pipe for a few bytes is not worth it.
-        let may_splice = receiver.tls.is_none() && carried >= SPLICE_AFTER && most >= BUFFER;
+        let may_splice = receiver.tls.is_none() && carried >= SPLICE_AFTER && most >= COPIED;
         loop {
             ready!(source.poll_read_ready(cx))?;
             let fetched = match may_splice.then(Pipe::take).flatten() {
@@ -88,7 +90,8 @@ impl InHand {
                     }
                     fetched
                 }
-                None => self.copy_from(source, most),
+                None if receiver.tls.is_some() => self.copy_from(source, most),
+                None => self.copy_from(source, most.min(COPIED)),
             };
             match fetched {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

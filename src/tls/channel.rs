@@ -22,8 +22,8 @@ use super::transport::{Outlet, Transport};
 use crate::config::UserFrom;
 use crate::engine::{TlsFacts, TlsFailure, TlsFault, TlsVersion};
 
-/// Most that is fetched at once.
-const FETCH: usize = 64 * 1024;
+/// Most that is fetched at once, and most that is sealed before it is sent.
+const FETCH: usize = 256 * 1024;
 /// As much as TLS takes at a time.
 const BITE: usize = 4 * 1024;
 /// What of a record may have been there before: opened together with what is fetched, it has to fit too.
@@ -64,7 +64,8 @@ pub struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(connection: Connection, part: Part, ends_silently: bool) -> Channel {
+    pub(super) fn new(mut connection: Connection, part: Part, ends_silently: bool) -> Channel {
+        connection.set_buffer_limit(Some(FETCH));
         Channel {
             connection,
             part,
@@ -309,7 +310,7 @@ impl Channel {
     }
 
     /// Makes records of as many bytes as TLS holds at once; `poll_flush` sends them. With nothing left to flush that is
-    /// 64 KiB.
+    /// 256 KiB.
     ///
     /// # Errors
     /// When TLS takes nothing.
