@@ -184,7 +184,7 @@ catalogue! {
         fields: ["side", "from", "why", "in_use?"],
     }
     PinholeUsed "pinhole.used" Info {
-        meaning: "The first and only connection came in.",
+        meaning: "The first and only connection came in. Of one that the kernel forwards it is written up to 5 ms later.",
         gateway: "Shut the pinhole behind it.",
         operator: "Nothing.",
         fields: ["pinhole", "side", "peer", "at"],
