@@ -40,6 +40,15 @@ pub(super) struct Permission {
     observed: Vec<Observed>,
 }
 
+/// Who tells the client of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refuser {
+    /// In its turn, in the rule's words.
+    Judge,
+    /// Whoever asked: a login is refused in its own way, and judged by the name that other commands must not tell of.
+    Caller,
+}
+
 impl Session {
     /// Tells the rules what is known of the session.
     pub(super) fn circumstances(&self, now: Wall) -> Circumstances<'_> {
@@ -130,13 +139,19 @@ impl Session {
     /// Asks whether a command may pass.
     pub(super) fn judge_command(&mut self, step: &mut Step, command: &Command) -> Judged {
         let asked = Asked::Command(words(command));
-        self.judge(step, command, asked, &Permission::default(), true)
+        self.judge(step, command, asked, &Permission::default(), Refuser::Judge)
     }
 
     /// Asks whether a command of a login may pass; what is denied is recorded, and told by whoever asks.
     pub(super) fn judge_login(&mut self, step: &mut Step, command: &Command) -> Judged {
         let asked = Asked::Command(words(command));
-        self.judge(step, command, asked, &Permission::default(), false)
+        self.judge(
+            step,
+            command,
+            asked,
+            &Permission::default(),
+            Refuser::Caller,
+        )
     }
 
     /// Asks whether a data connection may be set up, before anything is for it.
@@ -150,7 +165,7 @@ impl Session {
             command: words(command),
             data: self.data_to_come(command.verb),
         };
-        self.judge(step, command, asked, before, true)
+        self.judge(step, command, asked, before, Refuser::Judge)
     }
 
     /// Asks whether a transfer may begin, before the upstream sees its command.
@@ -168,7 +183,7 @@ impl Session {
             data,
             size: self.size_of(command),
         };
-        self.judge(step, command, asked, before, true)
+        self.judge(step, command, asked, before, Refuser::Judge)
     }
 
     fn judge(
@@ -177,11 +192,11 @@ impl Session {
         command: &Command,
         asked: Asked<'_>,
         before: &Permission,
-        answers: bool,
+        refuser: Refuser,
     ) -> Judged {
         let moment = asked.moment();
         let mut session = self.circumstances(step.now.wall);
-        if !answers {
+        if refuser == Refuser::Caller {
             session.user = self.user_name();
         }
         let decision = self.settings.rules.decide(&Request { session, asked });
@@ -218,9 +233,9 @@ impl Session {
         let Some(reply) = reply else {
             return Judged::Allowed(permission);
         };
-        let code = match closes || answers {
-            true => reply.code().get(),
-            false => 530,
+        let code = match refuser {
+            Refuser::Caller if !closes => 530,
+            Refuser::Caller | Refuser::Judge => reply.code().get(),
         };
         if let Some(check) = check::behind_rule(command, &decision.rule.name)
             && self.only_observes(step, check, || command.to_string(), code)
@@ -238,10 +253,12 @@ impl Session {
         );
         if !closes {
             let login = command.verb == Verb::Pass && self.dialogue.is_empty();
-            match answers {
-                true if asked_of_somebody && login => self.refuse_login_with(step, reply),
-                true => self.say_in_turn(step, reply),
-                false => {}
+            match refuser {
+                Refuser::Judge if asked_of_somebody && login => {
+                    self.refuse_login_with(step, reply);
+                }
+                Refuser::Judge => self.say_in_turn(step, reply),
+                Refuser::Caller => {}
             }
             return Judged::Denied;
         }

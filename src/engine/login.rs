@@ -71,32 +71,34 @@ impl Session {
             return self.answer_user(step, command);
         }
         self.password_came(step);
-        let named = self
-            .login
-            .as_deref_mut()
-            .map(|login| std::mem::replace(&mut login.named, Named::Upstream));
+        let named = self.login.as_deref().map(|login| login.named);
         let judged = match (named, command.verb) {
             (Some(Named::Refused), Verb::Pass) => return self.refuse_login(step, REFUSED),
             (Some(Named::Here), Verb::Pass) | (Some(Named::AskedForAccount), Verb::Acct) => {
                 self.judge_login(step, &command)
             }
-            (named, _) => {
-                self.named(named);
+            _ => {
                 let fault = (Refusal::NoUser, ClientFault::UserFirst);
                 return self.refuse(step, command.to_string(), fault.0, fault.1);
             }
         };
         match judged {
-            Judged::Allowed(_) if command.verb == Verb::Pass => {
-                self.log_in_as_granted(step, &command);
-            }
-            Judged::Allowed(_) => {
-                self.ask(step, command.into_emitted(), Pending::Client(Verb::Acct));
-            }
+            Judged::Allowed(_) => self.pass_login_on(step, command),
             Judged::Denied => self.refuse_login(step, REFUSED),
-            // It comes again.
-            Judged::Awaited => self.named(named),
-            Judged::Closed => {}
+            // Where somebody is asked it comes again.
+            Judged::Awaited | Judged::Closed => {}
+        }
+    }
+
+    fn pass_login_on(&mut self, step: &mut Step, command: Command) {
+        if let Some(login) = self.login.as_deref_mut() {
+            login.named = Named::Upstream;
+        }
+        if command.verb != Verb::Pass {
+            self.ask(step, command.into_emitted(), Pending::Client(Verb::Acct));
+        } else if !self.log_in_as_granted(step, &command) {
+            // Nothing was kept to log in with: that is no login, and no silence either.
+            self.refuse_login(step, REFUSED);
         }
     }
 
@@ -105,12 +107,6 @@ impl Session {
         let has_waited = self.has_waited();
         if let Some(login) = self.login.as_deref_mut().filter(|_| !has_waited) {
             login.asked = step.now.mono;
-        }
-    }
-
-    fn named(&mut self, named: Option<Named>) {
-        if let (Some(login), Some(named)) = (self.login.as_deref_mut(), named) {
-            login.named = named;
         }
     }
 
@@ -160,7 +156,7 @@ impl Session {
     pub(super) fn tell_refused(&mut self, step: &mut Step, reply: Reply) {
         let now = step.now.mono;
         let asked = self.login.as_deref().map_or(now, |login| login.asked);
-        let worded = self.login.as_deref().is_some_and(|login| login.worded);
+        let worded = self.is_worded();
         let reply = match worded {
             true => Reply::new(REFUSED, "Login incorrect."),
             false => reply,
@@ -178,10 +174,15 @@ impl Session {
         self.user_is_now(raw);
     }
 
+    /// Tells whether the gateway answers this login in its own words.
+    pub(super) fn is_worded(&self) -> bool {
+        self.login.as_deref().is_some_and(|login| login.worded)
+    }
+
     /// Tells whether rules may not see whose session this is to be: before the login nothing but the login itself is
     /// judged by the name, or the other commands would tell.
     pub(super) fn hides_name(&self) -> bool {
-        !self.logged_in && self.login.as_deref().is_some_and(|login| login.worded)
+        !self.logged_in && self.is_worded()
     }
 
     /// Remembers a user's name as it was sent, where that is another than the journal's.

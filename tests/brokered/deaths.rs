@@ -16,6 +16,7 @@ fn empties(yard: &Yard, within: Duration) {
     let until = Instant::now() + within;
     while yard.entries() > 0 {
         assert!(Instant::now() < until, "{} entries stay", yard.entries());
+        // Nobody tells of it, so it is looked at again, up to the bound above.
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -179,6 +179,7 @@ impl Machine {
                 "it does not come to that: {}",
                 self.log()
             );
+            // Nobody tells of it, so it is looked at again, up to the bound above.
             thread::sleep(Duration::from_millis(10));
         }
     }

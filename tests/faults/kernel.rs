@@ -158,6 +158,7 @@ impl Disturbance {
         };
         while !traced() {
             assert!(Instant::now() < until, "strace does not trace {process}");
+            // Nobody tells of it, so it is looked at again, up to the bound above.
             thread::sleep(Duration::from_millis(5));
         }
         Disturbance {

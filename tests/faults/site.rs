@@ -156,6 +156,7 @@ impl Site {
         let until = Instant::now() + within;
         while self.entries() > 0 {
             assert!(Instant::now() < until, "{} entries stay", self.entries());
+            // Nobody tells of it, so it is looked at again, up to the bound above.
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -173,6 +174,7 @@ impl Site {
                 return;
             }
             assert!(Instant::now() < until, "the server still has\n{shown}");
+            // Nobody tells of it, so it is looked at again, up to the bound above.
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -192,6 +194,7 @@ impl Site {
                 Instant::now() < until,
                 "no {event} with {part:?} in\n{text}"
             );
+            // Nobody tells of it, so it is looked at again, up to the bound above.
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -237,6 +240,7 @@ impl Openers {
         let until = Instant::now() + PATIENCE;
         while self.opened.load(Ordering::Relaxed) < goal {
             assert!(Instant::now() < until, "no pinholes open");
+            // Nobody tells of it, so it is looked at again, up to the bound above.
             thread::sleep(Duration::from_millis(5));
         }
     }

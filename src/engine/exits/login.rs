@@ -209,6 +209,10 @@ impl Session {
         let gone = self.guest && elsewhere.is_none() && there.guest.is_none();
         let plan = self.plan(command, &grant, there, is_guest);
         let Some(plan) = plan.filter(|_| !gone || grant.login_as.is_some()) else {
+            if self.is_worded() {
+                self.refuse_login(step, 530);
+                return true;
+            }
             let fault = (Refusal::GuestGone, ClientFault::GuestGone);
             self.refuse(step, command.to_string(), fault.0, fault.1);
             return true;

@@ -235,6 +235,7 @@ impl Program {
         let until = Instant::now() + PATIENCE;
         while Program::lives(process) {
             assert!(Instant::now() < until, "process {process} still runs");
+            // Nobody tells of it, so it is looked at again, up to the bound above.
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -262,6 +263,7 @@ impl Program {
                 return;
             }
             assert!(Instant::now() < until, "no {event} in\n{text}");
+            // Nobody tells of it, so it is looked at again, up to the bound above.
             std::thread::sleep(Duration::from_millis(5));
         }
     }
