@@ -110,12 +110,19 @@ fn add(flows: &mut Flows, frame: &[u8]) {
     } else if !tcp.payload().is_empty()
         && let Some(first) = flow.first
     {
-        flow.segments
-            .insert(number.wrapping_sub(first), tcp.payload().to_vec());
+        flow.keep(number.wrapping_sub(first), tcp.payload());
     }
 }
 
 impl Flow {
+    /// Keeps what came for one place. What is sent again may be shorter than the bundle that it repeats (GSO), or longer.
+    fn keep(&mut self, place: u32, bytes: &[u8]) {
+        let kept = self.segments.entry(place).or_default();
+        if kept.len() < bytes.len() {
+            *kept = bytes.to_vec();
+        }
+    }
+
     /// Puts the segments together. What was sent twice counts once; a hole is an error: something went by unseen.
     fn whole(self) -> Result<Vec<u8>, Failure> {
         let mut bytes: Vec<u8> = Vec::new();
@@ -166,4 +173,22 @@ fn records(mut rest: &[u8]) -> Result<(), usize> {
         rest = rest.get(5 + length..).unwrap_or_default();
     }
     Ok(())
+}
+
+#[test]
+fn a_shorter_repetition_makes_no_hole() {
+    let mut flow = Flow::default();
+    flow.keep(0, b"abcdef");
+    flow.keep(6, b"ghi");
+    flow.keep(0, b"abc");
+    flow.keep(3, b"de");
+    assert_eq!(flow.whole().expect("no hole"), b"abcdefghi");
+}
+
+#[test]
+fn what_went_by_unseen_is_an_error() {
+    let mut flow = Flow::default();
+    flow.keep(0, b"abc");
+    flow.keep(4, b"e");
+    assert!(flow.whole().is_err());
 }
