@@ -1,6 +1,6 @@
 //! The operator's one line, in each kind of firewall: what it lets in without it, and what with it.
 
-use portcullis_netlab::Family;
+use portcullis_netlab::{Family, server};
 use serde_json::Value;
 
 use crate::flows::{Through, try_all, with_pinholes};
@@ -150,31 +150,62 @@ fn iptables_of_old() {
     );
 }
 
-/// A Docker host without Docker: the chains and rules that dockerd 24 makes for its default bridge, written by hand.
-/// Docker sets FORWARD's policy to DROP, jumps to DOCKER-USER first, and never writes rules of its own in there.
+/// Docker's daemon with directories and a socket of its own, unpacked or installed; the laboratory's end ends it. It switches
+/// forwarding on itself, and only then sets the policy of FORWARD to DROP.
+fn docker() -> String {
+    let usr = server::directory_with(&["sbin/dockerd", "bin/containerd"])
+        .expect("Docker's daemon: `scripts/test` unpacks it");
+    let usr = usr.display();
+    format!(
+        "sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
+         if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
+             mount -t tmpfs none /sys/fs/cgroup; mkdir /sys/fs/cgroup/devices
+             mount -t cgroup -o devices none /sys/fs/cgroup/devices
+         fi
+         PATH=$PATH:{usr}/sbin:{usr}/bin dockerd --data-root $PWD/docker --exec-root $PWD/docker-run --pidfile $PWD/docker-pid \
+             --host unix://$PWD/docker-socket --storage-driver vfs >docker.log 2>&1 &
+         tries=0
+         until curl -s -o ping --unix-socket docker-socket http://docker/_ping; do
+             tries=$((tries + 1)); if [ $tries -ge 300 ]; then cat docker.log; exit 1; fi; sleep 0.1
+         done"
+    )
+}
+
 #[test]
 fn a_docker_host() {
     mended_by_the_printed_line(
-        "iptables -P FORWARD DROP
-         for chain in DOCKER DOCKER-ISOLATION-STAGE-1 DOCKER-ISOLATION-STAGE-2 DOCKER-USER; do iptables -N $chain; done
-         iptables -A FORWARD -j DOCKER-USER
-         iptables -A FORWARD -j DOCKER-ISOLATION-STAGE-1
-         iptables -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-         iptables -A FORWARD -o docker0 -j DOCKER
-         iptables -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
-         iptables -A FORWARD -i docker0 -o docker0 -j ACCEPT
-         iptables -A DOCKER-ISOLATION-STAGE-1 -i docker0 ! -o docker0 -j DOCKER-ISOLATION-STAGE-2
-         iptables -A DOCKER-ISOLATION-STAGE-1 -j RETURN
-         iptables -A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
-         iptables -A DOCKER-ISOLATION-STAGE-2 -j RETURN
-         iptables -A DOCKER-USER -j RETURN
-         sysctl -qw net.ipv6.conf.all.forwarding=0",
+        &docker(),
         Through {
             relayed: true,
             ..WITHOUT
         },
         &[Family::V4],
     );
+}
+
+/// What README tells for Docker hosts stays when Docker makes its rules anew.
+#[test]
+fn a_docker_host_with_the_line_of_readme() {
+    let site = Site::bare();
+    site.configure("upstreams: {legacy: {addresses: [\"192.0.2.7\"]}}\n");
+    with_pinholes(&site, |pinholes| {
+        site.run(&docker());
+        site.run("iptables -I DOCKER-USER -m connmark --mark 0x1000/0x1000 -j ACCEPT");
+        let network = |name: &str| {
+            site.run(&format!(
+                "curl -sf -o made --unix-socket docker-socket -H 'Content-Type: application/json' \
+                     -d '{{\"Name\": \"{name}\", \"Driver\": \"bridge\"}}' http://docker/networks/create
+                 iptables -S DOCKER-ISOLATION-STAGE-2"
+            ))
+        };
+        // Docker writes rules for each network.
+        let (one, two) = (network("one"), network("two"));
+        assert_ne!(one, two, "rules were made anew");
+        let got = try_all(&site, pinholes, Family::V4, Through::WANTED);
+        assert_eq!(got, Through::WANTED, "{}", site.run("iptables-save"));
+        let report = site.check();
+        assert_eq!(unexpected(&report), [] as [&Value; 0]);
+    });
 }
 
 /// ufw with its files bound over the machine's own, in the mount namespace of one script: the machine's stay as they are.
