@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::message::Reason;
-use super::{FirewallHole, Opening};
+use super::{Admits, FirewallHole, Opening};
 
 /// Ports below this are never the end of a data connection (RFC 2577, 3).
 const FIRST_DATA_PORT: u16 = 1024;
@@ -48,7 +48,9 @@ pub struct Envelope {
     pub foreign: Vec<IpNet>,
     /// Whether a /24 or /64 may share a client's pinhole.
     pub prefix_peers: bool,
-    /// Whether everybody may use a client's pinhole.
+    /// Whether a client's pinhole may let in several, among whom the gateway finds its owner.
+    pub candidates: bool,
+    /// Whether everybody may be one of those.
     pub any_peer: bool,
     /// Whether an upstream may see a client's own address as the source.
     pub keeps_source: bool,
@@ -100,15 +102,15 @@ impl Envelope {
                     Some(to.ip()),
                     source.map(|at| at.ip()),
                 ])?;
-                self.check_peer(window, IpNet::from(peer))?;
+                self.check_peer(window, IpNet::from(peer), Admits::One)?;
                 self.check_destination(window, to, is_ours)?;
                 self.check_source(window, source, is_ours)
             }
-            Opening::Relay { peer, at } => {
+            Opening::Relay { peer, at, admits } => {
                 let window = self.check_at(at, is_ours)?;
                 self.check_ttl(window, hole.ttl)?;
                 one_family(&[Some(peer.addr()), Some(at.ip())])?;
-                self.check_peer(window, peer)
+                self.check_peer(window, peer, admits)
             }
         }
     }
@@ -215,16 +217,21 @@ impl Envelope {
         Ok(())
     }
 
-    fn check_peer(&self, window: Window, peer: IpNet) -> Result<(), Reason> {
+    fn check_peer(&self, window: Window, peer: IpNet, admits: Admits) -> Result<(), Reason> {
         let one = peer.prefix_len() == peer.max_prefix_len();
+        let several = admits == Admits::Several;
         let permitted = match window {
             // The config names no networks of clients: whoever can dial port 21 is one.
             Window::Client => {
-                (one && is_plain(peer.addr()))
-                    || (self.prefix_peers && is_prefix(peer))
-                    || (self.any_peer && peer.prefix_len() == 0 && peer.addr().is_unspecified())
+                let everybody = peer.prefix_len() == 0 && peer.addr().is_unspecified();
+                (self.candidates || !several)
+                    && ((one && is_plain(peer.addr()))
+                        || (self.prefix_peers && is_prefix(peer))
+                        || (self.any_peer && several && everybody))
             }
-            Window::Upstream => one && self.all_upstreams().any(|known| *known == peer.addr()),
+            Window::Upstream => {
+                one && !several && self.all_upstreams().any(|known| *known == peer.addr())
+            }
         };
         if permitted {
             Ok(())

@@ -23,13 +23,25 @@ pub enum Opening {
         /// What the other end sees as its source: our address there, with port 0 for any port; none to keep the peer's.
         source: Option<SocketAddr>,
     },
-    /// This host's own listener at `at` may take one connection from `peer`.
+    /// This host's own listener at `at` may take connections from `peer`.
     Relay {
         /// Who may dial: one address, a /24 or /64, or everybody (/0).
         peer: IpNet,
         /// Our address and port that it dials.
         at: SocketAddr,
+        /// How many may come.
+        admits: Admits,
     },
+}
+
+/// How many connections a hole to a listener of ours lets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admits {
+    /// One.
+    One,
+    /// As many as come until it is closed or its time is over: the listener tells by itself which is the right one. Such a
+    /// hole is never told of as used.
+    Several,
 }
 
 /// A hole to be opened.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use client::Client;
-pub use hole::{FirewallHole, FlowState, FlowUsage, HoleKey, Opening, Settled, Settling};
+pub use hole::{Admits, FirewallHole, FlowState, FlowUsage, HoleKey, Opening, Settled, Settling};
 
 /// Something that the firewall tells by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,7 +26,7 @@ use super::sockets::Sockets;
 use super::sources::Sources;
 use super::window::Window;
 use crate::engine::{Carried, DataTls, Legs, Pinhole, RefusalReason, Side};
-use crate::nft::{Firewall, Opening};
+use crate::nft::{Admits, Firewall, Opening};
 
 /// All pinholes of the program: its windows, its listeners, its guard.
 pub struct Pinholes {
@@ -169,8 +169,12 @@ impl Pinholes {
         loop {
             let listener = self.claim(pinhole, &passed_over)?;
             let at = listener.at();
-            let several = pinhole.tls == DataTls::Resumed;
-            match listener.reserve(pinhole.from, several, &*self.sockets) {
+            let admits = match pinhole.tls {
+                DataTls::Clear | DataTls::Tls => Admits::One,
+                // Whoever resumes the session's own TLS is the right one.
+                DataTls::Resumed => Admits::Several,
+            };
+            match listener.reserve(pinhole.from, admits, &*self.sockets) {
                 Ok(number) => {
                     return Ok(Reservation {
                         hold: Hold {
@@ -178,6 +182,7 @@ impl Pinholes {
                             listener,
                             number,
                             from: pinhole.from,
+                            admits,
                             side: pinhole.side,
                         },
                         forward,
@@ -282,6 +287,7 @@ pub(super) struct Hold {
     pub(super) listener: Arc<Listener>,
     pub(super) number: u64,
     pub(super) from: IpNet,
+    pub(super) admits: Admits,
     side: Side,
 }
 

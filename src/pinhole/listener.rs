@@ -10,7 +10,7 @@
 //! to do; a filter costs more than that, since the kernel compiles it each time.
 //!
 //! Invariant: nothing listens while no hole awaits; the filter never lets in a peer whom no hole awaits; a hole
-//! admits one connection. This module must not know which ports there are.
+//! admits one connection, or hands out candidates, of which it keeps a bounded number. This module must not know which ports there are.
 
 use std::collections::VecDeque;
 use std::io;
@@ -28,6 +28,7 @@ use socket2::{SockRef, Socket};
 
 use super::guard::Guard;
 use super::sockets::Sockets;
+use crate::nft::Admits;
 
 /// How many connections of awaited peers may wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -130,11 +131,11 @@ impl Listener {
 
     /// Reserves a hole for a peer: the port is bound, nothing listens for it. Returns the hole's number.
     ///
-    /// With `several` the hole hands out connections until it is taken away.
+    /// A hole that admits several hands out connections until it is taken away.
     pub(super) fn reserve(
         &self,
         from: IpNet,
-        several: bool,
+        admits: Admits,
         sockets: &dyn Sockets,
     ) -> io::Result<u64> {
         let mut state = self.state();
@@ -150,7 +151,7 @@ impl Listener {
             number,
             from,
             stage: Stage::Reserved,
-            candidates: several.then(VecDeque::new),
+            candidates: (admits == Admits::Several).then(VecDeque::new),
         });
         Ok(number)
     }

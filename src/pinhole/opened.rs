@@ -100,8 +100,8 @@ impl Reservation {
     /// When the firewall refuses, or the kernel to listen; the port is given back.
     pub fn open(self) -> Result<OpenPinhole, RefusalReason> {
         let Reservation { hold, .. } = self;
-        let (peer, at) = (hold.from, hold.listener.at());
-        let grant = hold.pinholes.admit(Opening::Relay { peer, at })?;
+        let (peer, at, admits) = (hold.from, hold.listener.at(), hold.admits);
+        let grant = hold.pinholes.admit(Opening::Relay { peer, at, admits })?;
         match hold.listener.open(hold.number, &hold.pinholes.guard) {
             Ok(watched) => Ok(OpenPinhole {
                 grant,
@@ -177,26 +177,7 @@ impl OpenPinhole {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         let (socket, peer) = ready!(self.poll_admitted(cx))?;
-        self.await_again();
         Poll::Ready(TcpStream::from_std(socket.into()).map(|stream| (stream, peer)))
-    }
-
-    /// Asks the firewall, if there is one, for a hole like the one that a candidate has used up: its owner may be yet to come.
-    ///
-    /// Whoever dials in between is dropped there, and let in when TCP repeats its SYN, after a second.
-    fn await_again(&mut self) {
-        let (Some(_), Some(hold)) = (&self.grant, &self.hold) else {
-            return;
-        };
-        // Shut first: there can't be two alike.
-        self.grant = None;
-        let (peer, at) = (hold.from, hold.listener.at());
-        match hold.pinholes.admit(Opening::Relay { peer, at }) {
-            Ok(grant) => self.grant = grant,
-            Err(why) => {
-                tracing::warn!(%at, ?why, "a pinhole could not be opened again for its owner")
-            }
-        }
     }
 
     /// Resets a candidate that has not proved to be the right one, and tells of it as of an intruder.

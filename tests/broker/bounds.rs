@@ -19,6 +19,7 @@ pub fn envelope() -> Envelope {
         names: BTreeMap::from([("ftp.example.com".to_owned(), Vec::new())]),
         foreign: vec![network("10.1.0.0/16")],
         prefix_peers: false,
+        candidates: false,
         any_peer: false,
         keeps_source: false,
         source_ports: vec![20],

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use portcullis::nft::envelope::Envelope;
 use portcullis::nft::message::Reason;
-use portcullis::nft::{FirewallHole, HoleKey, Opening};
+use portcullis::nft::{Admits, FirewallHole, HoleKey, Opening};
 
 use crate::bounds::{at, envelope, forward, ip, is_ours, network, passive};
 
@@ -31,6 +31,7 @@ fn relay(peer: &str, target: &str) -> Opening {
     Opening::Relay {
         peer: network(peer),
         at: at(target),
+        admits: Admits::One,
     }
 }
 
@@ -165,20 +166,34 @@ fn prefixes_and_everybody_only_where_the_config_says_so() {
         let refused = Err(Reason::PeerNotPermitted);
         assert_eq!(checked(&prefix, relay(wider, target)), refused, "{wider}");
     }
-    let mut any = envelope();
-    any.any_peer = true;
-    assert_eq!(
-        checked(&any, relay("0.0.0.0/0", "198.51.100.1:21000")),
-        Ok(())
-    );
-    assert_eq!(
-        checked(&any, relay("203.0.113.0/24", "198.51.100.1:21000")),
-        Err(Reason::PeerNotPermitted)
-    );
-    assert_eq!(
-        checked(&any, relay("0.0.0.0/0", "192.0.2.1:22000")),
-        Err(Reason::PeerNotPermitted)
-    );
+}
+
+#[test]
+fn several_only_where_tls_tells_them_apart_and_everybody_only_as_several() {
+    let several = |peer: &str, target: &str| Opening::Relay {
+        peer: network(peer),
+        at: at(target),
+        admits: Admits::Several,
+    };
+    let refused = Err(Reason::PeerNotPermitted);
+    let (client, upstream) = ("198.51.100.1:21000", "192.0.2.1:22000");
+    let mut wider = envelope();
+    assert_eq!(checked(&wider, several("203.0.113.9/32", client)), refused);
+    wider.candidates = true;
+    assert_eq!(checked(&wider, several("203.0.113.9/32", client)), Ok(()));
+    for (peer, target) in [
+        ("203.0.113.0/24", client),
+        ("0.0.0.0/0", client),
+        ("192.0.2.7/32", upstream),
+        ("0.0.0.0/0", upstream),
+    ] {
+        assert_eq!(checked(&wider, several(peer, target)), refused, "{peer}");
+    }
+    wider.any_peer = true;
+    assert_eq!(checked(&wider, several("0.0.0.0/0", client)), Ok(()));
+    assert_eq!(checked(&wider, relay("0.0.0.0/0", client)), refused);
+    assert_eq!(checked(&wider, several("0.0.0.0/0", upstream)), refused);
+    assert_eq!(checked(&wider, several("203.0.113.0/24", client)), refused);
 }
 
 #[test]

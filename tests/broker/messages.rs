@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use portcullis::nft::message::{Answer, Handed, Keep, Notice, Page, Reason, Report, Request};
-use portcullis::nft::{FirewallHole, FlowState, FlowUsage, Happening, HoleKey, Opening, Settled};
+use portcullis::nft::{
+    Admits, FirewallHole, FlowState, FlowUsage, Happening, HoleKey, Opening, Settled,
+};
 
 use crate::bounds::at as address;
 
@@ -31,6 +33,12 @@ fn requests() -> Vec<Request> {
         Request::Open(hole(Opening::Relay {
             peer: "203.0.113.0/24".parse().expect("a network"),
             at: at("198.51.100.1:21003"),
+            admits: Admits::One,
+        })),
+        Request::Open(hole(Opening::Relay {
+            peer: "::/0".parse().expect("a network"),
+            at: at("[2001:db8:1::1]:21003"),
+            admits: Admits::Several,
         })),
         Request::Renew {
             key,

@@ -1,14 +1,14 @@
 //! Somebody at the client's own address who dials every port of the window, as fast as they can, and speaks TLS well.
 
-use std::io::Read as _;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Read as _};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use portcullis_netlab::{Failure, Family, Node};
+use portcullis_netlab::{Failure, Family, Node, segment};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -22,6 +22,12 @@ const WINDOW: std::ops::RangeInclusive<u16> = 21000..=21015;
 /// How many of them dial at the same time.
 const THIEVES: usize = 4;
 
+/// How long whoever begins connections without finishing them leaves the window alone: a pinhole is open longer.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// How long a thief tries one port: where the kernel drops what comes, it is not told that nobody is awaited.
+const GLANCE: Duration = Duration::from_millis(5);
+
 /// How long a thief waits for bytes: longer than the gateway lets anybody wait.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -34,6 +40,8 @@ pub struct Loot {
     pub protected: AtomicUsize,
     /// Bytes of a file, or of whatever else came in TLS.
     pub bytes: AtomicUsize,
+    /// First segments of connections that nobody meant to finish.
+    pub begun: AtomicUsize,
 }
 
 /// Does something while thieves are at work at the client's address.
@@ -55,11 +63,19 @@ pub fn while_thieves_dial<T>(site: &Site, work: impl FnOnce() -> T) -> Result<(T
                 })
             })
             .collect();
+        let beginner = scope.spawn(|| {
+            site.lab
+                .inside(Node::Client, || begin_everywhere(&over, &loot))
+        });
         let result = work();
         over.store(true, Ordering::Relaxed);
         for thief in thieves {
             thief.join().map_err(|_| "a thief panicked".to_owned())??;
         }
+        let begun = beginner
+            .join()
+            .map_err(|_| "a thief panicked".to_owned())??;
+        begun.map_err(|error| format!("sending segments: {error}"))?;
         Ok::<T, Failure>(result)
     })?;
     Ok((result, loot))
@@ -79,10 +95,39 @@ fn config(ca: &Path) -> Result<Arc<ClientConfig>, Failure> {
     ))
 }
 
+/// Sends a SYN to each port of the window every now and then. The answer finds no socket, and the client's kernel resets it: no
+/// program of the gateway's machine ever hears of these.
+fn begin_everywhere(over: &AtomicBool, loot: &Loot) -> io::Result<()> {
+    let (IpAddr::V4(client), IpAddr::V4(gateway)) = (
+        Node::Client.address(Family::V4),
+        Node::Gateway.address(Family::V4),
+    ) else {
+        return Err(io::ErrorKind::Unsupported.into());
+    };
+    let socket = segment::raw_socket()?;
+    // Below the ports from which programs dial.
+    for (number, source) in (0..).zip((1024..32_000).cycle()) {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        for port in WINDOW {
+            let (from, to) = (
+                SocketAddrV4::new(client, source),
+                SocketAddrV4::new(gateway, port),
+            );
+            let syn = segment::segment(from, to, number, segment::SYN);
+            segment::send(&socket, &syn, to)?;
+            loot.begun.fetch_add(1, Ordering::Relaxed);
+        }
+        thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
 fn steal(config: &Arc<ClientConfig>, port: u16, loot: &Loot) {
     let at = SocketAddr::new(Node::Gateway.address(Family::V4), port);
     // Nobody is awaited there: refused, or the packet is dropped.
-    let Ok(socket) = TcpStream::connect_timeout(&at, Duration::from_millis(50)) else {
+    let Ok(socket) = TcpStream::connect_timeout(&at, GLANCE) else {
         return;
     };
     loot.dialled.fetch_add(1, Ordering::Relaxed);

@@ -28,10 +28,10 @@ use portcullis::ftp::{
     BareLf, Command, CommandFault, Ending, Line, LineFramer, Reply, ReplyAssembler, ReplyFault,
     Verb, escaped, escaped_to, masked, masked_to,
 };
-use portcullis::nft::Opening;
 use portcullis::nft::envelope::Envelope;
 use portcullis::nft::message::{Answer, Notice, Page, Report, Request, SIZE};
 use portcullis::nft::packet::dial;
+use portcullis::nft::{Admits, Opening};
 
 pub use answers::answers;
 pub use played::session;
@@ -366,6 +366,7 @@ fn asked(request: Request) {
         names: BTreeMap::new(),
         foreign: Vec::new(),
         prefix_peers: false,
+        candidates: false,
         any_peer: false,
         keeps_source: false,
         source_ports: vec![20],
@@ -393,8 +394,8 @@ fn asked(request: Request) {
             assert_eq!(source.ip(), here);
             assert!(source.port() == 0 || (source.port() == 20 && !for_client));
         }
-        Opening::Relay { peer, .. } => {
-            assert_eq!(peer.prefix_len(), 32);
+        Opening::Relay { peer, admits, .. } => {
+            assert_eq!((peer.prefix_len(), admits), (32, Admits::One));
             assert!(for_client || peer.addr() == upstream);
         }
     }

@@ -1,14 +1,14 @@
 //! Two first packets on two CPUs at once: exactly one gets through, in every one of 100,000 rounds.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::nft::{FirewallHole, Happening, HoleKey, Opening};
-use portcullis_netlab::{Family, Lab, Node};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use portcullis::nft::{Admits, FirewallHole, Happening, HoleKey, Opening};
+use portcullis_netlab::{Family, Lab, Node, segment};
+use socket2::Socket;
 
 use crate::yard::{
     GATEWAY, TTL, at, at_gateway, expect, expect_used, install, lab, nft, passive, sh,
@@ -46,6 +46,7 @@ fn of_two_dials_at_once_to_a_relayed_pinhole_one_gets_through() {
         opening: Opening::Relay {
             peer: Node::Client.address(Family::V4).into(),
             at: SocketAddr::new(Node::Gateway.address(Family::V4), port),
+            admits: Admits::One,
         },
         ttl: TTL,
     });
@@ -65,8 +66,10 @@ fn a_use_that_was_not_told_is_found_nonetheless() {
     assert!(command.arg(silent).status().unwrap().success());
     at_gateway(&lab, || {
         let mut kernel = install();
-        let socket = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255)));
-        let socket = lab.inside(Node::Client, socket).unwrap().unwrap();
+        let socket = lab
+            .inside(Node::Client, segment::raw_socket)
+            .unwrap()
+            .unwrap();
         let holes: Vec<FirewallHole> = (0..MANY)
             .map(|number| {
                 let to = SocketAddr::new(Node::Server.address(Family::V4), 10_000 + number);
@@ -104,13 +107,14 @@ fn a_stray_acknowledgement_uses_up_nothing() {
     let lab = lab();
     at_gateway(&lab, || {
         let mut kernel = install();
-        let socket = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255)));
-        let socket = lab.inside(Node::Client, socket).unwrap().unwrap();
+        let socket = lab
+            .inside(Node::Client, segment::raw_socket)
+            .unwrap()
+            .unwrap();
         let to = SocketAddr::new(Node::Server.address(Family::V4), 5000);
         let hole = passive(1, Family::V4, 21000, to);
         kernel.open(GATEWAY, &hole).unwrap();
-        const ACK: u8 = 0x10;
-        send(&socket, &segment(1, 1024, at(&hole), ACK), at(&hole));
+        send(&socket, &empty(1, 1024, at(&hole), segment::ACK), at(&hole));
         // It comes to the shut window instead.
         expect(&mut kernel, |happening| {
             matches!(happening, Happening::Knocked { .. }).then_some(())
@@ -132,8 +136,9 @@ fn race(lab: &Lab, hole: impl Fn(u64, u16) -> FirewallHole + Sync) {
             "echo 1 >/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent",
         );
         let raw = || {
-            let made = || Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255)));
-            lab.inside(Node::Client, made).unwrap().unwrap()
+            lab.inside(Node::Client, segment::raw_socket)
+                .unwrap()
+                .unwrap()
         };
         let sockets = [raw(), raw()];
         let mut side_by_side = 0;
@@ -203,45 +208,24 @@ fn race(lab: &Lab, hole: impl Fn(u64, u16) -> FirewallHole + Sync) {
 }
 
 fn send(socket: &Socket, packet: &[u8], to: SocketAddr) {
-    socket.send_to(packet, &SockAddr::from(to)).unwrap();
+    segment::send(socket, packet, v4(to)).unwrap();
 }
 
-/// A SYN from the client (RFC 791 section 3.1, RFC 9293 section 3.1), from a port that no other batch uses.
+fn v4(address: SocketAddr) -> SocketAddrV4 {
+    match address {
+        SocketAddr::V4(address) => address,
+        SocketAddr::V6(_) => unreachable!("these rounds are over IPv4"),
+    }
+}
+
+/// A SYN from the client, from a port that no other batch uses.
 fn syn(round: u64, first_port: u16, to: SocketAddr) -> Vec<u8> {
-    const SYN: u8 = 0x02;
     let port = first_port + (round / BATCH as u64 % 20_000) as u16;
-    segment(round as u32, port, to, SYN)
+    empty(round as u32, port, to, segment::SYN)
 }
 
 /// An empty segment from the client with some flags.
-fn segment(sequence: u32, port: u16, to: SocketAddr, flags: u8) -> Vec<u8> {
-    let (IpAddr::V4(source), IpAddr::V4(destination)) = (Node::Client.address(Family::V4), to.ip())
-    else {
-        unreachable!("these rounds are over IPv4");
-    };
-    let mut packet = vec![0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0];
-    packet.extend_from_slice(&source.octets());
-    packet.extend_from_slice(&destination.octets());
-    let mut tcp = Vec::new();
-    tcp.extend_from_slice(&port.to_be_bytes());
-    tcp.extend_from_slice(&to.port().to_be_bytes());
-    tcp.extend_from_slice(&sequence.to_be_bytes());
-    tcp.extend_from_slice(&[0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
-    let sum = checksum(source, destination, &tcp);
-    tcp[16..18].copy_from_slice(&sum.to_be_bytes());
-    packet.extend_from_slice(&tcp);
-    packet
-}
-
-fn checksum(source: Ipv4Addr, destination: Ipv4Addr, tcp: &[u8]) -> u16 {
-    let mut words = source.octets().to_vec();
-    words.extend_from_slice(&destination.octets());
-    words.extend_from_slice(&[0, 6, 0, tcp.len() as u8]);
-    words.extend_from_slice(tcp);
-    let sum: u32 = words
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
-        .sum();
-    let sum = (sum & 0xffff) + (sum >> 16);
-    !((sum & 0xffff) + (sum >> 16)) as u16
+fn empty(sequence: u32, port: u16, to: SocketAddr, flags: u8) -> Vec<u8> {
+    let from = SocketAddr::new(Node::Client.address(Family::V4), port);
+    segment::segment(v4(from), v4(to), sequence, flags)
 }

@@ -1,10 +1,11 @@
 //! Relayed pinholes: a listener of this host behind the guard.
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use portcullis::nft::{FirewallHole, Happening, HoleKey, Opening};
+use portcullis::nft::{Admits, FirewallHole, Happening, HoleKey, Opening};
 use portcullis_netlab::{Family, Node};
 
 use crate::yard::{
@@ -15,7 +16,11 @@ use crate::yard::{
 fn relay(key: u64, peer: IpNet, at: SocketAddr) -> FirewallHole {
     FirewallHole {
         key: HoleKey(key),
-        opening: Opening::Relay { peer, at },
+        opening: Opening::Relay {
+            peer,
+            at,
+            admits: Admits::One,
+        },
         ttl: TTL,
     }
 }
@@ -71,6 +76,57 @@ fn a_listener_in_the_window_is_reached_through_a_pinhole_alone() {
                 assert_eq!(elements(&lab), Vec::<String>::new());
             }
         }
+    });
+}
+
+/// A listener that tells by itself whom it awaits: no SYN uses such a hole up, not even one whose sender is gone.
+#[test]
+fn a_hole_for_several_lets_in_all_of_its_peer_until_it_is_shut() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        let mut kernel = install();
+        let mut key = 0;
+        for family in Family::BOTH {
+            let at = SocketAddr::new(Node::Gateway.address(family), 21000);
+            let listener = listen(&lab, Node::Gateway, at);
+            for prefix in prefixes(family) {
+                key += 1;
+                let peer = network(Node::Client, family, prefix);
+                let opening = Opening::Relay {
+                    peer,
+                    at,
+                    admits: Admits::Several,
+                };
+                let hole = FirewallHole {
+                    opening,
+                    ..relay(key, peer, at)
+                };
+                kernel.open(GATEWAY, &hole).unwrap();
+                if prefix != 0 {
+                    let stranger = dial(&lab, Node::Attacker, 0, at, SILENCE);
+                    assert!(stranger.is_err(), "{stranger:?}");
+                }
+                for _ in 0..5 {
+                    let client = dial(&lab, Node::Client, 0, at, PATIENCE).unwrap();
+                    let (_leg, from) = accept(&listener);
+                    assert_eq!(from, client.local_addr().unwrap());
+                }
+                kernel.renew(HoleKey(key), TTL).unwrap();
+                // The last comes as it is being shut: it is nobody's late packet, and stays.
+                let last = dial(&lab, Node::Client, 0, at, PATIENCE).unwrap();
+                let settled = kernel.close(HoleKey(key)).unwrap();
+                assert!(!settled.used(), "{settled:?}");
+                let (leg, _) = accept(&listener);
+                (&last).write_all(b"x").unwrap();
+                leg.set_read_timeout(Some(PATIENCE)).unwrap();
+                assert_eq!((&leg).read(&mut [0; 2]).unwrap(), 1);
+                let late = dial(&lab, Node::Client, 0, at, SILENCE);
+                assert!(late.is_err(), "{late:?}");
+                assert_eq!(elements(&lab), Vec::<String>::new());
+            }
+        }
+        let used = |happening: &Happening| matches!(happening, Happening::Used { .. });
+        assert!(!told(&mut kernel).iter().any(used));
     });
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use portcullis::nft::kernel::{Generation, Kernel, Layout};
-use portcullis::nft::{FirewallHole, HoleKey, Opening};
+use portcullis::nft::{Admits, FirewallHole, HoleKey, Opening};
 
 use portcullis_netlab::{Family, Node};
 
@@ -151,6 +151,7 @@ pub fn try_all(site: &Site, pinholes: &Pinholes, family: Family, expected: Throu
     let relay = Opening::Relay {
         peer: client.into(),
         at: SocketAddr::new(gateway, RELAYED),
+        admits: Admits::One,
     };
     Through {
         control: reaches(gateway, CONTROL, expected.control),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::{Config, DataMode, DataSourcePort, ForeignAddress, Host, PeerMatch, Source};
+use crate::config::{
+    Config, DataMode, DataSourcePort, ForeignAddress, Host, PeerMatch, Resumption, Source,
+};
 use crate::nft::envelope::Envelope;
 
 /// The gateway asks for a little more than the config's time, so that the kernel never shuts a hole before it does.
@@ -55,7 +57,14 @@ pub(super) fn envelope(config: &Config, listeners: &[(String, SocketAddr)]) -> E
             .listeners
             .values()
             .any(|listener| listener.peer == PeerMatch::Prefix),
-        any_peer: false,
+        candidates: config
+            .listeners
+            .values()
+            .any(|listener| listener.tls.resumption == Resumption::Require),
+        any_peer: config
+            .listeners
+            .values()
+            .any(|listener| listener.peer == PeerMatch::Any),
         keeps_source: config
             .upstreams
             .values()
@@ -127,8 +136,31 @@ limits: {sessions: 100}
             envelope.foreign,
             ["10.1.0.0/16".parse().expect("a network")]
         );
-        assert!(envelope.prefix_peers && !envelope.any_peer && !envelope.keeps_source);
+        assert!(envelope.prefix_peers && !envelope.keeps_source);
+        assert!(!envelope.any_peer && !envelope.candidates);
         assert_eq!(envelope.client_ttl, Duration::from_secs(30));
         assert_eq!(envelope.holes, 200);
+    }
+
+    #[test]
+    fn several_and_everybody_only_where_a_listener_says_so() {
+        let envelope_of = |more: &str| {
+            let text = format!(
+                "version: 1
+listeners:
+  main: {{listen: [\"*:21\"]}}
+  tls: {{listen: [\"*:2121\"]{more}, tls: {{mode: explicit, resumption: require, certificates: [{{chain: /t/chain.pem, key: /t/key.pem}}]}}}}
+upstreams: {{old: {{addresses: [\"10.0.0.5\"]}}}}
+pinholes: {{firewall: nftables}}
+"
+            );
+            let config = Config::parse(&text, "test").expect("a config").config;
+            let here = "0.0.0.0:21".parse().expect("an address");
+            envelope(&config, &[("main".to_owned(), here)])
+        };
+        let exact = envelope_of("");
+        assert!(exact.candidates && !exact.any_peer);
+        let any = envelope_of(", peer: any");
+        assert!(any.candidates && any.any_peer);
     }
 }

@@ -8,7 +8,7 @@ use crate::config::tls::{
     ClientCertificates, ListenerTls, Resumption, TlsMode, TlsPolicy, TrustAnchors, UpstreamTls,
     UpstreamTlsMode, VerifyClients,
 };
-use crate::config::{FTP_PORT, Firewall, PeerMatch, Upstream};
+use crate::config::{FTP_PORT, PeerMatch, Upstream};
 
 /// The port of FTP over implicit TLS.
 const FTPS_PORT: u16 = 990;
@@ -53,14 +53,6 @@ impl Check<'_, '_, '_> {
                 self.error(
                     &[&peer],
                     refusal.help("add `tls: {mode: explicit, resumption: require, certificates: [...]}`, or write `exact` or `prefix`"),
-                );
-            } else if config.pinholes.firewall == Firewall::Nftables {
-                let refusal = Refusal::new(
-                    "`any` does not go with `firewall: nftables`: a pinhole in the kernel is for one connection, and anybody's first packet would use it up",
-                );
-                self.error(
-                    &[&peer],
-                    refusal.help("write `prefix` or `exact`, or `pinholes: {firewall: none}`"),
                 );
             }
         }

@@ -12,7 +12,7 @@ use super::conntrack::Flow;
 use super::element::{Element, Joined};
 use super::error::Error;
 use super::set::{Breadth, Family, Set};
-use crate::nft::{FlowUsage, Opening};
+use crate::nft::{Admits, FlowUsage, Opening};
 
 /// A hole of the books.
 #[derive(Clone, Debug)]
@@ -50,7 +50,15 @@ impl Hole {
     pub(super) fn awaited(&self) -> Awaited {
         match self.opening {
             Opening::Forward { peer, to, .. } => (IpNet::from(peer), to),
-            Opening::Relay { peer, at } => (peer, at),
+            Opening::Relay { peer, at, .. } => (peer, at),
+        }
+    }
+
+    /// Whether its first connection uses it up.
+    pub(super) fn is_for_one(&self) -> bool {
+        match self.opening {
+            Opening::Forward { .. } => true,
+            Opening::Relay { admits, .. } => admits == Admits::One,
         }
     }
 }
@@ -107,7 +115,7 @@ pub(super) fn plain(opening: Opening) -> Result<Opening, Error> {
                 source,
             })
         }
-        Opening::Relay { peer, at } => {
+        Opening::Relay { peer, at, admits } => {
             let (peer, at) = (peer.trunc(), straight(at));
             if Family::of(peer.addr()) != Family::of(at.ip()) {
                 return Err(Error::Unsuitable(
@@ -117,7 +125,7 @@ pub(super) fn plain(opening: Opening) -> Result<Opening, Error> {
             if at.ip().is_unspecified() || at.port() == 0 {
                 return Err(Error::Unsuitable("a pinhole needs an address and a port"));
             }
-            Ok(Opening::Relay { peer, at })
+            Ok(Opening::Relay { peer, at, admits })
         }
     }
 }
@@ -160,7 +168,7 @@ pub(super) fn elements(opening: &Opening) -> Result<Vec<Element>, Error> {
                 source,
             ])
         }
-        Opening::Relay { peer, at } => {
+        Opening::Relay { peer, at, admits } => {
             let family = Family::of(at.ip());
             let breadth = breadth(peer)
                 .or((peer.prefix_len() == 0).then_some(Breadth::Any))
@@ -172,9 +180,13 @@ pub(super) fn elements(opening: &Opening) -> Result<Vec<Element>, Error> {
                 Breadth::Any => Joined::default(),
             };
             let key = key.address(at.ip()).port(at.port());
+            let open = match admits {
+                Admits::One => Set::Open(family, breadth),
+                Admits::Several => Set::Candidates(family, breadth),
+            };
             Ok(vec![
                 element(Set::Guard(family, breadth), &key, None),
-                element(Set::Open(family, breadth), &key, None),
+                element(open, &key, None),
             ])
         }
     }

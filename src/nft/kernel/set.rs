@@ -69,6 +69,8 @@ pub(super) enum Set {
     Guard(Family, Breadth),
     /// The same keys, each good for one connection.
     Open(Family, Breadth),
+    /// Others of these keys, each good for any number of connections: the listener there chooses among them.
+    Candidates(Family, Breadth),
     /// Where a forwarded connection leads.
     Dnat(Family),
     /// What the other end sees as its source: an address.
@@ -99,8 +101,14 @@ impl Set {
 
     /// Those that hold the entries of pinholes.
     pub(super) fn of_holes(family: Family) -> Vec<Set> {
-        let both = |breadth| [Set::Guard(family, breadth), Set::Open(family, breadth)];
-        let mut sets: Vec<Set> = Breadth::ALL.into_iter().flat_map(both).collect();
+        let all = |breadth| {
+            [
+                Set::Guard(family, breadth),
+                Set::Open(family, breadth),
+                Set::Candidates(family, breadth),
+            ]
+        };
+        let mut sets: Vec<Set> = Breadth::ALL.into_iter().flat_map(all).collect();
         sets.extend([Set::Dnat(family), Set::Snat(family), Set::SnatPort(family)]);
         sets
     }
@@ -130,6 +138,12 @@ impl Set {
             Set::Open(V6, One) => "open6",
             Set::Open(V6, Near) => "open6_near",
             Set::Open(V6, Any) => "open6_any",
+            Set::Candidates(V4, One) => "candidates4",
+            Set::Candidates(V4, Near) => "candidates4_near",
+            Set::Candidates(V4, Any) => "candidates4_any",
+            Set::Candidates(V6, One) => "candidates6",
+            Set::Candidates(V6, Near) => "candidates6_near",
+            Set::Candidates(V6, Any) => "candidates6_any",
             Set::Dnat(V4) => "dnat4",
             Set::Dnat(V6) => "dnat6",
             Set::Snat(V4) => "snat4",
@@ -151,11 +165,14 @@ impl Set {
     /// What the key is made of.
     fn key(self) -> Vec<u32> {
         match self {
-            Set::Guard(family, Breadth::Any) | Set::Open(family, Breadth::Any) => {
+            Set::Guard(family, Breadth::Any)
+            | Set::Open(family, Breadth::Any)
+            | Set::Candidates(family, Breadth::Any) => {
                 vec![family.address_type(), SERVICE]
             }
             Set::Guard(family, Breadth::One | Breadth::Near)
             | Set::Open(family, Breadth::One | Breadth::Near)
+            | Set::Candidates(family, Breadth::One | Breadth::Near)
             | Set::Dnat(family)
             | Set::Snat(family)
             | Set::SnatPort(family) => {
@@ -177,6 +194,7 @@ impl Set {
             Set::Snat(family) => Some(vec![family.address_type()]),
             Set::Guard(..)
             | Set::Open(..)
+            | Set::Candidates(..)
             | Set::Dead(_)
             | Set::Dying(_)
             | Set::Banned(..)
@@ -189,6 +207,7 @@ impl Set {
         match self {
             Set::Open(..) | Set::Dying(_) => true,
             Set::Guard(..)
+            | Set::Candidates(..)
             | Set::Dnat(_)
             | Set::Snat(_)
             | Set::SnatPort(_)

@@ -148,7 +148,7 @@ impl Kernel {
         }
         let usage = self.usage(key)?;
         let hole = self.forget(key).ok_or_else(gone)?;
-        if hole.flow.is_none() {
+        if hole.flow.is_none() && hole.is_for_one() {
             let now = Instant::now();
             self.forget_the_faded(now);
             self.fading.push_back((now, hole.awaited(), hole.at()));

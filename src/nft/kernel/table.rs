@@ -2,7 +2,7 @@
 //!
 //! A packet's way: a SYN that a guard set knows gets our bit of the ct mark in prerouting, and where a map says so its
 //! destination is changed. The operator's own firewall may then judge it by that bit. Only behind it, right before the
-//! connection becomes real, `take` lets exactly one of them through. A SYN that is lost in between has used up nothing.
+//! connection becomes real, `take` lets exactly one of them through, or all to a listener that chooses by itself. A SYN that is lost in between has used up nothing.
 //! This module must not know sockets or holes.
 
 use std::ffi::{CString, c_void};
@@ -110,6 +110,16 @@ pub(super) fn rules(layout: &Layout) -> Vec<Rule> {
                 .family(family)
                 .original_key(family, breadth);
             rules.push(rule.contained(open).go_to("taken"));
+        }
+    }
+    for family in Family::BOTH {
+        for breadth in Breadth::ALL {
+            // meta l4proto tcp ct original ip saddr . ct original ip daddr . ct original proto-dst @candidates4 accept
+            let candidates = Set::Candidates(family, breadth);
+            let rule = Rule::new("take", candidates.name())
+                .family(family)
+                .original_key(family, breadth);
+            rules.push(rule.contained(candidates).accept());
         }
     }
     // counter drop

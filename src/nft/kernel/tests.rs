@@ -12,7 +12,7 @@ use super::message::{
     Attributes, Message, Saying, Subsystem, answers, attribute, be32, nested, string,
 };
 use super::set::{Breadth, Family, Set};
-use crate::nft::Opening;
+use crate::nft::{Admits, Opening};
 
 fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -187,10 +187,12 @@ fn what_does_not_fit_together_is_refused_before_the_kernel_is_asked() {
         Opening::Relay {
             peer: "2001:db8::/64".parse().unwrap(),
             at: at(ours),
+            admits: Admits::One,
         },
         Opening::Relay {
             peer: "0.0.0.0/0".parse().unwrap(),
             at: at("0.0.0.0:21000"),
+            admits: Admits::One,
         },
     ] {
         assert!(
@@ -201,6 +203,7 @@ fn what_does_not_fit_together_is_refused_before_the_kernel_is_asked() {
     let narrow = Opening::Relay {
         peer: "192.0.2.0/25".parse().unwrap(),
         at: at(ours),
+        admits: Admits::One,
     };
     assert!(elements(&plain(narrow).unwrap()).is_err());
     // An IPv4 address in an IPv6 one is that IPv4 address.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Garbled, Page, begin, open};
-use crate::nft::{FirewallHole, HoleKey, Opening};
+use crate::nft::{Admits, FirewallHole, HoleKey, Opening};
 
 const SPEAKER: u8 = b'Q';
 
@@ -24,6 +24,7 @@ const OPEN_JOURNAL: u8 = 11;
 const PUT_JOURNAL_ASIDE: u8 = 12;
 const EXPIRE_JOURNALS: u8 = 13;
 const SETTLE: u8 = 14;
+const RELAY_SEVERAL: u8 = 15;
 
 /// A question or a wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +107,12 @@ impl Request {
                     pen.address(source);
                     pen
                 }
-                Opening::Relay { peer, at } => {
-                    let mut pen = with_key(RELAY, hole.key);
+                Opening::Relay { peer, at, admits } => {
+                    let kind = match admits {
+                        Admits::One => RELAY,
+                        Admits::Several => RELAY_SEVERAL,
+                    };
+                    let mut pen = with_key(kind, hole.key);
                     pen.duration(hole.ttl);
                     pen.network(peer);
                     pen.address(Some(at));
@@ -177,12 +182,17 @@ fn read(page: &Page) -> Option<(u32, Request)> {
             };
             Request::Open(FirewallHole { key, opening, ttl })
         }
-        RELAY => {
+        RELAY | RELAY_SEVERAL => {
             let key = HoleKey(reader.u64()?);
             let ttl = reader.duration()?;
             let opening = Opening::Relay {
                 peer: reader.network()?,
                 at: reader.address()?,
+                admits: if kind == RELAY {
+                    Admits::One
+                } else {
+                    Admits::Several
+                },
             };
             Request::Open(FirewallHole { key, opening, ttl })
         }

@@ -9,7 +9,7 @@ use socket2::Socket;
 
 use super::parking::is_bound;
 use super::*;
-use crate::nft::{Firewall, FirewallHole, FlowUsage, HoleKey, Opening, Settled};
+use crate::nft::{Admits, Firewall, FirewallHole, FlowUsage, HoleKey, Opening, Settled};
 use crate::pinhole::{Opened, Sockets, SourcePortFallback};
 
 /// A firewall that lets everything in and writes down what.
@@ -203,9 +203,9 @@ fn a_pinhole_that_is_to_be_forwarded_to_nowhere_or_without_a_firewall_is_refused
     assert_eq!(refused, RefusalReason::Kernel);
 }
 
-/// The kernel's hole is for one connection: after a stranger's it would be shut to the owner.
+/// A stranger at the owner's address must not use up the kernel's hole.
 #[tokio::test]
-async fn the_firewall_awaits_the_owner_again_behind_each_candidate() {
+async fn the_firewall_lets_in_all_candidates_of_a_pinhole_for_the_sessions_own() {
     let firewall = Arc::new(Open::default());
     let pinholes = behind(firewall.clone(), Arc::new(OwnSockets::new()));
     let here = host(1);
@@ -221,17 +221,37 @@ async fn the_firewall_awaits_the_owner_again_behind_each_candidate() {
     };
     let mut hole = pinholes.reserve(&pinhole).unwrap().open().unwrap();
     let openings = firewall.openings.lock().unwrap().clone();
-    let [Opening::Relay { at, .. }] = openings[..] else {
+    let [
+        Opening::Relay {
+            at,
+            admits: Admits::Several,
+            ..
+        },
+    ] = openings[..]
+    else {
         panic!("{openings:?}");
     };
-    for candidate in 1..=3 {
+    for _ in 1..=3 {
         let _dialled = connect(here, at).await.unwrap();
         let candidate_of = std::future::poll_fn(|cx| hole.poll_candidate(cx));
         let _admitted = within(candidate_of).await.unwrap();
-        let openings = firewall.openings.lock().unwrap().clone();
-        assert_eq!(openings, vec![openings[0]; 1 + candidate]);
-        assert_eq!(firewall.standing.lock().unwrap().len(), 1, "one at a time");
+        assert_eq!(*firewall.openings.lock().unwrap(), openings);
     }
     drop(hole);
     assert_eq!(*firewall.standing.lock().unwrap(), []);
+    // Any other pinhole is for one.
+    let pinhole = Pinhole {
+        tls: DataTls::Tls,
+        ..pinhole
+    };
+    let _hole = pinholes.reserve(&pinhole).unwrap().open().unwrap();
+    let last = firewall.openings.lock().unwrap().last().copied();
+    let for_one = matches!(
+        last,
+        Some(Opening::Relay {
+            admits: Admits::One,
+            ..
+        })
+    );
+    assert!(for_one, "{last:?}");
 }

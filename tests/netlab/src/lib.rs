@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod journal;
 pub mod lab;
 pub mod program;
+pub mod segment;
 pub mod server;
 mod setup;
 
