@@ -154,6 +154,44 @@ fn a_thief_at_the_clients_own_address_gets_nothing_where_resumption_is_required(
     a_thief_gets_in_with_prefer(&site);
 }
 
+/// A client whose data connections leave by another address than its control connection, as with a pool of NAT addresses.
+#[test]
+fn with_any_peer_data_may_come_from_elsewhere() {
+    const SCRIPT: &str = "
+        ip address add 198.18.5.5/32 dev gateway
+        nft -f - <<RULES
+table ip elsewhere {
+    chain out { type nat hook postrouting priority srcnat; ip daddr 198.51.100.1 tcp dport 21000-21015 snat to 198.18.5.5; }
+}
+RULES";
+    for firewall in Firewall::ALL {
+        let cell = Cell {
+            firewall,
+            ..cell(Client::Lftp, Version::V1_3, Mode::Pasv, ServerKind::Vsftpd)
+        };
+        let site = Site::where_data_comes_from(firewall, "any").expect("a site");
+        for (node, script) in [
+            (Node::Client, SCRIPT),
+            (Node::Gateway, "ip route add 198.18.5.5/32 via 198.51.100.7"),
+        ] {
+            let mut command = site.lab.command(node, "sh");
+            let status = command.args(["-e", "-c", script]).status();
+            assert!(status.expect("a shell").success(), "{script}");
+        }
+        site.try_cell(&cell).expect("fifty transfers");
+        let records = site.records().expect("a journal");
+        let from_elsewhere = records.iter().filter(|record| {
+            records::event(record) == "pinhole.used"
+                && record.values().any(|value| {
+                    value
+                        .as_str()
+                        .is_some_and(|text| text.starts_with("198.18.5.5:"))
+                })
+        });
+        assert!(from_elsewhere.count() >= 50);
+    }
+}
+
 fn nothing_is_stolen_or_broken(site: &Site, firewall: Firewall) {
     for client in [Client::Lftp, Client::FtplibResuming, Client::Curl] {
         let cell = Cell {

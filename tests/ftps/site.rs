@@ -110,6 +110,11 @@ pub struct Site {
 
 impl Site {
     pub fn new(firewall: Firewall) -> Result<Self, Failure> {
+        Self::where_data_comes_from(firewall, "exact")
+    }
+
+    /// The same with another `peer` at the listeners that demand resumption.
+    pub fn where_data_comes_from(firewall: Firewall, peer: &str) -> Result<Self, Failure> {
         for name in [
             "timeout", "curl", "lftp", "wget", "rclone", "python3", "openssl",
         ] {
@@ -126,7 +131,13 @@ impl Site {
         let directory = lab.directory().join("gateway");
         let journal = directory.join("journal.jsonl");
         let configuration = directory.join("portcullis.yaml");
-        let text = yaml(firewall, &papers, &own, &directory.display().to_string());
+        let text = yaml(
+            firewall,
+            peer,
+            &papers,
+            &own,
+            &directory.display().to_string(),
+        );
         fs::create_dir_all(&directory)
             .and_then(|()| fs::write(&configuration, text))
             .map_err(|error| format!("{}: {error}", directory.display()))?;
@@ -251,7 +262,13 @@ impl Site {
 }
 
 /// The configuration, with limits that these tests never reach.
-fn yaml(firewall: Firewall, papers: &Papers, own: &TlsFiles, directory: &str) -> String {
+fn yaml(
+    firewall: Firewall,
+    peer: &str,
+    papers: &Papers,
+    own: &TlsFiles,
+    directory: &str,
+) -> String {
     let mut text = String::from("version: 1\nlisteners:\n");
     for listener in Listener::every() {
         let at = Family::BOTH
@@ -261,9 +278,13 @@ fn yaml(firewall: Firewall, papers: &Papers, own: &TlsFiles, directory: &str) ->
         } else {
             "explicit"
         };
+        let peer = match listener.resumption {
+            Resumption::Prefer => "exact",
+            Resumption::Require => peer,
+        };
         let _ = writeln!(
             text,
-            "  l{}: {{listen: [\"{}\", \"{}\"], upstream: {}-{}, tls: {{mode: {mode}, resumption: {}, \
+            "  l{}: {{listen: [\"{}\", \"{}\"], peer: {peer}, upstream: {}-{}, tls: {{mode: {mode}, resumption: {}, \
              certificates: [{{chain: {}, key: {}}}]}}}}",
             listener.port(),
             at[0],
