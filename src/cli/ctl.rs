@@ -1,11 +1,12 @@
 //! `portcullis ctl`: questions and orders to a running gateway.
 
 mod answer;
+mod metrics;
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::output::print;
 use super::{Exit, Failure};
@@ -18,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const EXAMPLES: &str = "\
 Examples:
   portcullis ctl status
+  portcullis ctl metrics >/var/lib/prometheus/node-exporter/portcullis.prom
   portcullis ctl sessions --format json | jq '.[].client'
   portcullis ctl kill 4k7qz2m5x3ab
   portcullis ctl unban 198.51.100.7
@@ -45,6 +47,8 @@ pub enum Order {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Show the figures of `status` as metrics for Prometheus (OpenMetrics text)
+    Metrics,
     /// List the sessions
     Sessions {
         /// As a table for people or as JSON
@@ -90,8 +94,10 @@ impl Args {
     /// When no gateway answers, or it did not do what it was told.
     pub fn execute(self) -> Result<Exit, Failure> {
         let path = self.socket_path();
+        let as_metrics = matches!(self.order, Order::Metrics);
         let (request, format) = match self.order {
             Order::Status { format } => (Request::Status, format),
+            Order::Metrics => (Request::Status, Format::Text),
             Order::Sessions { format } => (Request::Sessions, format),
             Order::Kill { session } => (Request::Kill { session }, Format::Text),
             Order::Bans { format } => (Request::Bans, format),
@@ -108,7 +114,12 @@ impl Args {
         {
             return Err(Failure::new(Exit::Failed, "no such ban".to_owned()));
         }
-        let text = answer::show(&response, format).map_err(io::Error::from)?;
+        let text = match &response {
+            Response::Status(status) if as_metrics => {
+                metrics::write(status, now()).map_err(io::Error::other)?
+            }
+            response => answer::show(response, format).map_err(io::Error::from)?,
+        };
         print(text.as_bytes())?;
         Ok(Exit::Done)
     }
@@ -125,6 +136,13 @@ impl Args {
             .or_else(own)
             .unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET))
     }
+}
+
+/// The time of day in whole seconds.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since.unwrap_or_default().as_secs();
+    i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 
 /// Sends one request and reads its answer.

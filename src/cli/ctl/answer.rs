@@ -204,7 +204,7 @@ fn span(seconds: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::gateway::status::{
         BanReport, CertificateReport, JournalReport, ListenerReport, LoginGuardReport,
@@ -284,9 +284,9 @@ mod tests {
         assert_eq!(shown, "banned no more: 198.51.100.7\n");
     }
 
-    #[test]
-    fn status_says_when_the_journal_cannot_be_written() {
-        let status = StatusReport {
+    /// A status with something in every field.
+    pub(in crate::cli::ctl) fn status() -> StatusReport {
+        StatusReport {
             version: "0.1.0".to_owned(),
             uptime_seconds: 90_000,
             draining: false,
@@ -330,8 +330,12 @@ mod tests {
                 would: "deny".to_owned(),
                 count: 7,
             }],
-        };
-        insta::assert_snapshot!(show(&Response::Status(Box::new(status)), Format::Text).expect("text"), @r"
+        }
+    }
+
+    #[test]
+    fn status_says_when_the_journal_cannot_be_written() {
+        insta::assert_snapshot!(show(&Response::Status(Box::new(status())), Format::Text).expect("text"), @r"
         portcullis 0.1.0, up 1d01h
         state      taking sessions
         listeners  main on 0.0.0.0:21
