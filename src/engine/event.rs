@@ -235,6 +235,14 @@ pub enum Event {
         /// The server's line, escaped.
         reply: String,
     },
+    /// A server on the gateway's own host announced a port of a window, at which the firewall lets nobody in to it.
+    #[serde(rename = "address.shut")]
+    AddressShut {
+        /// Where the gateway would have dialled.
+        address: SocketAddr,
+        /// The window: its first and its last port.
+        window: String,
+    },
     /// A client spoke another protocol, or one that was not configured here.
     #[serde(rename = "protocol.foreign")]
     ProtocolForeign {

@@ -251,6 +251,7 @@ pub(super) enum UpstreamFault {
     BadAnnouncement,
     ForeignRefused,
     LowPort,
+    InWindow,
     NoDataMode,
     DialFailed(DialError),
     NoTls,
@@ -289,6 +290,10 @@ impl UpstreamFault {
             UpstreamFault::LowPort => Reply::new(
                 425,
                 "The server announced a data port below 1024; this gateway does not go there.",
+            ),
+            UpstreamFault::InWindow => Reply::new(
+                425,
+                "The server announced a data port in the gateway's own window, which is shut to it; its administrator has to give it other passive ports.",
             ),
             UpstreamFault::NoDataMode => Reply::new(
                 425,

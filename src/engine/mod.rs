@@ -53,7 +53,7 @@ mod whereabouts;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::ops::{Index, IndexMut, Not};
+use std::ops::{Index, IndexMut, Not, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,6 +183,9 @@ pub enum Input<'a> {
         /// Whether the kernel can carry data connections of this session: there is a firewall that does, and neither
         /// peer is an address of this host.
         forwardable: bool,
+        /// The windows, where the upstream's address is surely this host's and its firewall keeps every port of a window
+        /// shut to whoever no pinhole awaits, the gateway itself too: a server there is reached at none of these ports.
+        shut: Option<Legs<RangeInclusive<u16>>>,
     },
     /// No address of the upstream could be dialled.
     UpstreamUnreachable {

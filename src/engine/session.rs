@@ -1,6 +1,7 @@
 //! The session itself: its state, the dispatch of facts, and the pump that moves both lanes.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::legs::{Relay, Transfer};
 use super::security::Security;
 pub(super) use super::state::{EpsvSupport, Farewell, Gate, Login, Phase};
 use super::tls::{TlsFault, TlsMode};
-use super::{Event, Input, Output, SessionEnd, SessionFacts, Settings, Side, Time};
+use super::{Event, Input, Legs, Output, SessionEnd, SessionFacts, Settings, Side, Time};
 use crate::ftp::command::is_tls_client_hello;
 use crate::ftp::{Command, ReplyAssembler};
 
@@ -33,6 +34,8 @@ pub struct Session {
     pub(super) upstream: SocketAddr,
     /// The kernel can carry this session's data connections.
     pub(super) forwardable: bool,
+    /// Where the upstream is reached at no port; see [`Input::UpstreamConnected`].
+    pub(super) shut: Option<Legs<RangeInclusive<u16>>>,
     pub(super) user: Option<Arc<str>>,
     /// What USER and PASS said, until the server has answered them.
     pub(super) login: Option<Box<Login>>,
@@ -102,6 +105,7 @@ impl Session {
             gateway: unset.ip(),
             upstream: unset,
             forwardable: false,
+            shut: None,
             user: None,
             login: None,
             logged_in: false,
@@ -202,8 +206,10 @@ impl Session {
                 gateway,
                 upstream,
                 forwardable,
+                shut,
             } => {
                 self.forwardable = forwardable;
+                self.shut = shut;
                 self.upstream_connected(step, gateway, upstream)
             }
             Input::UpstreamUnreachable { why } => {

@@ -34,6 +34,11 @@ impl Yard {
 
     /// With more flags for the program.
     pub fn with(flags: &'static [&'static str]) -> Yard {
+        Yard::behind(Node::Server, flags)
+    }
+
+    /// With a server on this machine.
+    pub fn behind(upstream: Node, flags: &'static [&'static str]) -> Yard {
         let lab = Lab::new(&[Node::Client, Node::Server]).expect("a laboratory");
         let forwards = "echo 1 >/proc/sys/net/ipv4/ip_forward";
         let mut sysctl = lab.command(Node::Gateway, "sh");
@@ -44,12 +49,12 @@ impl Yard {
                 .expect("run")
                 .success()
         );
-        let at = SocketAddr::new(Node::Server.address(Family::V4), 2121);
-        let server = lab.inside(Node::Server, || Server::at(at)).expect("inside");
+        let at = SocketAddr::new(upstream.address(Family::V4), 2121);
+        let server = lab.inside(upstream, || Server::at(at)).expect("inside");
         let server = server
             .with_file("file", b"some content")
             .with_file("held", b"first half, second half");
-        let program = start(&lab, flags);
+        let program = start(&lab, at, flags);
         Yard {
             lab,
             server,
@@ -123,9 +128,8 @@ impl Busy {
 }
 
 /// Starts the program in the gateway's namespace.
-fn start(lab: &Lab, flags: &'static [&'static str]) -> Program {
+fn start(lab: &Lab, upstream: SocketAddr, flags: &'static [&'static str]) -> Program {
     let at = SocketAddr::new(Node::Gateway.address(Family::V4), 21);
-    let upstream = SocketAddr::new(Node::Server.address(Family::V4), 2121);
     // `ip netns exec NAMESPACE`, to be said again for a successor.
     let prefix = lab.command(Node::Gateway, env!("CARGO_BIN_EXE_portcullis"));
     let words: Vec<_> = prefix.get_args().map(ToOwned::to_owned).collect();

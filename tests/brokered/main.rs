@@ -17,6 +17,7 @@ mod deaths;
 mod fake;
 mod lab;
 mod machine;
+mod nearby;
 mod outward;
 mod price;
 #[path = "../broker/process/program.rs"]

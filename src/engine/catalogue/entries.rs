@@ -153,6 +153,12 @@ catalogue! {
         operator: "See the server's passive settings, or set `data_mode: active` for this upstream.",
         fields: ["reply"],
     }
+    AddressShut "address.shut" Warning {
+        meaning: "A server on the gateway's own machine announced a port of a window, which `firewall: nftables` keeps shut to the gateway too.",
+        gateway: "Told the client 425; opened nothing and dialled nobody.",
+        operator: "Give the server passive ports outside `pinholes.window` and `pinholes.upstream_window` (vsftpd: `pasv_min_port` and `pasv_max_port`, ProFTPD: `PassivePorts`, Pure-FTPd: `-p`).",
+        fields: ["address", "window"],
+    }
     AddressMisleading "address.misleading" Warning {
         meaning: "A client with a public address was told to dial a private one.",
         gateway: "Announced it all the same; that client cannot reach it.",

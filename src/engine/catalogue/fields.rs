@@ -256,6 +256,7 @@ pub static FIELDS: &[Field] = &[
     own("version", "text", "The program's version."),
     own("what", "word", "Which rule of the protocol was broken."),
     own("why", "word or text", "Why it was refused or failed."),
+    own("window", "text", "The window: its first and its last port."),
     own(
         "wire_bytes_down",
         "number",

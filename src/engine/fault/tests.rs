@@ -59,6 +59,7 @@ fn all() -> Vec<Reply> {
         UpstreamFault::BadAnnouncement.reply(),
         UpstreamFault::ForeignRefused.reply(),
         UpstreamFault::LowPort.reply(),
+        UpstreamFault::InWindow.reply(),
         UpstreamFault::NoDataMode.reply(),
         UpstreamFault::NobodyDialled.reply(),
         UpstreamFault::SilentAfterData.reply(),

@@ -233,6 +233,10 @@ impl<'a> Body<'a> {
                 self.word("refused", refused);
             }
             Event::AddressMalformed { reply } => self.text("reply", reply),
+            Event::AddressShut { address, window } => {
+                self.socket("address", *address, None);
+                self.text("window", window);
+            }
             Event::ProtocolForeign { protocol } => self.text("protocol", protocol),
             Event::ProtocolViolation { side, what } => {
                 self.word("side", side);

@@ -258,6 +258,10 @@ fn events() -> Vec<Event> {
         Event::AddressMalformed {
             reply: "227 Entering Passive Mode (10,0,0,5,300,1).".into(),
         },
+        Event::AddressShut {
+            address: socket("10.0.0.1:21007"),
+            window: "21000-21015".into(),
+        },
         Event::AddressMisleading {
             announced: ip("10.0.0.1"),
             listener: "main".into(),
