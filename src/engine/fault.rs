@@ -397,7 +397,7 @@ impl OwnFault {
             ),
             OwnFault::Banned => Reply::new(
                 421,
-                "Too many refused logins from your address; try again later.",
+                "Your address is banned for a time (too many refused logins, or an operator's order); try again later.",
             ),
             OwnFault::Killed => Reply::new(421, "The session was ended by the administrator."),
         }

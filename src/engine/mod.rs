@@ -68,7 +68,9 @@ pub use exits::{Account, Answer, Grant, LONGEST_ANSWER, LONGEST_QUESTION, Passwo
 pub use guard::Logins;
 pub use guest::Guest;
 pub use pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason, TransferId};
-pub use reason::{AskFault, Carried, Refusal, Ruling, SessionEnd, UnbanReason, Violation};
+pub use reason::{
+    AskFault, BanReason, Carried, Refusal, Ruling, SessionEnd, UnbanReason, Violation,
+};
 pub use record::Record;
 pub use session::Session;
 pub use settings::{

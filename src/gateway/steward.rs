@@ -215,13 +215,10 @@ impl Steward {
                     .map_or_else(Response::Error, Response::Reloaded),
             ),
             Request::Bans => reply(answer, Response::Bans(self.shared.guard.reports())),
-            Request::Unban { address } => reply(
-                answer,
-                match guard::whom(&address) {
-                    Ok(who) => Response::Unbanned(self.unban(who)),
-                    Err(why) => Response::Error(why),
-                },
-            ),
+            Request::Ban { network, time } => {
+                reply(answer, self.ordered_ban(&network, time.as_deref()));
+            }
+            Request::Unban { address } => reply(answer, self.ordered_unban(&address)),
             // These wait for the workers, and the steward must not.
             Request::Sessions => {
                 let asked: Vec<_> = self.ask_all(Message::Sessions);

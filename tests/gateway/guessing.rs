@@ -14,18 +14,18 @@ use crate::client::Client;
 use crate::gate::{Gate, Setup};
 use crate::server::{GREETING, Server};
 
-fn from(last: u8) -> IpAddr {
+pub fn from(last: u8) -> IpAddr {
     IpAddr::from([127, 0, 0, last])
 }
 
 /// A gateway with a control socket, and with these guards.
-struct Post {
-    gate: Gate,
-    socket: PathBuf,
-    _place: TempDir,
+pub struct Post {
+    pub gate: Gate,
+    pub socket: PathBuf,
+    pub _place: TempDir,
 }
 
-fn post(server: &Server, guard: &str, more: &str) -> Post {
+pub fn post(server: &Server, guard: &str, more: &str) -> Post {
     let place = tempfile::tempdir().expect("a directory");
     let socket = place.path().join("control.sock");
     let mut setup = Setup::to(server.at)
@@ -39,7 +39,7 @@ fn post(server: &Server, guard: &str, more: &str) -> Post {
     }
 }
 
-fn greeted(gate: &Gate, from: IpAddr) -> Client {
+pub fn greeted(gate: &Gate, from: IpAddr) -> Client {
     let mut client = Client::connect_from(from, gate.at);
     assert_eq!(client.reply(), GREETING);
     client
@@ -57,7 +57,7 @@ fn ask(socket: &Path, request: &str) -> Value {
     serde_json::from_str(&answer).expect("JSON")
 }
 
-fn ctl(socket: &Path, words: &[&str]) -> Output {
+pub fn ctl(socket: &Path, words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_portcullis"))
         .args(["ctl", "--socket"])
         .arg(socket)
@@ -66,7 +66,7 @@ fn ctl(socket: &Path, words: &[&str]) -> Output {
         .expect("the program")
 }
 
-fn shown(output: &Output) -> String {
+pub fn shown(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
 }
 
@@ -95,11 +95,11 @@ fn refused_logins_over_several_sessions_ban_the_address_and_nobody_else() {
         (&banned["from"], &banned["failures"], &banned["in_kernel"]),
         (&"127.0.0.7/32".into(), &3.into(), &false.into())
     );
-    waiting.hears("421 Too many refused logins from your address");
+    waiting.hears("421 Your address is banned for a time");
     assert_eq!(waiting.hears_the_end(), "");
     for _ in 0..3 {
         let mut client = Client::connect_from(from(7), gate.at);
-        client.hears("421 Too many refused logins from your address");
+        client.hears("421 Your address is banned for a time");
         assert_eq!(client.hears_the_end(), "");
     }
     inside.asks("NOOP", "200");
@@ -108,7 +108,7 @@ fn refused_logins_over_several_sessions_ban_the_address_and_nobody_else() {
     inside.send("PASS wrong");
     let last = inside.hears_the_end();
     assert!(
-        last.ends_with("421 Too many refused logins from your address; try again later.\r\n"),
+        last.ends_with("421 Your address is banned for a time (too many refused logins, or an operator's order); try again later.\r\n"),
         "{last}"
     );
     stranger.asks("USER bob", "331");

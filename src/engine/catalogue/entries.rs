@@ -88,10 +88,10 @@ catalogue! {
         fields: ["code"],
     }
     AddressBanned "address.banned" Warning {
-        meaning: "An address failed to log in `login_guard.tries` times within the time of a ban.",
+        meaning: "An address failed to log in `login_guard.tries` times within the time of a ban, or an operator banned it.",
         gateway: "Ended its sessions that were not logged in; turns its connections away until `until`, with 421, or with nothing where the kernel drops them.",
         operator: "If it is one of yours (many users behind one address), `portcullis ctl unban` it, and name it in `login_guard.never_ban`.",
-        fields: ["from", "failures", "until", "in_kernel"],
+        fields: ["from", "reason", "failures?", "until", "in_kernel"],
     }
     AddressUnbanned "address.unbanned" Info {
         meaning: "A ban is over.",

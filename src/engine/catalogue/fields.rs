@@ -174,7 +174,7 @@ pub static FIELDS: &[Field] = &[
     ),
     own("pinholes", "number", "Pinholes that were opened."),
     own("protocol", "text", "What the client seemed to speak."),
-    own("reason", "word", "Why it ended."),
+    own("reason", "word", "Why it ended; of a ban, why it was made."),
     own(
         "refused",
         "true or false",

@@ -114,12 +114,16 @@ impl<'a> Body<'a> {
             Event::LoginFailed { code } => self.number("code", u64::from(*code)),
             Event::AddressBanned {
                 from,
+                reason,
                 failures,
                 until,
                 in_kernel,
             } => {
                 self.network("from", *from, Side::Client);
-                self.number("failures", u64::from(*failures));
+                self.fixed("reason", reason.word());
+                if let Some(failures) = failures {
+                    self.number("failures", u64::from(*failures));
+                }
                 self.time("until", *until);
                 self.word("in_kernel", in_kernel);
             }

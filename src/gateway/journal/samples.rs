@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::engine::{
-    AskFault, Carried, Check, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason,
-    Ruling, SessionEnd, SessionId, Side, TlsFault, TlsVersion, TransferId, UnbanReason, Violation,
-    Volume, Wall,
+    AskFault, BanReason, Carried, Check, CloseReason, Event, PinholeId, Record, Refusal,
+    RefusalReason, Ruling, SessionEnd, SessionId, Side, TlsFault, TlsVersion, TransferId,
+    UnbanReason, Violation, Volume, Wall,
 };
 use crate::policy::{Moment, Origin};
 
@@ -177,8 +177,16 @@ fn events() -> Vec<Event> {
         Event::LoginFailed { code: 530 },
         Event::AddressBanned {
             from: "198.51.100.7/32".parse().expect("a network"),
-            failures: 5,
+            reason: BanReason::Guessing,
+            failures: Some(5),
             until: Wall(START + 900_000_000),
+            in_kernel: true,
+        },
+        Event::AddressBanned {
+            from: "198.51.100.0/24".parse().expect("a network"),
+            reason: BanReason::Operator,
+            failures: None,
+            until: Wall(START + 3_600_000_000),
             in_kernel: true,
         },
         Event::AddressUnbanned {
