@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::gate::{Gate, Setup};
+use crate::gate::{Gate, Setup, until};
 use crate::server::{GREETING, Server};
 
 pub fn from(last: u8) -> IpAddr {
@@ -170,10 +170,11 @@ fn a_refused_login_is_slow_and_one_that_goes_well_is_not() {
     let begun = Instant::now();
     client.asks("PASS wrong", "530 Wrong password.");
     assert!(begun.elapsed() >= Duration::from_secs(1));
-    let begun = Instant::now();
+    // Far longer than anybody here waits for a reply.
+    let Post { gate, _place, .. } = post(&server, "delay: 60s", "");
+    let mut client = greeted(&gate, from(7));
     client.asks("USER bob", "331");
     client.asks("PASS secret", "230");
-    assert!(begun.elapsed() < Duration::from_secs(1));
 }
 
 #[test]
@@ -281,7 +282,11 @@ fn nobody_learns_who_is_on_a_list_of_users_and_the_server_hears_no_password_of_o
 #[test]
 fn a_user_has_as_many_sessions_as_the_config_says() {
     let server = Server::start();
-    let Post { gate, _place, .. } = post(&server, "", "limits: {sessions_per_user: 1}");
+    let Post { gate, _place, .. } = post(
+        &server,
+        "",
+        "limits: {sessions_per_user: 1, connects_per_address: 100000/s}",
+    );
     let first = Client::login(gate.at);
     let mut second = greeted(&gate, from(7));
     second.asks("USER BOB", "331");
@@ -300,17 +305,12 @@ fn a_user_has_as_many_sessions_as_the_config_says() {
         "client_closed"
     );
     // The record is written just before the place is free.
-    let mut tries = 0;
-    loop {
+    until("the place is never free again", || {
         let mut third = greeted(&gate, from(8));
         third.asks("USER bob", "331");
         third.send("PASS secret");
-        if third.reply().starts_with("230") {
-            return;
-        }
-        tries += 1;
-        assert!(tries < 1000, "the place is never free again");
-    }
+        third.reply().starts_with("230")
+    });
 }
 
 #[test]
