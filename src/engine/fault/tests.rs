@@ -1,6 +1,10 @@
 //! Every reply of ours, looked at as a person would.
 
+use super::super::DialError;
+use super::super::pinhole::RefusalReason;
+use super::super::tls::TlsFault;
 use super::*;
+use crate::ftp::Reply;
 
 fn all() -> Vec<Reply> {
     let why = [
