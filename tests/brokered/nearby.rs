@@ -1,10 +1,11 @@
-//! A server on the gateway's own machine, where the table shuts the windows to the gateway too.
+//! What is on the gateway's own machine: a server, to which the table shuts the windows too, and second addresses.
 
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 
 use portcullis_netlab::Node;
 
-use crate::lab::Yard;
+use crate::lab::{Yard, around};
 
 /// Ports of the windows that the program's config has.
 const IN_CLIENT_WINDOW: u16 = 25955;
@@ -63,4 +64,17 @@ fn an_active_client_hears_of_it_before_its_transfer_command() {
         "425 The server announced a data port in the gateway's own window",
     );
     yard.program.journal_shows("address.shut");
+}
+
+/// The kernel dials it from the first one, so the routing table does not tell that it is this machine's.
+#[test]
+fn pinholes_open_at_a_second_address_of_the_same_network() {
+    let (lab, server) = around(Node::Server);
+    let second = IpAddr::from([198, 51, 100, 2]);
+    let mut add = lab.command(Node::Gateway, "ip");
+    add.args(["address", "add", &format!("{second}/24"), "dev", "client"]);
+    assert!(add.status().expect("run").success());
+    let yard = Yard::at(lab, server, SocketAddr::new(second, 21), &[]);
+    yard.works();
+    assert!(yard.journal().contains("\"carried\":\"forwarded\""));
 }
