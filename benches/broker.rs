@@ -15,6 +15,9 @@ mod bounds;
 #[path = "../tests/broker/fake.rs"]
 #[expect(dead_code, reason = "the broker's own tests use the rest")]
 mod fake;
+#[cfg(feature = "nftables")]
+#[path = "../tests/brokered/in_kernel.rs"]
+mod in_kernel;
 
 use std::time::Duration;
 
@@ -34,23 +37,13 @@ fn main() {
 #[cfg(feature = "nftables")]
 mod measuring {
     use std::fs;
-    use std::io::Write as _;
-    use std::net::{IpAddr, Ipv4Addr};
-    use std::os::unix::net::UnixStream;
-    use std::sync::mpsc::channel;
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use portcullis::nft::broker::{Broker, Desk, InKernel, Patience, Signals};
-    use portcullis::nft::kernel::{Kernel, Layout};
-    use portcullis::nft::message::Report;
-    use portcullis::nft::{Client, Firewall as _, FirewallHole, HoleKey, Opening};
-    use portcullis_netlab::{Lab, Node};
+    use portcullis::nft::{Client, Firewall as _, HoleKey};
     use serde_json::json;
 
-    use crate::PATIENCE;
-    use crate::bounds::envelope;
-    use crate::fake::FakeOffice;
+    use crate::in_kernel::{Rig, hole};
 
     /// Pairs of open and close that are timed one by one.
     const PAIRS: u64 = 20_000;
@@ -66,45 +59,19 @@ mod measuring {
     const GOAL: f64 = 60.0;
 
     pub fn run() {
-        let lab = Lab::new(&[]).expect("a network namespace");
-        let (office, desk) = FakeOffice::new();
-        let (mut terminate, _hang_up, signals) = signals();
-        let (tell, told) = channel();
-        let broker = move || {
-            let kernel = Kernel::install(&layout()).expect("a table");
-            let mut bounds = envelope();
-            bounds.holes = 20_000;
-            let desk = Desk::new(InKernel::new(kernel).expect("hands"), office, bounds);
-            let patience = Patience {
-                start: PATIENCE,
-                drain: Duration::ZERO,
-                end: Duration::ZERO,
-                long_life: Duration::ZERO,
-            };
-            let thread = rustix::thread::gettid();
-            tell.send(thread.as_raw_nonzero()).expect("heard");
-            Broker::new(desk, signals, patience).run().expect("ran");
-        };
-        // A thread has the namespace of the one that made it.
-        let broker = lab.inside(Node::Gateway, || thread::spawn(broker));
-        let broker = broker.expect("inside");
-        let thread = told.recv_timeout(PATIENCE).expect("the broker's thread");
-        let (_, desktop) = desk.started.recv_timeout(PATIENCE).expect("a gateway");
-        let client = Client::new(desktop.requests, desktop.events).expect("a client");
-        client.report(Report::Ready).expect("told");
-        desk.news.recv_timeout(PATIENCE).expect("ready");
-        let busy = || processor_time(thread.get());
+        let rig = Rig::start();
+        let client = &rig.client;
+        let busy = || processor_time(rig.thread);
 
         // The first ones find cold caches.
-        pairs(&client, 0..PAIRS / 10);
-        let alone = pairs(&client, 0..PAIRS);
-        let sustained = sustained(&client, busy);
+        pairs(client, 0..PAIRS / 10);
+        let alone = pairs(client, 0..PAIRS);
+        let sustained = sustained(client, busy);
         for key in 0..STANDING {
             client.open(&hole(100_000 + key)).expect("opened");
         }
-        let among = pairs(&client, 0..PAIRS);
-        terminate.write_all(b"!").expect("rung");
-        broker.join().expect("ended");
+        let among = pairs(client, 0..PAIRS);
+        rig.ends();
 
         println!("| Pinholes through the broker | p50 us | p99 us |\n|---|---|---|");
         println!("| open + close | {:.1} | {:.1} |", alone.0, alone.1);
@@ -201,43 +168,5 @@ mod measuring {
             .next()
             .and_then(|ns| ns.parse().ok());
         Duration::from_nanos(spent.expect("a number"))
-    }
-
-    fn hole(key: u64) -> FirewallHole {
-        let low = u32::try_from(key).expect("few keys");
-        let port = 21000 + u16::try_from(key % 16).expect("a small number");
-        FirewallHole {
-            key: HoleKey(key),
-            opening: Opening::Forward {
-                peer: IpAddr::from(Ipv4Addr::from(0x0a00_0001 + low)),
-                at: (Ipv4Addr::new(198, 51, 100, 1), port).into(),
-                to: (Ipv4Addr::new(192, 0, 2, 7), 50000).into(),
-                source: Some((Ipv4Addr::new(192, 0, 2, 1), 0).into()),
-            },
-            ttl: Duration::from_secs(32),
-        }
-    }
-
-    fn layout() -> Layout {
-        Layout {
-            table: "portcullis".to_owned(),
-            client_window: 21000..=21015,
-            upstream_window: 22000..=22999,
-            listeners: [21].into(),
-            mark: 0x1000,
-            group: 2100,
-            size: 65_536,
-        }
-    }
-
-    /// Our ends of TERM and HUP, and the broker's.
-    fn signals() -> (UnixStream, UnixStream, Signals) {
-        let (ours, terminate) = UnixStream::pair().expect("a pair");
-        let (hung, hang_up) = UnixStream::pair().expect("a pair");
-        for signal in [&terminate, &hang_up] {
-            signal.set_nonblocking(true).expect("set");
-        }
-        let signals = Signals { terminate, hang_up };
-        (ours, hung, signals)
     }
 }

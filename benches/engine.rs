@@ -78,6 +78,7 @@ fn session() -> Session {
             gateway: address(11, 33000),
             upstream: address(12, 21),
             forwardable: false,
+            shut: None,
         },
     ] {
         drop(session.handle(NOW, input));

@@ -22,6 +22,7 @@ Examples:
   portcullis ctl metrics >/var/lib/prometheus/node-exporter/portcullis.prom
   portcullis ctl sessions --format json | jq '.[].client'
   portcullis ctl kill 4k7qz2m5x3ab
+  portcullis ctl ban 198.51.100.7 --for 2h
   portcullis ctl unban 198.51.100.7
   portcullis ctl drain";
 
@@ -62,15 +63,23 @@ pub enum Order {
     },
     /// Take no new sessions, let transfers finish, then stop
     Drain,
-    /// List the addresses that are banned after refused logins
+    /// List the addresses that are banned
     Bans {
         /// As a table for people or as JSON
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Turn an address or a network away for a time; sessions that are logged in go on
+    Ban {
+        /// The address (of IPv6 its whole /64), or an IPv4 /24
+        network: String,
+        /// For how long, up to a day [default: the time of `login_guard.ban`]
+        #[arg(long = "for", value_name = "DURATION")]
+        time: Option<String>,
+    },
     /// Lift a ban
     Unban {
-        /// The address, as `bans` shows it; or `all`
+        /// The address or network, as `bans` shows it; or `all`
         address: String,
     },
     /// Read the configuration again; says what needs a restart
@@ -101,6 +110,7 @@ impl Args {
             Order::Sessions { format } => (Request::Sessions, format),
             Order::Kill { session } => (Request::Kill { session }, Format::Text),
             Order::Bans { format } => (Request::Bans, format),
+            Order::Ban { network, time } => (Request::Ban { network, time }, Format::Text),
             Order::Unban { address } => (Request::Unban { address }, Format::Text),
             Order::Drain => (Request::Drain, Format::Text),
             Order::Reload => (Request::Reload, Format::Text),

@@ -6,7 +6,8 @@ use serde::{Serialize, Serializer};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use super::quantity::show_duration;
+use super::problem::Refusal;
+use super::quantity::{parse_duration, show_duration};
 
 /// Guards logins against guessing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -41,6 +42,23 @@ impl LoginGuard {
 
     /// The longest ban; the broker permits no longer one in the kernel.
     pub(super) const LONGEST_BAN: Duration = Duration::from_secs(24 * 3600);
+
+    /// The shortest ban.
+    pub(super) const SHORTEST_BAN: Duration = Duration::from_secs(1);
+
+    /// Reads the time of a ban that an operator orders, from a second to a day: `90m`.
+    ///
+    /// # Errors
+    /// When `text` is no duration, or one that is too short or too long.
+    pub fn ban_time(text: &str) -> Result<Duration, Refusal> {
+        let time = parse_duration(text)?;
+        if (Self::SHORTEST_BAN..=Self::LONGEST_BAN).contains(&time) {
+            return Ok(time);
+        }
+        let [least, most] = [Self::SHORTEST_BAN, Self::LONGEST_BAN].map(show_duration);
+        let refusal = Refusal::new(format!("`{text}` is no time for a ban"));
+        Err(refusal.help(format!("write a time from `{least}` to `{most}`")))
+    }
 }
 
 impl Default for LoginGuard {

@@ -7,7 +7,9 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::pinhole::{CloseReason, PinholeId, RefusalReason, TransferId};
-use super::reason::{AskFault, Carried, Refusal, Ruling, SessionEnd, UnbanReason, Violation};
+use super::reason::{
+    AskFault, BanReason, Carried, Refusal, Ruling, SessionEnd, UnbanReason, Violation,
+};
 use super::tls::{TlsFault, TlsVersion};
 use super::{Check, Side, Volume, Wall};
 use crate::policy::Moment;
@@ -92,13 +94,15 @@ pub enum Event {
         /// The server's reply code, or ours.
         code: u16,
     },
-    /// An address failed to log in too often, and is turned away for a time.
+    /// An address failed to log in too often, or an operator banned it: it is turned away for a time.
     #[serde(rename = "address.banned")]
     AddressBanned {
         /// Who.
         from: IpNet,
-        /// How many refused logins led to it.
-        failures: u32,
+        /// Why, as a stable word.
+        reason: BanReason,
+        /// How many refused logins led to it; none when an operator ordered it.
+        failures: Option<u32>,
         /// When it ends.
         until: Wall,
         /// Whether the kernel drops its packets.
@@ -234,6 +238,14 @@ pub enum Event {
     AddressMalformed {
         /// The server's line, escaped.
         reply: String,
+    },
+    /// A server on the gateway's own host announced a port of a window, at which the firewall lets nobody in to it.
+    #[serde(rename = "address.shut")]
+    AddressShut {
+        /// Where the gateway would have dialled.
+        address: SocketAddr,
+        /// The window: its first and its last port.
+        window: String,
     },
     /// A client spoke another protocol, or one that was not configured here.
     #[serde(rename = "protocol.foreign")]

@@ -147,6 +147,16 @@ pub enum SessionEnd {
     Shutdown,
 }
 
+/// Why an address is banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BanReason {
+    /// Too many of its logins were refused.
+    Guessing,
+    /// An operator ordered it.
+    Operator,
+}
+
 /// Why a ban is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -50,6 +50,7 @@ impl Record {
             | Event::AddressBounce { .. }
             | Event::AddressForeign { .. }
             | Event::AddressMalformed { .. }
+            | Event::AddressShut { .. }
             | Event::ProtocolForeign { .. }
             | Event::ProtocolViolation { .. }
             | Event::PinholeRefused { .. }

@@ -54,7 +54,9 @@ impl Bound {
             Bound::ConnectsPerAddress => {
                 "421 Too many connections in a short time from your address; wait a little and try again.\r\n"
             }
-            Bound::Banned => "421 Too many refused logins from your address; try again later.\r\n",
+            Bound::Banned => {
+                "421 Your address is banned for a time (too many refused logins, or an operator's order); try again later.\r\n"
+            }
         }
     }
 }

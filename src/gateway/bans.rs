@@ -1,6 +1,6 @@
 //! Refused logins by address, and whom they banned: the memory of all workers.
 //!
-//! A client is an IPv4 address or an IPv6 /64. What is counted is refused logins within the time of a ban. A login that
+//! A client is an IPv4 address or an IPv6 /64; an operator may ban an IPv4 /24 as well. What is counted is refused logins within the time of a ban. A login that
 //! goes well takes back what was counted for the same name, and nothing else: who has one account can't make the
 //! gateway forget guesses at others. Invariant: no more than [`MOST`] refused logins and [`MOST`] bans are remembered.
 //! This module must not know clocks, sockets or the kernel.
@@ -11,7 +11,7 @@ use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::admission::of_one_holder;
 use crate::config;
@@ -47,9 +47,10 @@ impl Bounds {
         holds(&self.never, client) || holds(&self.probes, client)
     }
 
-    fn spares_some_of(&self, network: IpNet) -> bool {
-        let mut spared = self.never.iter().chain(&self.probes);
-        spared.any(|spared| network.contains(spared) || spared.contains(&network))
+    /// Tells whom of a network a ban would spare.
+    fn spares_of(&self, network: IpNet) -> Option<IpNet> {
+        let mut spared = self.never.iter().chain(&self.probes).copied();
+        spared.find(|spared| network.contains(spared) || spared.contains(&network))
     }
 }
 
@@ -64,8 +65,9 @@ pub(super) struct Ban {
     /// None of one that an earlier gateway made.
     pub(super) since: Option<Wall>,
     pub(super) until: Wall,
-    /// None of one that an earlier gateway made.
+    /// None of one that an earlier gateway made, or an operator.
     pub(super) failures: Option<u32>,
+    pub(super) by_operator: bool,
     pub(super) in_kernel: bool,
     pub(super) turned_away: u64,
     ends: Duration,
@@ -86,9 +88,9 @@ pub(super) struct Bans {
     failures: HashMap<IpAddr, Vec<Failure>>,
     /// The same, oldest first; some may have been taken back.
     order: VecDeque<(Duration, IpAddr)>,
-    bans: HashMap<IpAddr, Ban>,
+    bans: HashMap<IpNet, Ban>,
     /// The same, by their ends.
-    ends: BTreeSet<(Duration, IpAddr)>,
+    ends: BTreeSet<(Duration, IpNet)>,
     names: RandomState,
     /// How many refused logins were forgotten before their time.
     forgotten: u64,
@@ -99,6 +101,7 @@ pub(super) struct Bans {
 pub(super) struct Banned {
     pub(super) network: IpNet,
     pub(super) ban: Ban,
+    pub(super) time: Duration,
     /// Nobody in the network is one who is never banned.
     pub(super) spares_nobody: bool,
     pub(super) replaced: Option<(IpNet, Ban)>,
@@ -119,17 +122,9 @@ impl Bans {
 
     /// Puts other bounds in force; answers with the bans that they lift.
     pub(super) fn replace(&mut self, bounds: Bounds) -> Vec<(IpNet, Ban)> {
-        let lifted: Vec<IpAddr> = self
-            .bans
-            .keys()
-            .copied()
-            .filter(|holder| bounds.spares(*holder))
-            .collect();
+        let lifted = self.among(|network| bounds.spares(network.addr()));
         self.bounds = bounds;
-        lifted
-            .into_iter()
-            .filter_map(|holder| self.lift(holder))
-            .collect()
+        self.lift_all(lifted)
     }
 
     /// Counts a refused login; answers with whom that bans.
@@ -154,28 +149,59 @@ impl Bans {
             return None;
         }
         let count = self.failures.remove(&holder).map_or(0, |all| all.len());
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         let time = self.bounds.time;
+        Some(self.begin(network_of(holder), Some(count), time, (now, wall)))
+    }
+
+    /// Bans a network because an operator says so; one that is banned already for this time from now on.
+    ///
+    /// # Errors
+    /// With the network of the config that is never banned, where that is or holds some of it.
+    pub(super) fn order(
+        &mut self,
+        network: IpNet,
+        time: Duration,
+        now: Duration,
+        wall: Wall,
+    ) -> Result<Banned, IpNet> {
+        match self.bounds.spares_of(network) {
+            Some(spared) => Err(spared),
+            None => Ok(self.begin(network, None, time, (now, wall))),
+        }
+    }
+
+    /// Begins a ban after so many refused logins, or one that an operator wants.
+    fn begin(
+        &mut self,
+        network: IpNet,
+        failures: Option<u32>,
+        time: Duration,
+        (now, wall): (Duration, Wall),
+    ) -> Banned {
+        let before = self.lift(network).map(|(_, ban)| ban);
         let ban = Ban {
             since: Some(wall),
             until: later(wall, time),
-            failures: Some(u32::try_from(count).unwrap_or(u32::MAX)),
-            in_kernel: false,
-            turned_away: 0,
+            failures,
+            by_operator: failures.is_none(),
+            in_kernel: before.as_ref().is_some_and(|ban| ban.in_kernel),
+            turned_away: before.map_or(0, |ban| ban.turned_away),
             ends: now + time,
         };
         let replaced = match self.bans.len() >= MOST {
             true => self.ends.first().map(|(_, first)| *first),
             false => None,
         };
-        let replaced = replaced.and_then(|holder| self.lift(holder));
-        self.insert(holder, ban.clone());
-        let network = network_of(holder);
-        Some(Banned {
+        let replaced = replaced.and_then(|first| self.lift(first));
+        self.insert(network, ban.clone());
+        Banned {
             network,
             ban,
-            spares_nobody: !self.bounds.spares_some_of(network),
+            time,
+            spares_nobody: self.bounds.spares_of(network).is_none(),
             replaced,
-        })
+        }
     }
 
     /// Takes back what was counted for a name that has logged in from this address.
@@ -199,12 +225,14 @@ impl Bans {
             since: None,
             until: later(wall, left),
             failures: None,
+            by_operator: false,
             in_kernel: true,
             turned_away: 0,
             ends: now + left,
         };
         if self.bans.len() < MOST {
-            self.insert(of_one_holder(network.addr()), ban);
+            let bannable = bannable(network).unwrap_or_else(|| network_of(network.addr()));
+            self.insert(bannable, ban);
         }
     }
 
@@ -217,41 +245,45 @@ impl Bans {
     pub(super) fn is_banned(&self, client: IpAddr, now: Duration) -> bool {
         !self.bans.is_empty()
             && !self.bounds.spares(client)
-            && self
-                .bans
-                .get(&of_one_holder(client))
-                .is_some_and(|ban| now < ban.ends)
+            && networks_around(client)
+                .filter_map(|network| self.bans.get(&network))
+                .any(|ban| now < ban.ends)
     }
 
     /// Counts a connection that was turned away.
     pub(super) fn turned_away(&mut self, client: IpAddr) {
-        if let Some(ban) = self.bans.get_mut(&of_one_holder(client)) {
+        let banned = networks_around(client).find(|network| self.bans.contains_key(network));
+        if let Some(ban) = banned.and_then(|network| self.bans.get_mut(&network)) {
             ban.turned_away += 1;
         }
     }
 
     /// Notes that the kernel drops the packets of whoever is banned.
     pub(super) fn in_kernel(&mut self, network: IpNet) {
-        if let Some(ban) = self.bans.get_mut(&of_one_holder(network.addr())) {
+        if let Some(ban) = self.bans.get_mut(&network) {
             ban.in_kernel = true;
         }
     }
 
-    /// Lifts the ban of an address, and forgets what was counted of it.
-    pub(super) fn unban(&mut self, client: IpAddr) -> Option<(IpNet, Ban)> {
-        let holder = of_one_holder(client);
-        self.failures.remove(&holder);
-        self.lift(holder)
+    /// Lifts the bans of a network and of all in it, and forgets what was counted of them.
+    pub(super) fn unban(&mut self, network: IpNet) -> Vec<(IpNet, Ban)> {
+        self.failures.retain(|holder, _| !network.contains(holder));
+        let lifted = self.among(|banned| network.contains(&banned));
+        self.lift_all(lifted)
+    }
+
+    /// Tells of which wider network an address is banned.
+    pub(super) fn wider_ban(&self, network: IpNet) -> Option<IpNet> {
+        networks_around(network.addr())
+            .find(|wider| *wider != network && self.bans.contains_key(wider))
     }
 
     /// Lifts all bans.
     pub(super) fn unban_all(&mut self) -> Vec<(IpNet, Ban)> {
         self.failures.clear();
         self.order.clear();
-        let all: Vec<IpAddr> = self.bans.keys().copied().collect();
-        all.into_iter()
-            .filter_map(|holder| self.lift(holder))
-            .collect()
+        let all = self.among(|_| true);
+        self.lift_all(all)
     }
 
     /// Tells when the next ban ends.
@@ -262,10 +294,10 @@ impl Bans {
     /// Takes the bans whose time is over.
     pub(super) fn ended(&mut self, now: Duration) -> Vec<(IpNet, Ban)> {
         let mut ended = Vec::new();
-        while let Some((ends, holder)) = self.ends.first().copied()
+        while let Some((ends, network)) = self.ends.first().copied()
             && ends <= now
         {
-            ended.extend(self.lift(holder));
+            ended.extend(self.lift(network));
         }
         ended
     }
@@ -274,7 +306,7 @@ impl Bans {
     pub(super) fn all(&self) -> impl Iterator<Item = (IpNet, &Ban)> {
         self.ends
             .iter()
-            .filter_map(|(_, holder)| Some((network_of(*holder), self.bans.get(holder)?)))
+            .filter_map(|(_, network)| Some((*network, self.bans.get(network)?)))
     }
 
     /// How many refused logins were forgotten before their time.
@@ -282,16 +314,26 @@ impl Bans {
         self.forgotten
     }
 
-    fn insert(&mut self, holder: IpAddr, ban: Ban) {
-        self.lift(holder);
-        self.ends.insert((ban.ends, holder));
-        self.bans.insert(holder, ban);
+    fn insert(&mut self, network: IpNet, ban: Ban) {
+        self.lift(network);
+        self.ends.insert((ban.ends, network));
+        self.bans.insert(network, ban);
     }
 
-    fn lift(&mut self, holder: IpAddr) -> Option<(IpNet, Ban)> {
-        let ban = self.bans.remove(&holder)?;
-        self.ends.remove(&(ban.ends, holder));
-        Some((network_of(holder), ban))
+    fn lift(&mut self, network: IpNet) -> Option<(IpNet, Ban)> {
+        let ban = self.bans.remove(&network)?;
+        self.ends.remove(&(ban.ends, network));
+        Some((network, ban))
+    }
+
+    fn lift_all(&mut self, networks: Vec<IpNet>) -> Vec<(IpNet, Ban)> {
+        let lifted = networks.into_iter();
+        lifted.filter_map(|network| self.lift(network)).collect()
+    }
+
+    fn among(&self, which: impl Fn(IpNet) -> bool) -> Vec<IpNet> {
+        let banned = self.bans.keys().copied();
+        banned.filter(|network| which(*network)).collect()
     }
 
     /// Forgets what is too old to count, and the oldest where there is no room.
@@ -317,12 +359,32 @@ impl Bans {
     }
 }
 
-/// The network by which a holder is banned.
-pub(super) fn network_of(holder: IpAddr) -> IpNet {
+/// The network by which a client is banned.
+pub(super) fn network_of(client: IpAddr) -> IpNet {
+    let holder = of_one_holder(client);
     match holder {
         IpAddr::V4(_) => IpNet::from(holder),
         IpAddr::V6(_) => IpNet::new_assert(holder, 64),
     }
+}
+
+/// The networks whose ban is a client's, the narrowest first.
+fn networks_around(client: IpAddr) -> impl Iterator<Item = IpNet> {
+    let own = network_of(client);
+    let wide = match own {
+        IpNet::V4(own) => Some(Ipv4Net::new_assert(own.addr(), 24).trunc().into()),
+        IpNet::V6(_) => None,
+    };
+    std::iter::once(own).chain(wide)
+}
+
+/// The network itself, if it is one that can be banned: an IPv4 address or /24, an IPv6 /64, without bits behind it.
+pub(super) fn bannable(network: IpNet) -> Option<IpNet> {
+    let is_bannable = match network {
+        IpNet::V4(network) => matches!(network.prefix_len(), 24 | 32),
+        IpNet::V6(network) => network.prefix_len() == 64,
+    };
+    (is_bannable && network == network.trunc()).then_some(network)
 }
 
 fn later(wall: Wall, time: Duration) -> Wall {

@@ -4,6 +4,8 @@
 //! of whoever is banned, and ends the sessions of that address that are not logged in. Invariant: a ban holds here
 //! whatever becomes of the kernel's part of it.
 
+mod orders;
+
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,14 +14,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
-use super::admission::of_one_holder;
 use super::bans::{Ban, Banned, Bans, Bounds, network_of};
 use super::clock::Clock;
 use super::status::{BanReport, LoginGuardReport};
 use super::steward::{Errand, Steward, record};
 use super::worker::Message;
 use crate::config::LoginGuard as Config;
-use crate::engine::{Event, Record, UnbanReason};
+use crate::engine::{BanReason, Event, Record, UnbanReason};
 
 /// The guard of all workers.
 #[derive(Debug)]
@@ -118,23 +119,28 @@ impl LoginGuard {
     /// Says for `ctl bans` who is banned.
     pub(super) fn reports(&self) -> Vec<BanReport> {
         let bans = self.bans();
-        let reports = bans.all().map(|(network, ban)| BanReport {
-            address: shown(network),
-            since: ban.since.map(super::journal::time),
-            until: super::journal::time(ban.until),
-            failures: ban.failures,
-            in_kernel: ban.in_kernel,
-            turned_away: ban.turned_away,
-        });
+        let reports = bans.all().map(|(network, ban)| report(network, ban));
         reports.collect()
+    }
+}
+
+fn report(network: IpNet, ban: &Ban) -> BanReport {
+    BanReport {
+        address: shown(network),
+        since: ban.since.map(super::journal::time),
+        until: super::journal::time(ban.until),
+        failures: ban.failures,
+        by_operator: ban.by_operator,
+        in_kernel: ban.in_kernel,
+        turned_away: ban.turned_away,
     }
 }
 
 /// Shows a banned network: an IPv4 address as it is, an IPv6 one as its /64.
 pub(super) fn shown(network: IpNet) -> String {
     match network {
-        IpNet::V4(network) => network.addr().to_string(),
-        IpNet::V6(network) => network.to_string(),
+        IpNet::V4(network) if network.prefix_len() == 32 => network.addr().to_string(),
+        network => network.to_string(),
     }
 }
 
@@ -142,22 +148,35 @@ pub(super) fn shown(network: IpNet) -> String {
 impl Steward {
     /// Sees to a new ban.
     pub(super) fn see_to_ban(&self, News(banned): News) {
+        self.begin_ban(banned);
+    }
+
+    /// Has the kernel drop whoever is banned, records it, and ends the sessions that are not logged in; answers with
+    /// whether the kernel does.
+    fn begin_ban(&self, banned: Banned) -> bool {
         let shared = &self.shared;
         let Banned {
             network,
             ban,
+            time,
             spares_nobody,
             replaced,
         } = banned;
         // Whoever saw to the end of the last ban may not have known of this one.
         shared.guard.watch(&self.config.login_guard);
-        let in_kernel = spares_nobody && self.ban_in_kernel(network);
+        let in_kernel = spares_nobody && self.ban_in_kernel(network, time);
         if in_kernel {
             shared.guard.bans().in_kernel(network);
         }
-        let failures = ban.failures.unwrap_or_default();
+        let (reason, why) = match ban.failures {
+            Some(failures) => (
+                BanReason::Guessing,
+                format!("after {failures} refused logins"),
+            ),
+            None => (BanReason::Operator, "by an operator".to_owned()),
+        };
         tracing::warn!(
-            "{} is banned until {} after {failures} refused logins",
+            "{} is banned until {} {why}",
             shown(network),
             super::journal::time(ban.until)
         );
@@ -165,7 +184,8 @@ impl Steward {
             shared,
             Event::AddressBanned {
                 from: network,
-                failures,
+                reason,
+                failures: ban.failures,
                 until: ban.until,
                 in_kernel,
             },
@@ -174,19 +194,17 @@ impl Steward {
         if let Some(replaced) = replaced {
             self.see_lifted(vec![replaced], UnbanReason::Replaced);
         }
+        in_kernel
     }
 
     /// Ends the sessions of a banned address that are not logged in, once more.
     pub(super) fn see_to_guesses(&self, client: IpAddr) {
-        let network = network_of(of_one_holder(client));
+        let network = network_of(client);
         self.tell_all(|| Message::Banned(network));
     }
 
-    fn ban_in_kernel(&self, network: IpNet) -> bool {
+    fn ban_in_kernel(&self, network: IpNet, time: Duration) -> bool {
         let Some(firewall) = &self.firewall else {
-            return false;
-        };
-        let Some(time) = self.config.login_guard.ban else {
             return false;
         };
         let done = firewall.ban(network, time);
@@ -204,19 +222,6 @@ impl Steward {
             self.record_lifted(network, &ban, UnbanReason::Expired);
         }
         self.shared.guard.watch(&self.config.login_guard);
-    }
-
-    /// Lifts the ban of one address, or all of them; answers with whose.
-    pub(super) fn unban(&self, who: Option<IpAddr>) -> Vec<String> {
-        let mut bans = self.shared.guard.bans();
-        let lifted = match who {
-            Some(address) => bans.unban(address).into_iter().collect(),
-            None => bans.unban_all(),
-        };
-        drop(bans);
-        let shown = lifted.iter().map(|(network, _)| shown(*network)).collect();
-        self.see_lifted(lifted, UnbanReason::Operator);
-        shown
     }
 
     /// Puts a new config in force.
@@ -248,20 +253,6 @@ impl Steward {
                 turned_away: ban.turned_away,
             },
         );
-    }
-}
-
-/// What `ctl unban` was told: an address, or `all`.
-pub(super) fn whom(text: &str) -> Result<Option<IpAddr>, String> {
-    if text == "all" {
-        return Ok(None);
-    }
-    let address = text.parse().ok();
-    // As `ctl bans` shows it.
-    let network = || text.parse().ok().map(|network: IpNet| network.addr());
-    match address.or_else(network) {
-        Some(address) => Ok(Some(address)),
-        None => Err(format!("{text:?} is no address; write one, or `all`")),
     }
 }
 

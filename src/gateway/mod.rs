@@ -5,6 +5,7 @@
 //! never looks into FTP text, and decides nothing that the engine could decide.
 
 mod admission;
+mod advice;
 mod bans;
 mod certificates;
 mod clock;

@@ -26,9 +26,17 @@ pub enum Request {
     Reload,
     /// Which addresses are banned.
     Bans,
+    /// Ban an address or a network.
+    Ban {
+        /// The address, an IPv4 /24 or an IPv6 /64.
+        network: String,
+        /// For how long, as in the config (`90m`); else for the time of `login_guard.ban`.
+        #[serde(default, rename = "for")]
+        time: Option<String>,
+    },
     /// Lift a ban.
     Unban {
-        /// The address, or `all`.
+        /// The address or network, or `all`.
         address: String,
     },
 }
@@ -49,6 +57,8 @@ pub enum Response {
     Reloaded(ReloadReport),
     /// To `bans`, those that end first first.
     Bans(Vec<BanReport>),
+    /// To `ban`: the ban.
+    Banned(BanReport),
     /// To `unban`: whose bans were lifted.
     Unbanned(Vec<String>),
     /// To anything: why it was not done.
@@ -107,14 +117,17 @@ pub struct LoginGuardReport {
 /// A banned address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BanReport {
-    /// The address; of IPv6 its /64.
+    /// The address, of IPv6 its /64; or an IPv4 /24 that an operator banned.
     pub address: String,
     /// When it was banned (RFC 3339); none when an earlier process of the gateway did that.
     pub since: Option<String>,
     /// When that ends (RFC 3339).
     pub until: String,
-    /// How many refused logins led to it; none when an earlier process counted them.
+    /// How many refused logins led to it; none when an earlier process counted them, or an operator ordered it.
     pub failures: Option<u32>,
+    /// Whether an operator ordered it; not known of one that an earlier process made.
+    #[serde(default)]
+    pub by_operator: bool,
     /// Whether the kernel drops its packets.
     pub in_kernel: bool,
     /// How many of its connections the gateway itself turned away.

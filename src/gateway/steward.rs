@@ -2,6 +2,8 @@
 //!
 //! Invariant: whatever happens here, sessions go on; a config that cannot be used changes nothing.
 
+mod answers;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -20,10 +22,7 @@ use super::restart::keep_what_needs_a_restart;
 use super::settings::{self, Place, Tuning};
 use super::shared::Shared;
 use super::start::{Herald, Loader, Phase, journal_settings};
-use super::status::{
-    JournalReport, ListenerReport, ProcessReport, ReloadReport, Request, Response, SessionReport,
-    StatusReport,
-};
+use super::status::{ListenerReport, ReloadReport, Request};
 use super::upstream::Upstream;
 use super::worker::Message;
 use crate::config::Config;
@@ -202,102 +201,6 @@ impl Steward {
         }
     }
 
-    fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) {
-        match request {
-            Request::Status => reply(answer, Response::Status(Box::new(self.status()))),
-            Request::Drain => {
-                let sessions = self.shared.admission.sessions();
-                reply(answer, Response::Draining(u64::from(sessions)));
-            }
-            Request::Reload => reply(
-                answer,
-                self.reload()
-                    .map_or_else(Response::Error, Response::Reloaded),
-            ),
-            Request::Bans => reply(answer, Response::Bans(self.shared.guard.reports())),
-            Request::Unban { address } => reply(
-                answer,
-                match guard::whom(&address) {
-                    Ok(who) => Response::Unbanned(self.unban(who)),
-                    Err(why) => Response::Error(why),
-                },
-            ),
-            // These wait for the workers, and the steward must not.
-            Request::Sessions => {
-                let asked: Vec<_> = self.ask_all(Message::Sessions);
-                tokio::spawn(async move {
-                    let mut sessions: Vec<SessionReport> = Vec::new();
-                    for answered in asked {
-                        sessions.extend(answered.await.unwrap_or_default());
-                    }
-                    sessions
-                        .sort_by(|a, b| b.age_seconds.cmp(&a.age_seconds).then(a.id.cmp(&b.id)));
-                    reply(answer, Response::Sessions(sessions));
-                });
-            }
-            Request::Kill { session } => {
-                let asked = self.ask_all(|answer| Message::Kill(session.clone(), answer));
-                tokio::spawn(async move {
-                    let mut found = false;
-                    for answered in asked {
-                        found |= answered.await.unwrap_or(false);
-                    }
-                    let none = || Response::Error(format!("no session {session:?} runs here"));
-                    reply(
-                        answer,
-                        if found {
-                            Response::Killed(session.clone())
-                        } else {
-                            none()
-                        },
-                    );
-                });
-            }
-        }
-    }
-
-    fn ask_all<T>(
-        &self,
-        question: impl Fn(oneshot::Sender<T>) -> Message,
-    ) -> Vec<oneshot::Receiver<T>> {
-        let asked = self.workers.iter().map(|worker| {
-            let (answer, answered) = oneshot::channel();
-            // A worker that is gone drops the question, which is an answer.
-            let _ = worker.send(question(answer));
-            answered
-        });
-        asked.collect()
-    }
-
-    fn status(&self) -> StatusReport {
-        let shared = &self.shared;
-        let journal = shared.journal.state();
-        StatusReport {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_seconds: shared.clock.mono().as_secs(),
-            draining: self.draining,
-            listeners: self.listeners.clone(),
-            sessions: u64::from(shared.admission.sessions()),
-            transfers: shared.gauges.transfers(),
-            pinholes: shared.gauges.pinholes(),
-            journal: JournalReport {
-                accepting: journal.accepting,
-                records: journal.records,
-                lost: journal.lost,
-            },
-            certificates: self.certificates.report(SystemTime::now()),
-            guard: shared.pinholes.guard().word().to_owned(),
-            firewall: self.config.pinholes.firewall.to_string(),
-            process: ProcessReport {
-                gateway: std::process::id(),
-                broker: self.broker,
-            },
-            sandbox: self.sandbox.clone(),
-            login_guard: shared.guard.report(),
-            observed: shared.observed.report(),
-        }
-    }
-
     /// Reopens the journal, reads the config again and puts it in force.
     fn reload(&mut self) -> Result<ReloadReport, String> {
         self.shared.journal.reopen();
@@ -399,9 +302,4 @@ pub(super) fn record(shared: &Shared, event: Event) {
         user: None,
         event,
     });
-}
-
-fn reply(answer: oneshot::Sender<Response>, response: Response) {
-    // Whoever asked may have hung up.
-    let _ = answer.send(response);
 }

@@ -173,7 +173,7 @@ pub(super) fn is_elsewhere(sockets: &dyn Sockets, peer: IpAddr) -> bool {
 }
 
 /// Binds a socket to an address, which only those of this host allow.
-fn takes(sockets: &dyn Sockets, ip: IpAddr) -> io::Result<()> {
+pub(super) fn takes(sockets: &dyn Sockets, ip: IpAddr) -> io::Result<()> {
     let at = SocketAddr::new(ip, 0);
     sockets.dialler(Some(at), at).map(drop)
 }

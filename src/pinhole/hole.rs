@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use super::forward;
 use super::grant::{Gatekeeper, Grant};
 use super::guard::{Guard, GuardKind};
+use super::here::is_here;
 use super::intruder::{Intruder, Intruders};
 use super::listener::Listener;
 use super::opened::Reservation;
@@ -33,6 +34,8 @@ pub struct Pinholes {
     sockets: Arc<dyn Sockets>,
     pub(super) guard: Guard,
     gatekeeper: Option<Gatekeeper>,
+    /// All ports of the windows, also those that are never offered.
+    ranges: Legs<RangeInclusive<u16>>,
     pub(super) sources: Arc<Sources>,
     pub(super) intruders: Intruders,
     taken: Mutex<Taken>,
@@ -99,6 +102,7 @@ impl Pinholes {
             sockets,
             guard,
             gatekeeper,
+            ranges: windows.clone(),
             sources: Arc::default(),
             intruders: Intruders::new(on_intruder),
             taken: Mutex::new(Taken {
@@ -129,6 +133,13 @@ impl Pinholes {
             && peers
                 .into_iter()
                 .all(|peer| forward::is_elsewhere(&*self.sockets, peer))
+    }
+
+    /// Tells at which ports of an upstream the kernel's firewall lets nobody in, this process neither: those of both
+    /// windows, where the upstream is surely this host itself. `gateway` is our address on the connection with it.
+    pub fn shut_at(&self, gateway: IpAddr, upstream: IpAddr) -> Option<Legs<RangeInclusive<u16>>> {
+        let shuts = self.gatekeeper.is_some() && is_here(&*self.sockets, gateway, upstream);
+        shuts.then(|| self.ranges.clone())
     }
 
     /// Notes a dial of ours from a fixed port: what is forwarded to that peer's port soon after comes from another.

@@ -14,6 +14,7 @@ mod dial;
 mod forward;
 mod grant;
 mod guard;
+mod here;
 mod hole;
 mod intruder;
 mod kernel;

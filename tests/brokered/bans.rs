@@ -189,3 +189,49 @@ fn a_ban_outlives_gateway_and_broker_and_both_successors_know_it() {
     assert!(yard.program.ctl(&["reload"]).status.success());
     yard.works();
 }
+
+/// An operator bans the client's address, and then its network; whoever is never banned stays so.
+#[test]
+fn an_operators_ban_is_the_kernels_too_and_a_24_is_one_element() {
+    let yard = yard("10m");
+    let address = Node::Client.address(Family::V4).to_string();
+    let upstream = Node::Server.address(Family::V4).to_string();
+    let done = yard.program.ctl(&["ban", &address, "--for", "1h"]);
+    assert!(done.status.success(), "{done:?}");
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(said.trim_end().ends_with(", by the kernel too"), "{said}");
+    let banned = yard.banned();
+    assert!(
+        matches!(&banned[..], [(network, 3600, _)] if *network == address),
+        "{banned:?}"
+    );
+    yard.dials().expect_err("dropped");
+    yard.neighbour_logs_in();
+    assert_eq!(yard.bans()[0]["by_operator"], true);
+    let lifted = yard.program.ctl(&["unban", &address]);
+    assert!(lifted.status.success(), "{lifted:?}");
+    assert_eq!(yard.banned(), []);
+    yard.works();
+    let (near, _) = address.rsplit_once('.').expect("an IPv4 address");
+    let near = format!("{near}.0/24");
+    let done = yard.program.ctl(&["ban", &near]);
+    assert!(done.status.success(), "{done:?}");
+    yard.dials().expect_err("dropped");
+    let lifted = yard.program.ctl(&["unban", "all"]);
+    assert!(lifted.status.success(), "{lifted:?}");
+    yard.works();
+    // The kernel's packets to an upstream are never dropped, so there the gateway alone holds the ban.
+    let done = yard.program.ctl(&["ban", &upstream]);
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(
+        done.status.success() && !said.contains("kernel"),
+        "{done:?}"
+    );
+    assert_eq!(yard.banned(), []);
+    let journal = std::fs::read_to_string(yard.program.journal_path()).expect("a journal");
+    assert_eq!(
+        journal.matches("\"reason\":\"operator\",\"until\"").count(),
+        3,
+        "{journal}"
+    );
+}

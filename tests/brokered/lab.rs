@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
+use portcullis_netlab::firewall::forward_packets;
 use portcullis_netlab::{Family, Lab, Node};
 
 use crate::client::Client;
@@ -34,22 +35,20 @@ impl Yard {
 
     /// With more flags for the program.
     pub fn with(flags: &'static [&'static str]) -> Yard {
-        let lab = Lab::new(&[Node::Client, Node::Server]).expect("a laboratory");
-        let forwards = "echo 1 >/proc/sys/net/ipv4/ip_forward";
-        let mut sysctl = lab.command(Node::Gateway, "sh");
-        assert!(
-            sysctl
-                .args(["-c", forwards])
-                .status()
-                .expect("run")
-                .success()
-        );
-        let at = SocketAddr::new(Node::Server.address(Family::V4), 2121);
-        let server = lab.inside(Node::Server, || Server::at(at)).expect("inside");
-        let server = server
-            .with_file("file", b"some content")
-            .with_file("held", b"first half, second half");
-        let program = start(&lab, flags);
+        Yard::behind(Node::Server, flags)
+    }
+
+    /// With a server on this machine.
+    pub fn behind(upstream: Node, flags: &'static [&'static str]) -> Yard {
+        let (lab, server) = around(upstream);
+        let server = server.with_file("held", b"first half, second half");
+        let at = SocketAddr::new(Node::Gateway.address(Family::V4), 21);
+        Yard::at(lab, server, at, flags)
+    }
+
+    /// With a listener at this address.
+    pub fn at(lab: Lab, server: Server, at: SocketAddr, flags: &'static [&'static str]) -> Yard {
+        let program = start(&lab, at, server.at, flags);
         Yard {
             lab,
             server,
@@ -122,10 +121,22 @@ impl Busy {
     }
 }
 
+/// The namespaces around a gateway that forwards, with a server on one of these machines.
+pub fn around(upstream: Node) -> (Lab, Server) {
+    let lab = Lab::new(&[Node::Client, Node::Server]).expect("a laboratory");
+    forward_packets(&lab).expect("a gateway that forwards");
+    let at = SocketAddr::new(upstream.address(Family::V4), 2121);
+    let server = lab.inside(upstream, || Server::at(at)).expect("inside");
+    (lab, server.with_file("file", b"some content"))
+}
+
 /// Starts the program in the gateway's namespace.
-fn start(lab: &Lab, flags: &'static [&'static str]) -> Program {
-    let at = SocketAddr::new(Node::Gateway.address(Family::V4), 21);
-    let upstream = SocketAddr::new(Node::Server.address(Family::V4), 2121);
+fn start(
+    lab: &Lab,
+    at: SocketAddr,
+    upstream: SocketAddr,
+    flags: &'static [&'static str],
+) -> Program {
     // `ip netns exec NAMESPACE`, to be said again for a successor.
     let prefix = lab.command(Node::Gateway, env!("CARGO_BIN_EXE_portcullis"));
     let words: Vec<_> = prefix.get_args().map(ToOwned::to_owned).collect();

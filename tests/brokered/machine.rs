@@ -15,6 +15,7 @@ use portcullis_netlab::{Family, Lab, Node, program};
 use crate::PATIENCE;
 use crate::client::Client;
 use crate::confinement::children;
+use crate::lab::around;
 use crate::server::Server;
 
 /// A machine that systemd has booted, in the gateway's place.
@@ -74,19 +75,7 @@ const CONFIG: &str = "version: 1\nlisteners: {main: {listen: [\"*:21\"]}}\nupstr
 impl Machine {
     fn boot() -> Machine {
         program::find("systemctl").expect("systemd");
-        let lab = Lab::new(&[Node::Client, Node::Server]).expect("a laboratory");
-        let forwards = "echo 1 >/proc/sys/net/ipv4/ip_forward";
-        let mut sysctl = lab.command(Node::Gateway, "sh");
-        assert!(
-            sysctl
-                .args(["-c", forwards])
-                .status()
-                .expect("sh")
-                .success()
-        );
-        let at = SocketAddr::new(Node::Server.address(Family::V4), 2121);
-        let server = lab.inside(Node::Server, || Server::at(at)).expect("inside");
-        let server = server.with_file("file", b"some content");
+        let (lab, server) = around(Node::Server);
 
         // An abstract name is known all over a network namespace, whatever is mounted.
         let name = UnixAddr::from_abstract_name("portcullis-machine").expect("a name");

@@ -15,8 +15,11 @@ mod deaths;
 #[path = "../broker/fake.rs"]
 #[expect(dead_code, reason = "the broker's own tests use the rest")]
 mod fake;
+#[expect(dead_code, reason = "the benchmark uses the rest")]
+mod in_kernel;
 mod lab;
 mod machine;
+mod nearby;
 mod outward;
 mod price;
 #[path = "../broker/process/program.rs"]

@@ -17,6 +17,10 @@ const COMMANDS: &[&[&str]] = &[
     &["ctl", "sessions"],
     &["ctl", "kill"],
     &["ctl", "drain"],
+    &["ctl", "bans"],
+    &["ctl", "ban"],
+    &["ctl", "unban"],
+    &["ctl", "reload"],
     &["completions"],
     &["man"],
 ];
@@ -34,6 +38,8 @@ fn help_teaches() {
         if matches!(
             path,
             [] | ["run" | "check" | "explain" | "schema" | "completions" | "man"]
+                | ["ctl"]
+                | ["ctl", "ban"]
         ) {
             insta::assert_snapshot!(format!("help_{}", path.join("_")), ran.stdout);
         }
@@ -45,7 +51,7 @@ fn completions_know_the_subcommands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = portcullis(&["completions", shell]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
-        for word in ["run", "check", "print-config", "sessions"] {
+        for word in ["run", "check", "print-config", "sessions", "unban"] {
             assert!(ran.stdout.contains(word), "{shell}: {word}");
         }
     }
@@ -77,6 +83,8 @@ fn a_wrong_command_line_is_exit_code_2() {
         &["run", "--listne", "x"],
         &[],
         &["ctl", "kill"],
+        &["ctl", "ban"],
+        &["ctl", "ban", "192.0.2.7", "--for"],
     ] {
         assert_eq!(portcullis(args).code, 2, "{args:?}");
     }

@@ -3,6 +3,7 @@
 mod bad_files;
 mod certificates;
 mod deploy;
+mod fits;
 mod flags;
 mod good_files;
 mod help;

@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    Checks, ClientTls, DataMode, ForeignAddress, Input, Logins, Manner, Outcome, Output, PeerMatch,
-    PinholeId, Record, RefusalReason, Session, SessionFacts, SessionId, Settings, Side, SourcePort,
-    Time, Timeouts, TransferId, UpstreamTls, Usage, Wall,
+    Checks, ClientTls, DataMode, ForeignAddress, Input, Legs, Logins, Manner, Outcome, Output,
+    PeerMatch, PinholeId, Record, RefusalReason, Session, SessionFacts, SessionId, Settings, Side,
+    SourcePort, Time, Timeouts, TransferId, UpstreamTls, Usage, Wall,
 };
 use portcullis::policy::Default as DefaultVerdict;
 use portcullis::rules::built_in;
@@ -92,6 +93,8 @@ pub struct Stage {
     pub upstream_is_ipv6: bool,
     /// Whether the kernel can carry data connections.
     pub forwardable: bool,
+    /// The windows, where the upstream is told to be this host.
+    pub shut: Option<Legs<RangeInclusive<u16>>>,
 }
 
 impl Stage {
@@ -110,6 +113,7 @@ impl Stage {
             relay_asked: false,
             upstream_is_ipv6: false,
             forwardable: false,
+            shut: None,
         }
     }
 
@@ -263,6 +267,7 @@ impl Stage {
             gateway: gateway.parse().expect("constant"),
             upstream: upstream.parse().expect("constant"),
             forwardable: self.forwardable,
+            shut: self.shut.clone(),
         });
         self.received(Side::Upstream, b"220 ready\r\n");
         self.effects.clear();

@@ -153,6 +153,7 @@ impl Theatre {
             gateway,
             upstream,
             forwardable,
+            shut: None,
         });
         theatre
     }

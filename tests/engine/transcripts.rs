@@ -4,11 +4,13 @@
 //! settings. `C>>` and `U>>` send bytes without an added CR LF. Escapes: `\r \n \t \0 \\ \xNN`. Every effect must be
 //! expected, in order; records only where `!record` asks for them. `!records N ID` counts those since the last line
 //! from a peer; `!answer N JSON` is what somebody answers to question N, `!no-answer N WHY` that nobody does. `!never TEXT` says that no record so far holds a text. `@set rule` adds a rule, in YAML; `!rule` reloads.
+//! With `@set upstream here` the upstream is on the gateway's own host, whose firewall shuts 21000-21015 and 22000-22999.
 
 use crate::ruled;
 use crate::stage;
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use crate::words::{
     foreign, is_expectation, json, pinhole, show, side_of, tls_facts, tls_failure, unescape,
 };
 use portcullis::engine::{
-    AskFault, DataMode, DialError, Input, Outcome, Output, PeerMatch, QuestionId, Record,
+    AskFault, DataMode, DialError, Input, Legs, Outcome, Output, PeerMatch, QuestionId, Record,
     RefusalReason, SessionEnd, Settings, Side, SourcePort, TlsMode, TlsPolicy, TlsRequire,
 };
 use portcullis::policy::{Default as DefaultVerdict, RuleSet};
@@ -80,6 +82,7 @@ struct Player {
     upstream_is_ipv6: bool,
     may_be_probe: bool,
     forwardable: bool,
+    shut: Option<Legs<RangeInclusive<u16>>>,
     greeted: bool,
     stage: Option<Stage>,
     /// Effects as lines, not yet expected.
@@ -98,6 +101,7 @@ fn run(lines: &[String], first: usize) -> Result<(), String> {
         upstream_is_ipv6: false,
         may_be_probe: false,
         forwardable: false,
+        shut: None,
         greeted: true,
         stage: None,
         shown: std::collections::VecDeque::new(),
@@ -126,6 +130,7 @@ impl Player {
             let mut made = Stage::new(facts, self.settings.clone());
             made.upstream_is_ipv6 = self.upstream_is_ipv6;
             made.forwardable = self.forwardable;
+            made.shut = self.shut.clone();
             if self.greeted {
                 made.greet();
             }
@@ -207,6 +212,12 @@ impl Player {
             }
             ("upstream", "ipv6") => self.upstream_is_ipv6 = true,
             ("firewall", "nftables") => self.forwardable = true,
+            ("upstream", "here") => {
+                self.shut = Some(Legs {
+                    client: 21_000..=21_015,
+                    upstream: 22_000..=22_999,
+                });
+            }
             ("greeted", "false") => self.greeted = false,
             _ => return ruled::set(settings, &mut self.rules, key, value),
         }
@@ -348,11 +359,12 @@ impl Player {
         match words.as_slice() {
             ["!arrived"] => stage.feed(Input::ClientArrived),
             ["!connected"] => {
-                let forwardable = stage.forwardable;
+                let (forwardable, shut) = (stage.forwardable, stage.shut.clone());
                 stage.feed(Input::UpstreamConnected {
                     gateway: stage::GATEWAY.parse().expect("constant"),
                     upstream: stage::UPSTREAM.parse().expect("constant"),
                     forwardable,
+                    shut,
                 });
             }
             ["!answer", id, ..] => {

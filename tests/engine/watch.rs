@@ -144,6 +144,7 @@ impl Watch {
                 gateway,
                 upstream,
                 forwardable,
+                shut: _,
             } => {
                 (self.gateway, self.upstream) = (Some(gateway.ip()), Some(upstream.ip()));
                 self.forwardable = *forwardable;

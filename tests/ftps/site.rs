@@ -1,12 +1,14 @@
 //! A laboratory with servers that have TLS, and a gateway in front of them with a listener for each way to reach them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use portcullis_netlab::journal::{self, Record};
 use portcullis_netlab::{
@@ -170,8 +172,8 @@ impl Site {
         let before = self.records()?.len();
         self.transfer(Node::Client, cell, to)
             .and_then(|()| {
-                let records = self.records()?;
-                evidence::judge(cell, records.get(before..).unwrap_or_default())
+                let records = self.records_since(before)?;
+                evidence::judge(cell, &records)
             })
             .map_err(|failure| {
                 let records = fs::read_to_string(&self.journal).unwrap_or_default();
@@ -247,6 +249,34 @@ impl Site {
         // The last line may be half written.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         journal::read(text.get(..whole).unwrap_or_default())
+    }
+
+    /// What was written behind so many records, as soon as all sessions that begin there are closed: the gateway writes the last
+    /// ones when the client has heard all and may be gone.
+    fn records_since(&self, before: usize) -> Result<Vec<Record>, Failure> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let records: Vec<Record> = self.records()?.into_iter().skip(before).collect();
+            let sessions = |name: &str| -> BTreeSet<&str> {
+                let named = records
+                    .iter()
+                    .filter(|record| journal::event(record) == name);
+                named
+                    .filter_map(|record| record.get("session")?.as_str())
+                    .collect()
+            };
+            let (opened, closed) = (sessions("session.opened"), sessions("session.closed"));
+            if !opened.is_empty() && opened.is_subset(&closed) {
+                return Ok(records);
+            }
+            if Instant::now() > until {
+                return Err(format!(
+                    "sessions {opened:?} were opened and {closed:?} closed"
+                ));
+            }
+            // A file can't be awaited.
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Ends the gateway, whose journal must show that every pinhole was closed.

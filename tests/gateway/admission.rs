@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::client::Client;
-use crate::gate::Setup;
+use crate::gate::{Setup, until};
 use crate::server::{GREETING, Server};
 
 fn from(last: u8) -> IpAddr {
@@ -29,11 +29,9 @@ fn limits_sessions_turns_others_away_with_421_and_one_record() {
     drop(first);
     gate.journal.shows("session.closed");
     // The record is written just before the place is free.
-    let mut tries = 0;
-    while Client::connect_from(from(3), gate.at).reply() != GREETING {
-        tries += 1;
-        assert!(tries < 1000, "the place is never free again");
-    }
+    until("the place is never free again", || {
+        Client::connect_from(from(3), gate.at).reply() == GREETING
+    });
 }
 
 #[test]
@@ -88,9 +86,7 @@ fn an_upstreams_max_sessions_is_kept_and_the_next_client_gets_421() {
     gate.journal.shows("session.closed");
     first.asks("QUIT", "221");
     gate.journal.shows("session.closed");
-    let mut tries = 0;
-    while Client::connect(gate.at).reply() != GREETING {
-        tries += 1;
-        assert!(tries < 1000, "the seat is never free again");
-    }
+    until("the seat is never free again", || {
+        Client::connect(gate.at).reply() == GREETING
+    });
 }

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use portcullis::config::Config;
 use portcullis::gateway::{Gateway, Overrides, Running};
@@ -144,6 +145,14 @@ pub struct Gate {
     _directory: TempDir,
 }
 
+impl Gate {
+    /// Puts more of a config in force, for the sessions that run too.
+    pub fn reload_with(&self, more: &str) {
+        *self.text.lock().expect("the text") = self.setup.clone().more(more).text();
+        self.running.reload().expect("reloaded");
+    }
+}
+
 /// The records of a gateway, one after the other.
 pub struct Journal {
     records: Receiver<Value>,
@@ -192,6 +201,17 @@ impl Journal {
                 Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("the journal stays open"),
             }
         }
+    }
+}
+
+/// Waits until something is so that nobody tells of: it is looked at again and again, for a time and not so many times, since
+/// whoever has to act may not get the processor meanwhile.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

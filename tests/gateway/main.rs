@@ -4,6 +4,7 @@
 //! at most [`PATIENCE`].
 
 mod admission;
+mod banning;
 mod carrying;
 mod client;
 mod commands;

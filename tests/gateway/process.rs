@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::PATIENCE;
 use crate::client::{Client, read_all};
-use crate::gate::{Journal, Setup};
+use crate::gate::{Journal, Setup, until};
 use crate::server::{GREETING, Server};
 
 /// A gateway process; killed when the test ends early.
@@ -139,11 +139,9 @@ fn sigterm_takes_no_new_sessions_lets_transfers_finish_and_exits_0() {
     client.asks("RETR held", "150");
     process.signal(Signal::TERM);
     process.journal.shows("gateway.stopping");
-    let mut idle = 0;
-    while TcpStream::connect(process.at).is_ok() {
-        idle += 1;
-        assert!(idle < 100_000, "new sessions are still taken");
-    }
+    until("new sessions are still taken", || {
+        TcpStream::connect(process.at).is_err()
+    });
     drop(hold);
     assert_eq!(read_all(data), b"first half, second half");
     client.hears("226");
@@ -382,11 +380,9 @@ fn without_descriptors_accepting_waits_says_so_and_goes_on_later() {
     assert!(line.contains("LimitNOFILE"), "{line}");
     first.asks("NOOP", "200");
     drop(crowd);
-    let mut tries = 0;
-    while Client::connect(process.at).reply() != GREETING {
-        tries += 1;
-        assert!(tries < 10_000, "nobody is ever accepted again");
-    }
+    until("nobody is ever accepted again", || {
+        Client::connect(process.at).reply() == GREETING
+    });
 }
 
 #[test]

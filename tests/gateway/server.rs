@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -17,6 +18,7 @@ pub struct Server {
     pub at: SocketAddr,
     pub files: Files,
     heard: Receiver<String>,
+    passive: Arc<AtomicU16>,
     release: Arc<Mutex<Option<Receiver<()>>>>,
 }
 
@@ -33,13 +35,15 @@ impl Server {
         let at = listener.local_addr().expect("an address");
         let files = Files::default();
         let (tell, heard) = channel();
-        let release = Arc::default();
+        let (passive, release) = (Arc::default(), Arc::default());
         let (shared, held) = (Arc::clone(&files), Arc::clone(&release));
+        let port = Arc::clone(&passive);
         std::thread::spawn(move || {
             for control in listener.incoming().map_while(Result::ok) {
                 let conversation = Conversation {
                     files: Arc::clone(&shared),
                     tell: tell.clone(),
+                    passive: Arc::clone(&port),
                     release: Arc::clone(&held),
                     control,
                     data: Data::None,
@@ -52,6 +56,7 @@ impl Server {
             at,
             files,
             heard,
+            passive,
             release,
         }
     }
@@ -62,6 +67,11 @@ impl Server {
             .expect("files")
             .insert(name.to_owned(), content.to_vec());
         self
+    }
+
+    /// Awaits data connections at this port from now on; at 0, at any that is free.
+    pub fn awaits_at(&self, port: u16) {
+        self.passive.store(port, Ordering::Relaxed);
     }
 
     pub fn file(&self, name: &str) -> Option<Vec<u8>> {
@@ -95,6 +105,7 @@ enum Data {
 struct Conversation {
     files: Files,
     tell: Sender<String>,
+    passive: Arc<AtomicU16>,
     release: Arc<Mutex<Option<Receiver<()>>>>,
     control: TcpStream,
     data: Data,
@@ -137,7 +148,10 @@ impl Conversation {
     }
 
     fn passive(&mut self, extended: bool) -> std::io::Result<()> {
-        let listener = TcpListener::bind((self.control.local_addr()?.ip(), 0))?;
+        // Whoever waits at this port for an earlier PASV goes first.
+        self.data = Data::None;
+        let port = self.passive.load(Ordering::Relaxed);
+        let listener = TcpListener::bind((self.control.local_addr()?.ip(), port))?;
         let port = listener.local_addr()?.port();
         self.data = Data::Awaits(listener);
         if extended {

@@ -65,3 +65,18 @@ fn a_thousand_pasv_without_a_transfer_use_one_port() {
     assert_eq!(other.download("file"), b"some content");
     assert_eq!(client.download("file"), b"some content");
 }
+
+/// Only the kernel's firewall shuts a window to the gateway itself; without it nothing is refused that works.
+#[test]
+fn a_server_on_this_host_is_reached_at_a_port_of_the_window() {
+    let server = Server::start().with_file("file", b"some content");
+    let setup = Setup::to(server.at);
+    let (first, _) = setup.window.split_once('-').expect("a range");
+    server.awaits_at(first.parse().expect("a port"));
+    let gate = setup.start();
+    let mut client = Client::login(gate.at);
+    for _ in 0..20 {
+        assert_eq!(client.download("file"), b"some content");
+    }
+    server.hears_at_last("RETR file");
+}

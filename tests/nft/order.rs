@@ -21,8 +21,8 @@ const LONGEST_WAY: Duration = Duration::from_millis(50);
 /// An operator's chain behind ours takes the packet: it was logged, and never passes all rules.
 const BEHIND: &str = "'add table ip b; add chain ip b p { type filter hook postrouting priority 200; }; add rule ip b p tcp flags syn drop'";
 
-/// Opens a hole, has its client dial, and hears of the packet once.
-fn dialled(lab: &Lab, kernel: &mut Kernel, key: u64, port: u16) -> FirewallHole {
+/// Opens a hole, has its client dial, and hears of the packet once; answers with the moment before that.
+fn dialled(lab: &Lab, kernel: &mut Kernel, key: u64, port: u16) -> (FirewallHole, Instant) {
     let to = SocketAddr::new(Node::Server.address(Family::V4), 5000);
     let hole = passive(key, Family::V4, port, to);
     kernel.open(GATEWAY, &hole).unwrap();
@@ -31,8 +31,9 @@ fn dialled(lab: &Lab, kernel: &mut Kernel, key: u64, port: u16) -> FirewallHole 
     let dialled = lab.inside(Node::Client, || connect(0, at, Duration::from_millis(1)));
     assert!(dialled.unwrap().is_err());
     await_descriptors(kernel, PATIENCE);
+    let heard = Instant::now();
     assert_eq!(told(kernel), []);
-    hole
+    (hole, heard)
 }
 
 #[test]
@@ -41,8 +42,7 @@ fn the_entries_of_a_used_pinhole_stay_while_its_packet_is_on_its_way() {
     at_gateway(&lab, || {
         nft(&lab, BEHIND);
         let mut kernel = install();
-        dialled(&lab, &mut kernel, 1, 21000);
-        let heard = Instant::now();
+        let (_, heard) = dialled(&lab, &mut kernel, 1, 21000);
         assert_eq!(elements(&lab).len(), 4, "{:?}", elements(&lab));
         // It is looked for again, and told of only when it can't come any more.
         let used = loop {

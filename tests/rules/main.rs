@@ -3,6 +3,8 @@
 mod asking;
 mod decisions;
 mod files;
+#[path = "../cli/fits.rs"]
+mod fits;
 mod grammars;
 mod moments;
 mod random;

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::field::Field;
+use crate::suites::OFFERS;
 
 /// Lets `openssl s_client` shake hands; answers with what it says.
 fn ask(field: &Field, arguments: &[&str]) -> (bool, String) {
@@ -27,38 +28,7 @@ fn ask(field: &Field, arguments: &[&str]) -> (bool, String) {
 #[test]
 fn nothing_below_tls_1_2_and_no_weak_suite_is_accepted() {
     let field = Field::new("mode: explicit");
-    // Level 0 lets OpenSSL itself offer what is broken.
-    for (arguments, good) in [
-        (&["-tls1_3"][..], true),
-        (&["-tls1_2"], true),
-        (
-            &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"],
-            true,
-        ),
-        (
-            &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"],
-            false,
-        ),
-        (
-            &[
-                "-tls1_2",
-                "-cipher",
-                "AES128-GCM-SHA256:AES256-SHA:@SECLEVEL=0",
-            ],
-            false,
-        ),
-        (
-            &[
-                "-tls1_2",
-                "-cipher",
-                "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0",
-            ],
-            false,
-        ),
-        (&["-tls1_2", "-cipher", "aNULL:eNULL:@SECLEVEL=0"], false),
-        (&["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], false),
-        (&["-tls1", "-cipher", "ALL:@SECLEVEL=0"], false),
-    ] {
+    for (arguments, good) in OFFERS {
         let (established, said) = ask(&field, arguments);
         assert_eq!(established, good, "{arguments:?}: {said}");
     }

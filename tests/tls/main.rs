@@ -8,6 +8,7 @@ mod field;
 mod foreign;
 mod foreign_upstream;
 mod sessions;
+mod suites;
 mod thieves;
 mod upstreams;
 

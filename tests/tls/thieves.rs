@@ -60,12 +60,14 @@ fn a_thief_at_the_clients_own_address_gets_no_byte_and_breaks_nothing() {
     field.journal_shows(&["pinhole.intruder", "127.0.0.1"]);
 }
 
-/// Dials from another loopback address than the control connection's.
-fn connect_from(host: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
+/// How long somebody dials whose packets are dropped.
+const IN_VAIN: Duration = Duration::from_millis(500);
+
+/// Dials from another loopback address than the control connection's, for so long at most.
+fn connect_from(host: u8, to: SocketAddr, patience: Duration) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into())?;
-    // Whose packets are dropped is not let in, and hears nothing.
-    socket.connect_timeout(&to.into(), Duration::from_millis(500))?;
+    socket.connect_timeout(&to.into(), patience)?;
     let socket = TcpStream::from(socket);
     socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket)
@@ -82,17 +84,17 @@ fn with_any_peer_the_owner_may_come_from_elsewhere_and_nobody_else_gets_a_byte()
         let mut client = Client::login(&field, new);
         for _ in 0..3 {
             let at = client.passive();
-            let mut silent = connect_from(3, at).expect("let in");
+            let mut silent = connect_from(3, at, PATIENCE).expect("let in");
             // One with no session of this gateway's, and one with another client's.
             for config in [config(&field.ca, new), std::sync::Arc::clone(&other.config)] {
-                let stranger = connect_from(3, at).expect("let in");
+                let stranger = connect_from(3, at, PATIENCE).expect("let in");
                 let mut got = Vec::new();
                 if let Ok(mut stolen) = protect(&config, stranger) {
                     let _ended = stolen.read_to_end(&mut got);
                 }
                 assert_eq!(got, b"");
             }
-            let socket = connect_from(2, at).expect("let in");
+            let socket = connect_from(2, at, PATIENCE).expect("let in");
             client.send("RETR secret");
             let mut data = protect(&client.config, socket).expect("TLS");
             let mut got = Vec::new();
@@ -121,7 +123,7 @@ fn with_any_peer_data_in_clear_is_still_for_the_clients_own_address_alone() {
     let mut client = Client::login(&field, true);
     client.asks("PROT C", "200");
     let at = client.passive();
-    if let Ok(mut stranger) = connect_from(3, at) {
+    if let Ok(mut stranger) = connect_from(3, at, IN_VAIN) {
         let mut got = Vec::new();
         let _reset = stranger.read_to_end(&mut got);
         assert_eq!(got, b"");
@@ -138,6 +140,6 @@ fn without_it_the_owner_is_nobody_from_elsewhere() {
     let field = Field::new("mode: explicit, resumption: require");
     let mut client = Client::login(&field, true);
     let at = client.passive();
-    let came = connect_from(2, at).and_then(|socket| protect(&client.config, socket));
+    let came = connect_from(2, at, IN_VAIN).and_then(|socket| protect(&client.config, socket));
     assert!(came.is_err(), "let in from elsewhere");
 }

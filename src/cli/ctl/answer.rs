@@ -12,6 +12,16 @@ pub(super) fn show(response: &Response, format: Format) -> Result<String, serde_
         (Response::Sessions(sessions), Format::Json) => serde_json::to_string(sessions)?,
         (Response::Bans(bans), Format::Json) => serde_json::to_string(bans)?,
         (Response::Bans(bans), Format::Text) => bans_table(bans),
+        (Response::Banned(ban), _) => format!(
+            "{} is banned until {}{}",
+            ban.address,
+            ban.until,
+            if ban.in_kernel {
+                ", by the kernel too"
+            } else {
+                ""
+            }
+        ),
         (Response::Unbanned(lifted), _) => format!("banned no more: {}", lifted.join(", ")),
         (Response::Status(status), Format::Text) => status_lines(status),
         (Response::Sessions(sessions), Format::Text) => table(sessions),
@@ -162,7 +172,11 @@ fn bans_table(bans: &[BanReport]) -> String {
             ban.address.clone(),
             ban.since.clone().unwrap_or_else(unknown),
             ban.until.clone(),
-            ban.failures.map_or_else(unknown, |count| count.to_string()),
+            match (ban.failures, ban.by_operator) {
+                (Some(count), _) => count.to_string(),
+                (None, true) => "operator".to_owned(),
+                (None, false) => unknown(),
+            },
             if ban.in_kernel { "yes" } else { "no" }.to_owned(),
             ban.turned_away.to_string(),
         ]
@@ -255,6 +269,7 @@ pub(super) mod tests {
                 since: Some("2026-11-21T05:12:06.911514Z".to_owned()),
                 until: "2026-11-21T05:27:06.911514Z".to_owned(),
                 failures: Some(5),
+                by_operator: false,
                 in_kernel: true,
                 turned_away: 0,
             },
@@ -263,14 +278,25 @@ pub(super) mod tests {
                 since: None,
                 until: "2026-11-21T05:30:00.000000Z".to_owned(),
                 failures: None,
+                by_operator: false,
                 in_kernel: false,
                 turned_away: 12,
             },
+            BanReport {
+                address: "203.0.113.0/24".to_owned(),
+                since: Some("2026-11-21T05:12:06.911514Z".to_owned()),
+                until: "2026-11-21T06:12:06.911514Z".to_owned(),
+                failures: None,
+                by_operator: true,
+                in_kernel: true,
+                turned_away: 0,
+            },
         ]);
         insta::assert_snapshot!(show(&bans, Format::Text).expect("text"), @"
-        ADDRESS        SINCE                        UNTIL                        FAILURES  KERNEL  TURNED AWAY
-        198.51.100.7   2026-11-21T05:12:06.911514Z  2026-11-21T05:27:06.911514Z  5         yes     0
-        2001:db8::/64  -                            2026-11-21T05:30:00.000000Z  -         no      12
+        ADDRESS         SINCE                        UNTIL                        FAILURES  KERNEL  TURNED AWAY
+        198.51.100.7    2026-11-21T05:12:06.911514Z  2026-11-21T05:27:06.911514Z  5         yes     0
+        2001:db8::/64   -                            2026-11-21T05:30:00.000000Z  -         no      12
+        203.0.113.0/24  2026-11-21T05:12:06.911514Z  2026-11-21T06:12:06.911514Z  operator  yes     0
         ");
         let json = show(&bans, Format::Json).expect("JSON");
         let values: Vec<serde_json::Value> = serde_json::from_str(&json).expect("a list");

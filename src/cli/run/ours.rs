@@ -34,9 +34,18 @@ impl Ours {
     }
 }
 
+/// Addresses that nobody has (RFC 2544, RFC 3849): where they can be bound, any address can.
+const NOBODYS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(198, 18, 255, 254)),
+    IpAddr::V6(Ipv6Addr::new(
+        0x2001, 0xdb8, 0xffff, 0xffff, 0, 0, 0, 0xfffe,
+    )),
+];
+
 /// Asks the routing table, and sends nothing: only towards itself is a host's address its own peer.
 ///
-/// A `bind` would say yes to every address where ip_nonlocal_bind is set.
+/// Towards a second address of one network the kernel takes the first for its own, so there a `bind` is asked as well; it would
+/// say yes to every address where ip_nonlocal_bind is set, and says so to a network's broadcast address, which nobody dials.
 fn ask(address: IpAddr) -> bool {
     if address.is_loopback() {
         return true;
@@ -52,6 +61,12 @@ fn ask(address: IpAddr) -> bool {
         socket.local_addr()
     });
     asked.is_ok_and(|from| from.ip() == address)
+        || (binds(address) && !NOBODYS.into_iter().any(binds))
+}
+
+fn binds(address: IpAddr) -> bool {
+    let may_be_a_hosts = !address.is_unspecified() && !address.is_multicast();
+    may_be_a_hosts && UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(super) fn read(reader: &mut Reader<'_>, item: &Item<'_>) -> Option<LoginGuar
             time(reader, item, least, LoginGuard::LONGEST_DELAY)
         }),
         ban: reader.or(section.take("ban"), default.ban, |reader, item| {
-            let least = Duration::from_secs(1);
+            let least = LoginGuard::SHORTEST_BAN;
             time(reader, item, least, LoginGuard::LONGEST_BAN)
         }),
         never_ban: reader.or(section.take("never_ban"), Vec::new(), networks),

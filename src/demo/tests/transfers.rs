@@ -197,9 +197,10 @@ async fn a_dial_from_another_address_gets_nothing() {
 async fn a_failed_dial_is_a_plain_425() {
     let server = server(Limits::default()).await;
     let mut talk = Talk::logged_in(&server).await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound, and never a listener: a process that another test starts would hold it open for a moment.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let at = nobody.local_addr().unwrap();
     talk.ask(&format!("EPRT |1|127.0.0.1|{}|", at.port()), 200)
         .await;
     talk.ask("LIST", 425).await;

@@ -88,10 +88,10 @@ catalogue! {
         fields: ["code"],
     }
     AddressBanned "address.banned" Warning {
-        meaning: "An address failed to log in `login_guard.tries` times within the time of a ban.",
+        meaning: "An address failed to log in `login_guard.tries` times within the time of a ban, or an operator banned it.",
         gateway: "Ended its sessions that were not logged in; turns its connections away until `until`, with 421, or with nothing where the kernel drops them.",
         operator: "If it is one of yours (many users behind one address), `portcullis ctl unban` it, and name it in `login_guard.never_ban`.",
-        fields: ["from", "failures", "until", "in_kernel"],
+        fields: ["from", "reason", "failures?", "until", "in_kernel"],
     }
     AddressUnbanned "address.unbanned" Info {
         meaning: "A ban is over.",
@@ -152,6 +152,12 @@ catalogue! {
         gateway: "Told the client 425; opened nothing.",
         operator: "See the server's passive settings, or set `data_mode: active` for this upstream.",
         fields: ["reply"],
+    }
+    AddressShut "address.shut" Warning {
+        meaning: "A server on the gateway's own machine announced a port of a window, which `firewall: nftables` keeps shut to the gateway too.",
+        gateway: "Told the client 425; opened nothing and dialled nobody.",
+        operator: "Give the server passive ports outside `pinholes.window` and `pinholes.upstream_window` (vsftpd: `pasv_min_port` and `pasv_max_port`, ProFTPD: `PassivePorts`, Pure-FTPd: `-p`).",
+        fields: ["address", "window"],
     }
     AddressMisleading "address.misleading" Warning {
         meaning: "A client with a public address was told to dial a private one.",

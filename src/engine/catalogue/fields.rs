@@ -174,7 +174,7 @@ pub static FIELDS: &[Field] = &[
     ),
     own("pinholes", "number", "Pinholes that were opened."),
     own("protocol", "text", "What the client seemed to speak."),
-    own("reason", "word", "Why it ended."),
+    own("reason", "word", "Why it ended; of a ban, why it was made."),
     own(
         "refused",
         "true or false",
@@ -256,6 +256,7 @@ pub static FIELDS: &[Field] = &[
     own("version", "text", "The program's version."),
     own("what", "word", "Which rule of the protocol was broken."),
     own("why", "word or text", "Why it was refused or failed."),
+    own("window", "text", "The window: its first and its last port."),
     own(
         "wire_bytes_down",
         "number",

@@ -1,8 +1,8 @@
 //! The stable words of the journal: what each reason means to whoever reads it.
 
 use super::super::{
-    AskFault, Check, CloseReason, Refusal, RefusalReason, SessionEnd, TlsFault, UnbanReason,
-    Violation,
+    AskFault, BanReason, Check, CloseReason, Refusal, RefusalReason, SessionEnd, TlsFault,
+    UnbanReason, Violation,
 };
 
 /// One word and what it means.
@@ -100,6 +100,10 @@ words! {
         MissingReply "missing_reply" "A reply that was missing after ABOR, made up for."
         ClearBehindAuth "clear_behind_auth" "Bytes in clear where TLS was due: behind AUTH, or behind the 234 to it."
         WrongDirection "wrong_direction" "Payload against the direction of the transfer; dropped where it was relayed, and told of a forwarded one only where it is sure."
+    }
+    BanReason "address.banned: reason" {
+        Guessing "guessing" "`login_guard.tries` of its logins were refused."
+        Operator "operator" "An operator banned it (`ctl ban`)."
     }
     UnbanReason "address.unbanned: reason" {
         Expired "expired" "Its time is over."

@@ -284,6 +284,7 @@ impl Session {
         self.security.forget_upstream();
         self.epsv = EpsvSupport::Unknown;
         self.forwardable = false;
+        self.shut = None;
         self.rest = None;
         self.rest_stale = false;
         self.renaming = false;

@@ -1,6 +1,10 @@
 //! Every reply of ours, looked at as a person would.
 
+use super::super::DialError;
+use super::super::pinhole::RefusalReason;
+use super::super::tls::TlsFault;
 use super::*;
+use crate::ftp::Reply;
 
 fn all() -> Vec<Reply> {
     let why = [
@@ -59,6 +63,7 @@ fn all() -> Vec<Reply> {
         UpstreamFault::BadAnnouncement.reply(),
         UpstreamFault::ForeignRefused.reply(),
         UpstreamFault::LowPort.reply(),
+        UpstreamFault::InWindow.reply(),
         UpstreamFault::NoDataMode.reply(),
         UpstreamFault::NobodyDialled.reply(),
         UpstreamFault::SilentAfterData.reply(),

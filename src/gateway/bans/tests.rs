@@ -124,12 +124,12 @@ fn a_lifted_ban_begins_anew_and_all_can_be_lifted() {
         fail(&mut bans, client, "bob", NOW).expect("banned");
     }
     bans.turned_away(ip("192.0.2.1"));
-    let (network, ban) = bans.unban(ip("192.0.2.1")).expect("a ban");
+    let (network, ban) = bans.unban(network_of(ip("192.0.2.1"))).remove(0);
     assert_eq!(
         (network.to_string().as_str(), ban.turned_away),
         ("192.0.2.1/32", 1)
     );
-    assert_eq!(bans.unban(ip("192.0.2.1")), None);
+    assert_eq!(bans.unban(network_of(ip("192.0.2.1"))), []);
     assert_eq!(bans.unban_all().len(), 2);
     assert_eq!(bans.all().count(), 0);
     assert_eq!(bans.next_end(), None);
@@ -165,4 +165,60 @@ fn a_ban_that_an_earlier_gateway_made_is_known_with_its_time() {
     let (_, ban) = bans.all().next().expect("a ban");
     assert_eq!((ban.in_kernel, ban.failures), (true, None));
     assert_eq!(bans.ended(NOW + left).len(), 1);
+}
+
+#[test]
+fn an_operator_bans_a_24_too_and_nobody_who_is_never_banned() {
+    let mut bans =
+        bans("tries: 1, ban: none, never_ban: [192.0.2.7/32, 10.0.0.0/8, \"2001:db8::7/128\"]");
+    let mut order = |network: &str, seconds| {
+        let network = network.parse().expect("a network");
+        bans.order(network, Duration::from_secs(seconds), NOW, WALL)
+    };
+    for spared in [
+        "192.0.2.7/32",
+        "192.0.2.0/24",
+        "10.1.2.0/24",
+        "10.1.2.3/32",
+        "2001:db8::/64",
+    ] {
+        order(spared, 60).expect_err(spared);
+    }
+    let banned = order("198.51.100.0/24", 60).expect("banned");
+    assert!(banned.spares_nobody && banned.ban.by_operator && banned.ban.failures.is_none());
+    order("198.51.100.9/32", 30).expect("banned");
+    // The time is set anew, to a shorter one too.
+    let again = order("198.51.100.9/32", 10).expect("banned");
+    assert_eq!(again.ban.until, Wall(WALL.0 + 10_000_000));
+    let after = |seconds| NOW + Duration::from_secs(seconds);
+    assert_eq!(bans.ended(after(10)).len(), 1);
+    // What is left is that of the whole network.
+    assert!(bans.is_banned(ip("198.51.100.9"), after(59)));
+    assert!(bans.is_banned(ip("::ffff:198.51.100.200"), after(59)));
+    assert!(!bans.is_banned(ip("198.51.101.9"), NOW));
+    bans.turned_away(ip("198.51.100.200"));
+    assert_eq!(
+        bans.wider_ban(network_of(ip("198.51.100.9"))),
+        Some("198.51.100.0/24".parse().expect("a network"))
+    );
+    let lifted = bans.unban("198.51.100.0/24".parse().expect("a network"));
+    assert_eq!(
+        lifted
+            .iter()
+            .map(|(_, ban)| ban.turned_away)
+            .collect::<Vec<_>>(),
+        [1]
+    );
+    assert_eq!(bans.next_end(), None);
+}
+
+#[test]
+fn a_24_that_an_earlier_gateway_banned_is_taken_over_whole() {
+    let mut bans = bans("");
+    let network = "198.51.100.0/24".parse().expect("a network");
+    bans.adopt(network, TIME, NOW, WALL);
+    assert!(bans.is_banned(ip("198.51.100.200"), NOW));
+    assert!(!bans.is_banned(ip("198.51.101.1"), NOW));
+    let lifted = bans.unban(network);
+    assert!(matches!(&lifted[..], [(one, ban)] if *one == network && ban.in_kernel));
 }

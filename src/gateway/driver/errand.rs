@@ -86,12 +86,14 @@ impl Driver {
         let client = self.session.facts().client.ip();
         let pinholes = &self.worker.shared().pinholes;
         let forwardable = pinholes.can_forward(client, upstream.ip());
+        let shut = pinholes.shut_at(gateway.ip(), upstream.ip());
         self.tell(
             cx,
             Input::UpstreamConnected {
                 gateway,
                 upstream,
                 forwardable,
+                shut,
             },
         );
     }

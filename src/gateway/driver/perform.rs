@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::task::Context;
 use std::time::Duration;
 
+use super::super::advice::advise;
 use super::super::legs::{DataLegs, Ground};
 use super::super::stream::Flushed;
 use super::Driver;
@@ -52,6 +53,7 @@ impl Driver {
                     let shared = self.worker.shared();
                     shared.observed.count(&record.event);
                     shared.guard.hear(&record, now.mono);
+                    advise(&record, now.mono);
                     let accepted = shared.journal.write(&record).is_ok();
                     if record.gates_effect() {
                         if !accepted {

@@ -114,12 +114,16 @@ impl<'a> Body<'a> {
             Event::LoginFailed { code } => self.number("code", u64::from(*code)),
             Event::AddressBanned {
                 from,
+                reason,
                 failures,
                 until,
                 in_kernel,
             } => {
                 self.network("from", *from, Side::Client);
-                self.number("failures", u64::from(*failures));
+                self.fixed("reason", reason.word());
+                if let Some(failures) = failures {
+                    self.number("failures", u64::from(*failures));
+                }
                 self.time("until", *until);
                 self.word("in_kernel", in_kernel);
             }
@@ -233,6 +237,10 @@ impl<'a> Body<'a> {
                 self.word("refused", refused);
             }
             Event::AddressMalformed { reply } => self.text("reply", reply),
+            Event::AddressShut { address, window } => {
+                self.socket("address", *address, None);
+                self.text("window", window);
+            }
             Event::ProtocolForeign { protocol } => self.text("protocol", protocol),
             Event::ProtocolViolation { side, what } => {
                 self.word("side", side);

@@ -1,12 +1,13 @@
 //! One record of each kind, for the docs page and the tests.
 
+mod data;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::engine::{
-    AskFault, Carried, Check, CloseReason, Event, PinholeId, Record, Refusal, RefusalReason,
-    Ruling, SessionEnd, SessionId, Side, TlsFault, TlsVersion, TransferId, UnbanReason, Violation,
-    Volume, Wall,
+    AskFault, BanReason, Check, Event, Record, Refusal, Ruling, SessionEnd, SessionId, Side,
+    TlsFault, TlsVersion, TransferId, UnbanReason, Violation, Wall,
 };
 use crate::policy::{Moment, Origin};
 
@@ -54,23 +55,6 @@ fn socket(text: &str) -> SocketAddr {
     text.parse().expect("an address and port")
 }
 
-fn payload(bytes_up: u64, bytes_down: u64) -> Volume {
-    Volume::Payload {
-        bytes_up,
-        bytes_down,
-    }
-}
-
-/// What the kernel counts of a mebibyte.
-fn packets() -> Volume {
-    Volume::Packets {
-        wire_bytes_up: 19_140,
-        wire_bytes_down: 1_086_312,
-        packets_up: 368,
-        packets_down: 728,
-    }
-}
-
 fn rule() -> Ruling {
     Ruling(Arc::new(Origin {
         name: "house/read-only".into(),
@@ -85,11 +69,8 @@ fn by_default() -> Ruling {
 }
 
 fn events() -> Vec<Event> {
-    let pinhole = PinholeId(1);
     let transfer = TransferId(1);
-    let hole = socket("203.0.113.10:21007");
-    let from = "198.51.100.7/32".parse().expect("a network");
-    vec![
+    let mut events = vec![
         Event::GatewayStarted {
             version: "0.1.0",
             config: "0b64c1a7d2f93e58".into(),
@@ -177,8 +158,16 @@ fn events() -> Vec<Event> {
         Event::LoginFailed { code: 530 },
         Event::AddressBanned {
             from: "198.51.100.7/32".parse().expect("a network"),
-            failures: 5,
+            reason: BanReason::Guessing,
+            failures: Some(5),
             until: Wall(START + 900_000_000),
+            in_kernel: true,
+        },
+        Event::AddressBanned {
+            from: "198.51.100.0/24".parse().expect("a network"),
+            reason: BanReason::Operator,
+            failures: None,
+            until: Wall(START + 3_600_000_000),
             in_kernel: true,
         },
         Event::AddressUnbanned {
@@ -258,6 +247,10 @@ fn events() -> Vec<Event> {
         Event::AddressMalformed {
             reply: "227 Entering Passive Mode (10,0,0,5,300,1).".into(),
         },
+        Event::AddressShut {
+            address: socket("10.0.0.1:21007"),
+            window: "21000-21015".into(),
+        },
         Event::AddressMisleading {
             announced: ip("10.0.0.1"),
             listener: "main".into(),
@@ -267,143 +260,9 @@ fn events() -> Vec<Event> {
             side: Side::Upstream,
             what: Violation::UnaskedReply,
         },
-        Event::PinholeOpened {
-            pinhole,
-            transfer,
-            side: Side::Client,
-            from,
-            at: hole,
-            leads_to: Some(socket("10.0.0.5:50006")),
-            command: "EPSV",
-            ttl: 30,
-            carried: Carried::Relayed,
-        },
-        Event::PinholeOpened {
-            pinhole: PinholeId(2),
-            transfer: TransferId(2),
-            side: Side::Upstream,
-            from: "10.0.0.5/32".parse().expect("a network"),
-            at: socket("10.0.0.1:22017"),
-            leads_to: None,
-            command: "PASV",
-            ttl: 30,
-            carried: Carried::Relayed,
-        },
-        Event::PinholeRefused {
-            side: Side::Client,
-            from,
-            why: RefusalReason::NoPort { in_use: 16 },
-        },
-        Event::PinholeRefused {
-            side: Side::Client,
-            from,
-            why: RefusalReason::Kernel,
-        },
-        Event::PinholeUsed {
-            pinhole,
-            side: Side::Client,
-            peer: socket("198.51.100.7:40313"),
-            at: hole,
-        },
-        Event::PinholeClosed {
-            pinhole,
-            transfer,
-            side: Side::Client,
-            from,
-            at: hole,
-            leads_to: Some(socket("10.0.0.5:50006")),
-            command: "EPSV",
-            opened: Wall(START + 17_123_456),
-            used: Some(Wall(START + 17_165_456)),
-            volume: payload(0, 1_048_576),
-            reason: CloseReason::Completed,
-            carried: Carried::Relayed,
-        },
-        Event::PinholeClosed {
-            pinhole: PinholeId(2),
-            transfer: TransferId(2),
-            side: Side::Upstream,
-            from: "10.0.0.5/32".parse().expect("a network"),
-            at: socket("10.0.0.1:22017"),
-            leads_to: None,
-            command: "PASV",
-            opened: Wall(START + 18_123_456),
-            used: None,
-            volume: payload(0, 0),
-            reason: CloseReason::NeverUsed,
-            carried: Carried::Relayed,
-        },
-        Event::PinholeClosed {
-            pinhole: PinholeId(3),
-            transfer: TransferId(3),
-            side: Side::Client,
-            from,
-            at: hole,
-            leads_to: Some(socket("10.0.0.5:50007")),
-            command: "PASV",
-            opened: Wall(START + 19_123_456),
-            used: Some(Wall(START + 19_165_456)),
-            volume: packets(),
-            reason: CloseReason::Completed,
-            carried: Carried::Forwarded,
-        },
-        Event::PinholeIntruder {
-            from: socket("192.0.2.66:61000"),
-            at: hole,
-        },
-        Event::DataDialled {
-            transfer,
-            side: Side::Upstream,
-            to: socket("10.0.0.5:50006"),
-        },
-        Event::DataFailed {
-            transfer,
-            side: Side::Client,
-            why: "connection refused".into(),
-        },
-        Event::TransferCompleted {
-            transfer,
-            command: "RETR",
-            path: "reports/year end.pdf".into(),
-            volume: payload(0, 1_048_576),
-            micros: 412_345,
-            unacknowledged: Some(0),
-        },
-        Event::TransferCompleted {
-            transfer: TransferId(3),
-            command: "RETR",
-            path: "reports/year end.pdf".into(),
-            volume: packets(),
-            micros: 412_345,
-            unacknowledged: None,
-        },
-        Event::TransferFailed {
-            transfer,
-            command: "STOR",
-            path: "big.iso".into(),
-            volume: payload(73_400_320, 0),
-            micros: 9_000_001,
-            code: Some(426),
-            why: "the client broke it off".into(),
-        },
-        Event::TransferFailed {
-            transfer,
-            command: "STOR",
-            path: "big.iso".into(),
-            volume: Volume::Untold {},
-            micros: 9_000_001,
-            code: None,
-            why: "the upstream hung up".into(),
-        },
-        Event::TransferFailed {
-            transfer: TransferId(3),
-            command: "RETR",
-            path: "reports/year end.pdf".into(),
-            volume: packets(),
-            micros: 412_345,
-            code: Some(426),
-            why: "no byte moved for too long".into(),
-        },
+    ];
+    events.extend(data::events());
+    events.extend([
         Event::SessionClosed {
             reason: SessionEnd::Quit,
             micros: 61_000_250,
@@ -415,5 +274,6 @@ fn events() -> Vec<Event> {
             limit: "limits.sessions_per_address",
         },
         Event::JournalGap { lost: 12 },
-    ]
+    ]);
+    events
 }

@@ -191,6 +191,7 @@ impl World {
                     gateway: GATEWAY.parse().expect("constant"),
                     upstream: UPSTREAM.parse().expect("constant"),
                     forwardable: self.forwardable,
+                    shut: None,
                 });
                 self.send(
                     Wire::ServerToGateway,
