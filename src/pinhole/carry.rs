@@ -205,15 +205,17 @@ impl InHand {
                 end,
                 joins,
             } => {
+                if *start > 0 {
+                    // TLS took no more before.
+                    ready!(tls.poll_flush(cx, socket))?;
+                }
                 let bytes = buffer.get(*start..*end).unwrap_or_default();
                 let sealed = tls.seal(bytes)?;
                 *start += sealed;
                 if start >= end {
                     let may_wait = !*joins && *end < SEALED_TOGETHER;
                     *self = InHand::Sealed { may_wait };
-                    return Poll::Ready(Ok(sealed));
                 }
-                ready!(tls.poll_flush(cx, socket))?;
                 Poll::Ready(Ok(sealed))
             }
             InHand::Nothing | InHand::Piped(_) | InHand::Sealed { .. } => {
