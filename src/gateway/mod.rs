@@ -16,6 +16,7 @@ mod driver;
 pub mod exit_points;
 mod guard;
 pub mod guests;
+mod heap;
 pub mod journal;
 mod legs;
 mod listener;

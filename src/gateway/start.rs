@@ -19,6 +19,7 @@ use super::control::{ControlError, ControlSocket};
 use super::descriptors;
 use super::documents::{Documents, DocumentsError};
 use super::guard::LoginGuard;
+use super::heap;
 use super::journal::keeper::{Keeper, OwnKeeper};
 use super::journal::{Addresses, Journal, JournalSettings, Target};
 use super::listener::{self, ListenError};
@@ -189,6 +190,7 @@ impl Gateway {
             let runtime = worker_runtime(Arc::clone(&shared.journal))?;
             prepared.push((runtime, entrances(&bound, &places)?));
         }
+        heap::keep_what_is_freed();
         let (alive, all_gone) = mpsc::channel(1);
         let mut workers = Vec::new();
         for (number, (runtime, entrances)) in prepared.into_iter().enumerate() {

@@ -25,6 +25,8 @@ const COPIED: usize = 64 * 1024;
 const SPLICE_AFTER: u64 = COPIED as u64;
 /// Most bytes against the direction that are read before the kernel's window stops their sender.
 const AGAINST_AT_MOST: u64 = 1024 * 1024;
+/// Fewer bytes than this, once sealed, wait for what can leave with them.
+const SEALED_TOGETHER: usize = 16 * 1024;
 /// How long a misbehaving receiver is listened to after the end, so that what was sent to it is not lost.
 const LINGERING_CLOSE: Duration = Duration::from_secs(5);
 /// Most receivers that are listened to so; any more are just closed.
@@ -43,11 +45,16 @@ pub(super) enum InHand {
         buffer: Buffer,
         start: usize,
         end: usize,
+        /// Fetched while records waited for it.
+        joins: bool,
     },
     /// All that is in the pipe.
     Piped(Pipe),
     /// Nothing of ours: records that the receiver's TLS holds until its kernel takes them.
-    Sealed,
+    Sealed {
+        /// What the source has next may leave with them.
+        may_wait: bool,
+    },
 }
 
 impl InHand {
@@ -56,7 +63,20 @@ impl InHand {
         matches!(self, InHand::Nothing)
     }
 
-    /// Fetches what the source has, up to `most` bytes; 0 at its end. Nothing may be in hand.
+    /// Tells whether there is so little to send that the source is to be asked first whether it has more, or has ended: that
+    /// then leaves in the same call and segment. Asked once, so that nothing waits for what is not there.
+    pub(super) fn may_wait(&self) -> bool {
+        matches!(self, InHand::Sealed { may_wait: true })
+    }
+
+    /// Makes what is sealed leave with the next call, since the source has nothing that could join it.
+    pub(super) fn wait_no_more(&mut self) {
+        if let InHand::Sealed { may_wait } = self {
+            *may_wait = false;
+        }
+    }
+
+    /// Fetches what the source has, up to `most` bytes; 0 at its end. Nothing may be in hand that is not sealed.
     ///
     /// # Errors
     /// `UnexpectedEof` where TLS ended without close_notify; else the kernel's, or `InvalidData`.
@@ -125,10 +145,12 @@ impl InHand {
 
     fn hold(&mut self, buffer: Buffer, end: usize) {
         if end > 0 {
+            let joins = matches!(self, InHand::Sealed { .. });
             *self = InHand::Copied {
                 buffer,
                 start: 0,
                 end,
+                joins,
             };
         }
     }
@@ -147,8 +169,10 @@ impl InHand {
         loop {
             ready!(receiver.poll_write_ready(cx))?;
             let sent = receiver.try_io(Interest::WRITABLE, || match self {
-                InHand::Nothing | InHand::Sealed => Ok(0),
-                InHand::Copied { buffer, start, end } => {
+                InHand::Nothing | InHand::Sealed { .. } => Ok(0),
+                InHand::Copied {
+                    buffer, start, end, ..
+                } => {
                     let bytes = buffer.get(*start..*end).unwrap_or_default();
                     let sent = send(receiver, bytes, SendFlags::NOSIGNAL)?;
                     *start += sent;
@@ -175,18 +199,26 @@ impl InHand {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         match self {
-            InHand::Copied { buffer, start, end } => {
+            InHand::Copied {
+                buffer,
+                start,
+                end,
+                joins,
+            } => {
+                if *start > 0 {
+                    // TLS took no more before.
+                    ready!(tls.poll_flush(cx, socket))?;
+                }
                 let bytes = buffer.get(*start..*end).unwrap_or_default();
                 let sealed = tls.seal(bytes)?;
                 *start += sealed;
                 if start >= end {
-                    *self = InHand::Sealed;
-                    return Poll::Ready(Ok(sealed));
+                    let may_wait = !*joins && *end < SEALED_TOGETHER;
+                    *self = InHand::Sealed { may_wait };
                 }
-                ready!(tls.poll_flush(cx, socket))?;
                 Poll::Ready(Ok(sealed))
             }
-            InHand::Nothing | InHand::Piped(_) | InHand::Sealed => {
+            InHand::Nothing | InHand::Piped(_) | InHand::Sealed { .. } => {
                 ready!(tls.poll_flush(cx, socket))?;
                 *self = InHand::Nothing;
                 Poll::Ready(Ok(0))
@@ -196,7 +228,7 @@ impl InHand {
 
     fn let_go_when_empty(&mut self) {
         let empty = match self {
-            InHand::Nothing | InHand::Sealed => true,
+            InHand::Nothing | InHand::Sealed { .. } => true,
             InHand::Copied { start, end, .. } => start >= end,
             InHand::Piped(pipe) => pipe.filled() == 0,
         };

@@ -177,7 +177,8 @@ impl Relay {
         }
         let mut moved = false;
         for _ in 0..ROUNDS {
-            let step = match (self.stage, self.in_hand.is_empty()) {
+            let may_fetch = self.in_hand.is_empty() || self.in_hand.may_wait();
+            let step = match (self.stage, may_fetch) {
                 (Stage::Carrying, true) => {
                     let allowance = match &mut self.meter {
                         Some(meter) => meter.poll_allowance(cx),
@@ -204,6 +205,10 @@ impl Relay {
                         Poll::Ready(Err(error)) => {
                             tracing::debug!(%error, "the source of a transfer broke");
                             return Poll::Ready(broken_source(&error, source));
+                        }
+                        Poll::Pending if self.in_hand.may_wait() => {
+                            self.in_hand.wait_no_more();
+                            Poll::Ready(())
                         }
                         Poll::Pending => Poll::Pending,
                     }

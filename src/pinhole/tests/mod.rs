@@ -8,6 +8,7 @@ mod forwarding;
 mod parking;
 mod relaying;
 mod relaying_ends;
+mod relaying_little;
 mod relaying_tls;
 mod sharing;
 mod window_model;

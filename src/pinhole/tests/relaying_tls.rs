@@ -16,7 +16,7 @@ use crate::tls::{Acceptor, Channel, Connector, Host, load};
 const BRIEF: Duration = Duration::from_millis(50);
 
 /// Which legs are in TLS.
-const EACH: [Legs<bool>; 3] = [
+pub(super) const EACH: [Legs<bool>; 3] = [
     Legs {
         client: true,
         upstream: false,
@@ -31,17 +31,17 @@ const EACH: [Legs<bool>; 3] = [
     },
 ];
 
-const BOTH_WAYS: [Direction; 2] = [Direction::Download, Direction::Upload];
+pub(super) const BOTH_WAYS: [Direction; 2] = [Direction::Download, Direction::Upload];
 
 /// What both peers and the gateway have their TLS from.
-struct Ground {
+pub(super) struct Ground {
     acceptor: Arc<Acceptor>,
     connector: Arc<Connector>,
     ends_silently: bool,
 }
 
 impl Ground {
-    fn new(missing_close_notify: &str) -> Ground {
+    pub(super) fn new(missing_close_notify: &str) -> Ground {
         let authority = Authority::new("Test CA");
         let mut shelf = Shelf::default();
         shelf.put("/t/ca.pem", &authority.pem(), 0o644);
@@ -92,7 +92,7 @@ impl Ground {
     }
 
     /// A relay with who sends and who receives.
-    async fn relay(
+    pub(super) async fn relay(
         &self,
         tls: Legs<bool>,
         direction: Direction,
@@ -113,13 +113,13 @@ impl Ground {
 }
 
 /// The other end of a leg.
-struct Peer {
+pub(super) struct Peer {
     socket: TcpStream,
     tls: Option<Box<Channel>>,
 }
 
 impl Peer {
-    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Peer { socket, tls } = self;
         match tls {
             None => socket.write_all(bytes).await,
@@ -132,7 +132,7 @@ impl Peer {
     }
 
     /// Says that nothing more will come: close_notify, where there is TLS, and FIN.
-    async fn end(&mut self) {
+    pub(super) async fn end(&mut self) {
         let Peer { socket, tls } = self;
         if let Some(tls) = tls {
             let ended = poll_fn(|cx| tls.poll_end(cx, socket)).await;
@@ -147,7 +147,7 @@ impl Peer {
     }
 
     /// Reads to the end; in TLS only a close_notify is one.
-    async fn read(&mut self) -> io::Result<Vec<u8>> {
+    pub(super) async fn read(&mut self) -> io::Result<Vec<u8>> {
         let Peer { socket, tls } = self;
         let mut got = Vec::new();
         let Some(tls) = tls else {
@@ -162,6 +162,18 @@ impl Peer {
             }
             got.extend_from_slice(&part[..read]);
         }
+    }
+
+    /// Reads what comes next.
+    pub(super) async fn read_some(&mut self) -> io::Result<Vec<u8>> {
+        let Peer { socket, tls } = self;
+        let mut part = vec![0; 64 * 1024];
+        let read = match tls {
+            None => socket.read(&mut part).await?,
+            Some(tls) => poll_fn(|cx| tls.poll_read(cx, socket, &mut part)).await?,
+        };
+        part.truncate(read);
+        Ok(part)
     }
 
     /// Tells whether the connection was reset before its end.

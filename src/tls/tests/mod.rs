@@ -4,6 +4,7 @@ mod files;
 mod handshakes;
 mod resumption;
 mod streams;
+mod suites;
 
 use std::future::poll_fn;
 use std::sync::Arc;
