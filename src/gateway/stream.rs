@@ -7,7 +7,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::wire::Wire;
+use super::wire::{Behind, Wire};
 use crate::engine::{TlsFacts, TlsFailure};
 use crate::tls::Channel;
 
@@ -202,7 +202,14 @@ impl Control {
             return self.flush(cx, now, patience);
         }
         let mut sent = 0;
-        match write(&mut self.wire, &mut self.tls, cx, &bytes, &mut sent) {
+        match write(
+            &mut self.wire,
+            &mut self.tls,
+            cx,
+            &bytes,
+            &mut sent,
+            Behind::Unknown,
+        ) {
             Poll::Ready(Ok(())) => Flushed::All,
             Poll::Ready(Err(_)) => self.broke(),
             Poll::Pending => {
@@ -251,6 +258,16 @@ impl Control {
         now: Duration,
         patience: Duration,
     ) -> Flushed {
+        self.flush_before(cx, now, patience, Behind::Unknown)
+    }
+
+    fn flush_before(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Duration,
+        patience: Duration,
+        behind: Behind,
+    ) -> Flushed {
         let Some(rest) = &mut self.rest else {
             return Flushed::All;
         };
@@ -261,6 +278,7 @@ impl Control {
             cx,
             &rest.bytes,
             &mut rest.sent,
+            behind,
         ) {
             Poll::Ready(Ok(())) => {
                 self.rest = None;
@@ -334,12 +352,16 @@ impl Control {
         {
             return Poll::Ready(());
         }
-        match self.flush(cx, now, CLOSE_WAIT) {
+        match self.flush_before(cx, now, CLOSE_WAIT, Behind::End) {
             Flushed::Some => return Poll::Pending,
             Flushed::Broken => return Poll::Ready(()),
             Flushed::All => {}
         }
         if self.ended || self.mute {
+            return Poll::Ready(());
+        }
+        // A peer that has hung up already gets our FIN by the close alone.
+        if self.tls.is_none() && self.poll_drained(cx, buffer).is_ready() {
             return Poll::Ready(());
         }
         if let Some(closing) = self
@@ -360,6 +382,11 @@ impl Control {
                 return Poll::Ready(());
             }
         }
+        self.poll_drained(cx, buffer)
+    }
+
+    /// Drops what the peer still sends. Ready at its end.
+    fn poll_drained(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<()> {
         loop {
             match ready!(self.wire.poll_read(cx, buffer)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
@@ -385,6 +412,7 @@ fn write(
     cx: &mut Context<'_>,
     bytes: &[u8],
     sent: &mut usize,
+    behind: Behind,
 ) -> Poll<io::Result<()>> {
     match tls.as_deref_mut() {
         Some(Tls {
@@ -395,6 +423,6 @@ fn write(
             stage: Stage::Handshaking { .. } | Stage::Failed,
             ..
         })
-        | None => wire.poll_write(cx, bytes, sent),
+        | None => wire.poll_write(cx, bytes, sent, behind),
     }
 }
