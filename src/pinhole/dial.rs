@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use socket2::{SockRef, Socket};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use super::sockets::Sockets;
 use crate::engine::DialError;
@@ -86,18 +86,57 @@ async fn connect(
 }
 
 async fn connect_from(socket: Socket, to: SocketAddr, what: Dialled) -> io::Result<TcpStream> {
-    // A dial that is given up may be connected already, without anybody having looked. That of data must not end like an
-    // empty file: so it is a reset until somebody has the connection. For a control connection that is all the same.
-    if what == Dialled::Data {
-        socket.set_linger(Some(Duration::ZERO))?;
+    // Registered before it is connected: nothing that can fail lies between the connection and its guard. The runtime
+    // hears nothing of the time before, since it does not look before this is first awaited.
+    let attempt = Attempt {
+        stream: Some(TcpStream::from_std(socket.into())?),
+        what,
+    };
+    match attempt.socket()?.connect(&to.into()) {
+        Err(error) if errno(&error) != Some(Errno::INPROGRESS) => return Err(error),
+        Ok(()) | Err(_) => {}
     }
-    let connected = TcpSocket::from_std_stream(socket.into())
-        .connect(to)
-        .await?;
-    if what == Dialled::Data {
-        SockRef::from(&connected).set_linger(None)?;
+    attempt.came_up().await
+}
+
+/// A dial that nobody has the connection of yet.
+///
+/// One that is given up may be connected already, without anybody having looked. That of data must not end like an empty
+/// file: so it is a reset. For a control connection that is all the same.
+struct Attempt {
+    stream: Option<TcpStream>,
+    what: Dialled,
+}
+
+impl Attempt {
+    fn stream(&self) -> io::Result<&TcpStream> {
+        self.stream
+            .as_ref()
+            .ok_or(io::ErrorKind::NotConnected.into())
     }
-    Ok(connected)
+
+    fn socket(&self) -> io::Result<SockRef<'_>> {
+        self.stream().map(SockRef::from)
+    }
+
+    async fn came_up(mut self) -> io::Result<TcpStream> {
+        self.stream()?.writable().await?;
+        match self.stream()?.take_error()? {
+            Some(error) => Err(error),
+            None => self.stream.take().ok_or(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.what == Dialled::Data
+            && let Some(stream) = &self.stream
+            && let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO))
+        {
+            tracing::debug!(%error, "no reset");
+        }
+    }
 }
 
 fn errno(error: &io::Error) -> Option<Errno> {
