@@ -129,14 +129,18 @@ impl Session {
             self.violation(step, Side::Client, Violation::ReplyFromClient, None);
             return None;
         }
-        let shown = masked_to(&line.bytes, 200).to_string();
+        let shown = |bytes: &[u8]| masked_to(bytes, 200).to_string();
         let bare = line.ending == Ending::Lf && !self.settings.accept_bare_lf;
-        let code = ClientFault::BareLf.reply().code().get();
-        let passes = bare && self.only_observes(step, Check::BareLf, || shown.clone(), code);
+        let passes = bare && {
+            let code = ClientFault::BareLf.reply().code().get();
+            self.only_observes(step, Check::BareLf, || shown(&line.bytes), code)
+        };
         let bare_lf = match bare && !passes {
             true => BareLf::Refuse,
             false => BareLf::Accept,
         };
+        // Only a faulty line is shown; a copy costs less than to show every one.
+        let bytes = line.bytes.clone();
         let (fault, why) = match Command::parse(line, bare_lf) {
             Ok(command) => return Some(command),
             Err(CommandFault::Foreign(protocol)) => {
@@ -149,7 +153,7 @@ impl Session {
             Err(CommandFault::StrayControl) => (ClientFault::StrayControl, Refusal::StrayControl),
             Err(CommandFault::BareLf) => (ClientFault::BareLf, Refusal::StrayControl),
         };
-        self.refuse(step, shown, why, fault);
+        self.refuse(step, shown(&bytes), why, fault);
         None
     }
 

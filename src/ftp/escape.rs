@@ -34,6 +34,11 @@ pub const fn escaped_to(bytes: &[u8], max: usize) -> Escaped<'_> {
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        // Most names and commands are nothing else.
+        if self.bytes.len() <= self.max && self.bytes.iter().all(is_plain) {
+            return f.write_str(str::from_utf8(self.bytes).unwrap_or_default());
+        }
         let mut left = self.max;
         for chunk in self.bytes.utf8_chunks() {
             for character in chunk.valid().chars() {

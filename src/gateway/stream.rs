@@ -3,11 +3,13 @@
 //! Invariant: an idle connection holds no buffer; what waits is sent in order, and a connection is closed only
 //! after it was sent or its time was over. This module must not know what the bytes mean.
 
+mod closing;
+
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::wire::Wire;
+use super::wire::{Behind, Wire};
 use crate::engine::{TlsFacts, TlsFailure};
 use crate::tls::Channel;
 
@@ -202,7 +204,14 @@ impl Control {
             return self.flush(cx, now, patience);
         }
         let mut sent = 0;
-        match write(&mut self.wire, &mut self.tls, cx, &bytes, &mut sent) {
+        match write(
+            &mut self.wire,
+            &mut self.tls,
+            cx,
+            &bytes,
+            &mut sent,
+            Behind::Unknown,
+        ) {
             Poll::Ready(Ok(())) => Flushed::All,
             Poll::Ready(Err(_)) => self.broke(),
             Poll::Pending => {
@@ -251,6 +260,16 @@ impl Control {
         now: Duration,
         patience: Duration,
     ) -> Flushed {
+        self.flush_before(cx, now, patience, Behind::Unknown)
+    }
+
+    fn flush_before(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Duration,
+        patience: Duration,
+        behind: Behind,
+    ) -> Flushed {
         let Some(rest) = &mut self.rest else {
             return Flushed::All;
         };
@@ -261,6 +280,7 @@ impl Control {
             cx,
             &rest.bytes,
             &mut rest.sent,
+            behind,
         ) {
             Poll::Ready(Ok(())) => {
                 self.rest = None;
@@ -307,67 +327,6 @@ impl Control {
         rest.stalls_at.take_if(|at| *at <= now).is_some()
     }
 
-    /// Begins to close: what waits is sent first.
-    pub(super) fn close(&mut self, now: Duration) {
-        self.closing.get_or_insert_with(|| {
-            Box::new(Closing {
-                until: now + CLOSE_WAIT,
-                output_ended: false,
-            })
-        });
-    }
-
-    /// Goes on with closing. Ready when nothing is left to do and the socket may be dropped.
-    ///
-    /// The peer's own end is awaited, because closing with bytes unread would reset the connection and take our
-    /// last reply with it (RFC 1122 section 4.2.2.13).
-    pub(super) fn poll_closed(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Duration,
-        buffer: &mut [u8],
-    ) -> Poll<()> {
-        if self
-            .closing
-            .as_deref()
-            .is_none_or(|closing| closing.until <= now)
-        {
-            return Poll::Ready(());
-        }
-        match self.flush(cx, now, CLOSE_WAIT) {
-            Flushed::Some => return Poll::Pending,
-            Flushed::Broken => return Poll::Ready(()),
-            Flushed::All => {}
-        }
-        if self.ended || self.mute {
-            return Poll::Ready(());
-        }
-        if let Some(closing) = self
-            .closing
-            .as_deref_mut()
-            .filter(|closing| !closing.output_ended)
-        {
-            if let Some(Tls {
-                channel,
-                stage: Stage::Up,
-            }) = self.tls.as_deref_mut()
-                && ready!(channel.poll_end(cx, &mut self.wire)).is_err()
-            {
-                return Poll::Ready(());
-            }
-            closing.output_ended = true;
-            if self.wire.end_output().is_err() {
-                return Poll::Ready(());
-            }
-        }
-        loop {
-            match ready!(self.wire.poll_read(cx, buffer)) {
-                Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(_) => {}
-            }
-        }
-    }
-
     /// When this connection next wants to be looked at, whatever happens.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match (&self.closing, &self.rest) {
@@ -385,6 +344,7 @@ fn write(
     cx: &mut Context<'_>,
     bytes: &[u8],
     sent: &mut usize,
+    behind: Behind,
 ) -> Poll<io::Result<()>> {
     match tls.as_deref_mut() {
         Some(Tls {
@@ -395,6 +355,6 @@ fn write(
             stage: Stage::Handshaking { .. } | Stage::Failed,
             ..
         })
-        | None => wire.poll_write(cx, bytes, sent),
+        | None => wire.poll_write(cx, bytes, sent, behind),
     }
 }

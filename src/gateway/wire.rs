@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::{SendFlags, send};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead as _, Interest, ReadBuf};
@@ -23,6 +24,15 @@ pub(super) enum Wire {
     Accepted(AsyncFd<std::net::TcpStream>),
     /// Dialled to an upstream.
     Dialled(TcpStream),
+}
+
+/// What follows what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// Whatever it is, the peer waits for these bytes.
+    Unknown,
+    /// The end of the output, at once: the kernel may put both into one segment.
+    End,
 }
 
 impl Wire {
@@ -50,12 +60,18 @@ impl Wire {
         }
     }
 
-    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8], behind: Behind) -> io::Result<usize> {
+        let flags = match behind {
+            Behind::Unknown => SendFlags::NOSIGNAL,
+            Behind::End => SendFlags::NOSIGNAL | SendFlags::MORE,
+        };
         match self {
             Wire::Accepted(socket) => {
-                socket.try_io(Interest::WRITABLE, |mut stream| stream.write(bytes))
+                socket.try_io(Interest::WRITABLE, |stream| Ok(send(stream, bytes, flags)?))
             }
-            Wire::Dialled(stream) => stream.try_write(bytes),
+            Wire::Dialled(stream) => {
+                stream.try_io(Interest::WRITABLE, || Ok(send(&*stream, bytes, flags)?))
+            }
         }
     }
 
@@ -75,11 +91,12 @@ impl Wire {
         cx: &mut Context<'_>,
         bytes: &[u8],
         sent: &mut usize,
+        behind: Behind,
     ) -> Poll<io::Result<()>> {
         while let Some(rest) = bytes.get(*sent..)
             && !rest.is_empty()
         {
-            match self.try_write(rest) {
+            match self.try_write(rest, behind) {
                 Ok(written) => *sent += written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.poll_writable(cx))?;

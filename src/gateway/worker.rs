@@ -87,7 +87,11 @@ pub(super) fn run(
         changed: Notify::new(),
     });
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, worker.serve(entrances, messages));
+    // A task of its own: what is blocked on is polled whenever any task is woken.
+    let serving = local.spawn_local(worker.serve(entrances, messages));
+    if let Err(panicked) = local.block_on(&runtime, serving) {
+        std::panic::resume_unwind(panicked.into_panic());
+    }
     drop(local);
     journal.flush();
     // A name that is still being resolved must not hold up the end.

@@ -274,12 +274,12 @@ impl Index {
         }
     }
 
-    /// Finds the rules that have to be asked.
-    pub(super) fn candidates(&self, facts: &Facts<'_>) -> Candidates {
-        let mut candidates = Candidates::all(self.rules);
+    /// Finds the rules that have to be asked; none where they are so few that all are.
+    pub(super) fn candidates(&self, facts: &Facts<'_>) -> Option<Candidates> {
         if self.rules <= FEW {
-            return candidates;
+            return None;
         }
+        let mut candidates = Candidates::all(self.rules);
         match &facts.subject {
             Subject::None => candidates.keep(&self.at_connection),
             Subject::Command { words, .. } => {
@@ -330,7 +330,7 @@ impl Index {
                 starts.flat_map(|start| self.by_path.rules(start)),
             );
         }
-        candidates
+        Some(candidates)
     }
 }
 

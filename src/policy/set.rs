@@ -61,8 +61,10 @@ impl RuleSet {
     #[must_use]
     pub fn decide(&self, request: &Request<'_>) -> Decision {
         let facts = Facts::of(request, self.needs_paths);
-        let candidates = self.index.candidates(&facts);
-        self.decide_among(&facts, candidates.numbers())
+        match self.index.candidates(&facts) {
+            Some(candidates) => self.decide_among(&facts, candidates.numbers()),
+            None => self.decide_among(&facts, 0..self.rules.len()),
+        }
     }
 
     /// Decides by every rule, one after the other; what [`RuleSet::decide`] must agree with.

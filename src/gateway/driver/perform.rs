@@ -42,7 +42,8 @@ impl Driver {
                 _ => None,
             };
             if let Some((side, bytes)) = unsent.take_if(|(side, _)| next != Some(*side)) {
-                self.send(cx, now.mono, side, bytes, facts);
+                let is_last = matches!(output, Output::Close { .. });
+                self.send(cx, now.mono, (side, bytes), is_last, facts);
             }
             match output {
                 Output::Send { to, bytes } => match &mut unsent {
@@ -143,8 +144,8 @@ impl Driver {
                 }
             }
         }
-        if let Some((side, bytes)) = unsent {
-            self.send(cx, now.mono, side, bytes, facts);
+        if let Some(unsent) = unsent {
+            self.send(cx, now.mono, unsent, false, facts);
         }
     }
 
@@ -187,21 +188,21 @@ impl Driver {
         (&mut self.data, ground)
     }
 
-    /// Sends, at once or, to a client whose data is being carried, when this poll has nothing else left to do: the 1xx of
-    /// a small file leaves in one segment with the 226 behind it.
+    /// Sends, at once or, to a client, when this poll has nothing else left to do: the 1xx of a small file leaves in one
+    /// segment with the 226 behind it, and the last words with the end of the connection.
     fn send(
         &mut self,
         cx: &mut Context<'_>,
         now: Duration,
-        side: Side,
-        mut bytes: Vec<u8>,
+        (side, mut bytes): (Side, Vec<u8>),
+        is_last: bool,
         facts: &mut VecDeque<Input<'static>>,
     ) {
         let patience = self.worker.shared().tuning.load().send_stall;
         let Some(control) = &mut self.controls[side] else {
             return;
         };
-        if side == Side::Client && !self.data.is_empty() {
+        if side == Side::Client && (is_last || !self.data.is_empty()) {
             match control.hold(bytes, now, patience) {
                 Ok(()) => {
                     self.held = true;

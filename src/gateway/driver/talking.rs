@@ -99,26 +99,31 @@ impl Driver {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, side: Side) -> bool {
-        let now = self.worker.shared().clock.now();
         let Some(control) = &mut self.controls[side] else {
             return false;
         };
-        let read = BUFFER.with_borrow_mut(|buffer| match control.poll_read(cx, buffer) {
-            Poll::Pending => None,
-            Poll::Ready(Ok(read)) if read > 0 => {
-                let bytes = buffer.get(..read).unwrap_or_default();
-                let received = Input::Received { from: side, bytes };
-                Some(self.session.handle(now, received))
-            }
-            Poll::Ready(ended) => {
-                match ended {
-                    Ok(_) => control.end(),
-                    Err(_) => control.break_off(),
+        let read = BUFFER.with_borrow_mut(|buffer| {
+            let Poll::Ready(ended) = control.poll_read(cx, buffer) else {
+                return None;
+            };
+            // Most looks find nothing, and need no clock.
+            let now = self.worker.shared().clock.now();
+            let fact = match ended {
+                Ok(read) if read > 0 => {
+                    let bytes = buffer.get(..read).unwrap_or_default();
+                    Input::Received { from: side, bytes }
                 }
-                Some(self.session.handle(now, Input::Closed { by: side }))
-            }
+                ended => {
+                    match ended {
+                        Ok(_) => control.end(),
+                        Err(_) => control.break_off(),
+                    }
+                    Input::Closed { by: side }
+                }
+            };
+            Some((now, self.session.handle(now, fact)))
         });
-        let Some(outputs) = read else {
+        let Some((now, outputs)) = read else {
             return false;
         };
         self.act(cx, now, outputs);

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use socket2::{SockFilter, Socket};
 
 use super::*;
-use crate::pinhole::{Sockets, SourcePortFallback};
+use crate::pinhole::{Sockets, SourcePortFallback, dial};
 
 fn listener(test: u8) -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind((ours(test), 0)).unwrap();
@@ -42,6 +42,20 @@ async fn a_dial_without_an_answer_times_out() {
     let timeout = Duration::from_millis(50);
     let dialled = within(dial_within(&sockets, None, at, timeout)).await;
     assert_eq!(dialled.unwrap_err(), DialError::TimedOut);
+}
+
+#[tokio::test]
+async fn a_data_dial_that_is_given_up_does_not_look_like_an_empty_file() {
+    let (listener, at) = listener(59);
+    let sockets = OwnSockets::new();
+    let mut dialling = Box::pin(dial(&sockets, None, at));
+    let first = std::future::poll_fn(|cx| std::task::Poll::Ready(dialling.as_mut().poll(cx)));
+    assert!(first.await.is_pending());
+    // On this host the kernel has connected it by now.
+    let (mut stream, _) = listener.accept().unwrap();
+    drop(dialling);
+    let error = std::io::Read::read(&mut stream, &mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]

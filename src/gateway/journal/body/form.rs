@@ -1,6 +1,5 @@
 //! The forms of values in a line: words, numbers, times, addresses as far as they may be told.
 
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
@@ -85,32 +84,52 @@ impl Body<'_> {
     pub(super) fn pinhole(&mut self, pinhole: PinholeId) {
         self.name("pinhole");
         let session = self.session.as_ref().map_or("", SessionId::as_str);
-        let _ = write!(self.buffer, "\"{session}.{pinhole}\"");
+        self.buffer.push(b'"');
+        self.buffer.extend_from_slice(session.as_bytes());
+        self.buffer.push(b'.');
+        text::number(self.buffer, u64::from(pinhole.0));
+        self.buffer.push(b'"');
     }
 
     pub(super) fn ip(&mut self, name: &'static str, address: IpAddr, whose: Option<Side>) {
-        self.name(name);
-        let _ = match self.cut(address, whose) {
-            Some(network) => write!(self.buffer, "\"{network}\""),
-            None => write!(self.buffer, "\"{address}\""),
-        };
+        match self.cut(address, whose) {
+            Some(cut) => self.prefix(name, cut),
+            None => {
+                self.name(name);
+                self.buffer.push(b'"');
+                text::ip(self.buffer, address);
+                self.buffer.push(b'"');
+            }
+        }
     }
 
     pub(super) fn socket(&mut self, name: &'static str, address: SocketAddr, whose: Option<Side>) {
-        self.name(name);
-        let _ = match self.cut(address.ip(), whose) {
-            Some(network) => write!(self.buffer, "\"{network}\""),
-            None => write!(self.buffer, "\"{address}\""),
-        };
+        match self.cut(address.ip(), whose) {
+            Some(cut) => self.prefix(name, cut),
+            None => {
+                self.name(name);
+                self.buffer.push(b'"');
+                text::socket(self.buffer, address);
+                self.buffer.push(b'"');
+            }
+        }
     }
 
     pub(super) fn network(&mut self, name: &'static str, network: IpNet, whose: Side) {
-        self.name(name);
         let network = match self.cut(network.addr(), Some(whose)) {
             Some(cut) if cut.prefix_len() < network.prefix_len() => cut,
             _ => network,
         };
-        let _ = write!(self.buffer, "\"{network}\"");
+        self.prefix(name, network);
+    }
+
+    fn prefix(&mut self, name: &'static str, network: IpNet) {
+        self.name(name);
+        self.buffer.push(b'"');
+        text::ip(self.buffer, network.addr());
+        self.buffer.push(b'/');
+        text::number(self.buffer, u64::from(network.prefix_len()));
+        self.buffer.push(b'"');
     }
 
     /// Writes where the other leg leads: to the other side's peer.
