@@ -19,7 +19,7 @@ use crate::engine::{
     Bounds, DataTls, DialError, Direction, Input, Legs, Manner, PinholeId, Side, TlsFailure,
     TlsFault, TransferId,
 };
-use crate::pinhole::{OpenPinhole, Relay, Reservation, Stream};
+use crate::pinhole::{Forwarding, OpenPinhole, Relay, Reservation, Stream};
 use crate::tls::Channel;
 
 pub(super) type Dial = Pin<Box<dyn Future<Output = Result<TcpStream, DialError>>>>;
@@ -30,6 +30,8 @@ pub(super) enum Leg {
         reservation: Reservation,
         tls: DataTls,
     },
+    /// The firewall is asked to let the kernel carry it.
+    Opening(Box<Forwarding>),
     Awaiting {
         open: OpenPinhole,
         /// For a pinhole that is only for whoever resumes the session's TLS.
@@ -104,6 +106,7 @@ impl Transfer {
             Leg::Up(stream) => stream.is_protected() == (self.tls[side] != DataTls::Clear),
             Leg::Absent
             | Leg::Reserved { .. }
+            | Leg::Opening(_)
             | Leg::Awaiting { .. }
             | Leg::Dialling { .. }
             | Leg::Securing(_)
@@ -170,6 +173,44 @@ impl Transfer {
         }
     }
 
+    pub(super) fn is_opening(&self) -> bool {
+        let Legs { client, upstream } = &self.legs;
+        matches!(client, Leg::Opening(_)) || matches!(upstream, Leg::Opening(_))
+    }
+
+    /// Waits for the firewall's answer to an opening.
+    pub(super) fn poll_opening(
+        &mut self,
+        cx: &mut Context<'_>,
+        ground: &Ground<'_>,
+    ) -> Option<Input<'static>> {
+        for side in [Side::Client, Side::Upstream] {
+            let Leg::Opening(forwarding) = &mut self.legs[side] else {
+                continue;
+            };
+            let Poll::Ready(opened) = forwarding.poll_open(cx) else {
+                continue;
+            };
+            // The order matters: a port whose pinhole was refused is free before anybody hears of it.
+            self.legs[side] = Leg::Absent;
+            let Some(id) = self.pinholes[side] else {
+                continue;
+            };
+            return Some(match opened {
+                Ok(hole) => {
+                    let flow = Flow::new(ground, hole, id, side);
+                    self.legs[side] = Leg::Forwarded(Box::new(flow));
+                    Input::PinholeOpened { id }
+                }
+                Err(why) => {
+                    self.pinholes[side] = None;
+                    Input::PinholeRefused { id, why }
+                }
+            });
+        }
+        None
+    }
+
     pub(super) fn deadline(&self) -> Option<Duration> {
         let lingers = self.lingers_until.filter(|_| self.relay.is_none());
         let legs = [Side::Client, Side::Upstream].map(|side| match &self.legs[side] {
@@ -184,7 +225,9 @@ impl Transfer {
                 handshakes.into_iter().chain(*renew_at).min()
             }
             Leg::Forwarded(flow) => flow.deadline(),
-            Leg::Absent | Leg::Reserved { .. } | Leg::Up(_) | Leg::Relayed => None,
+            Leg::Absent | Leg::Reserved { .. } | Leg::Opening(_) | Leg::Up(_) | Leg::Relayed => {
+                None
+            }
         });
         legs.into_iter().flatten().chain(lingers).min()
     }
@@ -278,9 +321,12 @@ impl Transfer {
                 };
                 Some(self.secured(side, over))
             }
-            Leg::Absent | Leg::Reserved { .. } | Leg::Up(_) | Leg::Relayed | Leg::Forwarded(_) => {
-                None
-            }
+            Leg::Absent
+            | Leg::Reserved { .. }
+            | Leg::Opening(_)
+            | Leg::Up(_)
+            | Leg::Relayed
+            | Leg::Forwarded(_) => None,
         }
     }
 
@@ -333,6 +379,7 @@ impl Transfer {
             Leg::Forwarded(flow) => Some(&mut **flow),
             Leg::Absent
             | Leg::Reserved { .. }
+            | Leg::Opening(_)
             | Leg::Awaiting { .. }
             | Leg::Dialling { .. }
             | Leg::Securing(_)
@@ -355,6 +402,7 @@ fn reset(leg: &Leg) {
         Leg::Securing(securing) => &securing.socket,
         Leg::Absent
         | Leg::Reserved { .. }
+        | Leg::Opening(_)
         | Leg::Awaiting { .. }
         | Leg::Dialling { .. }
         | Leg::Forwarded(_)
