@@ -5,6 +5,7 @@
 
 mod candidates;
 mod flow;
+mod opening;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use self::candidates::Candidates;
 use self::flow::News;
+pub(super) use self::opening::Opening;
 use self::transfer::{Dial, Leg, Transfer};
 use super::secure::Secure;
 use super::status::Gauges;
@@ -23,7 +24,7 @@ use crate::engine::{
     Bounds, DataTls, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason,
     Side, TransferId, Usage,
 };
-use crate::pinhole::{self, Opened, Pinholes, RelayLimits, Sockets, SourcePortFallback, Wishes};
+use crate::pinhole::{self, Pinholes, RelayLimits, Sockets, SourcePortFallback, Wishes};
 
 /// What the legs need from the gateway for a call.
 pub(super) struct Ground<'a> {
@@ -36,14 +37,6 @@ pub(super) struct Ground<'a> {
     pub(super) secure: Option<&'a Secure>,
     /// What the worker's sessions want of the firewall.
     pub(super) wishes: &'a Wishes,
-}
-
-/// How far the opening of a pinhole came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Opening {
-    Done,
-    /// The firewall is asked; [`DataLegs::poll_opening`] tells its answer.
-    Underway,
 }
 
 /// All data legs of a session. Sessions without a transfer have none of these.
@@ -82,73 +75,6 @@ impl DataLegs {
             tls: pinhole.tls,
         };
         Ok(at)
-    }
-
-    /// Opens what was set aside.
-    pub(super) fn open(
-        &mut self,
-        ground: &Ground<'_>,
-        cx: &Context<'_>,
-        id: PinholeId,
-    ) -> Result<Opening, RefusalReason> {
-        let Some((transfer, side)) = self.of_pinhole(id) else {
-            return Err(RefusalReason::Resources);
-        };
-        let leg = std::mem::replace(&mut transfer.legs[side], Leg::Absent);
-        let opened = match leg {
-            Leg::Reserved { reservation, tls } => {
-                let opened = reservation.open_as_asked(ground.wishes, cx);
-                opened.map(|opened| (opened, tls))
-            }
-            Leg::Absent
-            | Leg::Opening(_)
-            | Leg::Awaiting { .. }
-            | Leg::Dialling { .. }
-            | Leg::Securing(_)
-            | Leg::Up(_)
-            | Leg::Relayed
-            | Leg::Forwarded(_) => Err(RefusalReason::Resources),
-        };
-        match opened {
-            Ok((Opened::Here(open), tls)) => {
-                transfer.legs[side] = Leg::Awaiting {
-                    open,
-                    candidates: Candidates::wanted(tls),
-                    renew_at: ground
-                        .pinholes
-                        .renewal()
-                        .map(|renewal| ground.now + renewal),
-                    _counted: ground.gauges.pinhole(),
-                };
-                Ok(Opening::Done)
-            }
-            Ok((Opened::InTheKernel(hole), _)) => {
-                transfer.legs[side] = Leg::Opening(Box::new(hole));
-                Ok(Opening::Underway)
-            }
-            Err(why) => {
-                transfer.pinholes[side] = None;
-                self.forget_idle();
-                Err(why)
-            }
-        }
-    }
-
-    /// Tells whether the firewall is asked to open a pinhole.
-    pub(super) fn is_opening(&self) -> bool {
-        self.transfers.iter().any(Transfer::is_opening)
-    }
-
-    /// Waits for the firewall's answer to an opening.
-    pub(super) fn poll_opening(
-        &mut self,
-        cx: &mut Context<'_>,
-        ground: &Ground<'_>,
-    ) -> Option<Input<'static>> {
-        let mut each = self.transfers.iter_mut();
-        let fact = each.find_map(|transfer| transfer.poll_opening(cx, ground))?;
-        self.forget_idle();
-        Some(fact)
     }
 
     /// Listens at a pinhole that the kernel was to forward; tells nothing if its connection came already.

@@ -173,44 +173,6 @@ impl Transfer {
         }
     }
 
-    pub(super) fn is_opening(&self) -> bool {
-        let Legs { client, upstream } = &self.legs;
-        matches!(client, Leg::Opening(_)) || matches!(upstream, Leg::Opening(_))
-    }
-
-    /// Waits for the firewall's answer to an opening.
-    pub(super) fn poll_opening(
-        &mut self,
-        cx: &mut Context<'_>,
-        ground: &Ground<'_>,
-    ) -> Option<Input<'static>> {
-        for side in [Side::Client, Side::Upstream] {
-            let Leg::Opening(forwarding) = &mut self.legs[side] else {
-                continue;
-            };
-            let Poll::Ready(opened) = forwarding.poll_open(cx) else {
-                continue;
-            };
-            // The order matters: a port whose pinhole was refused is free before anybody hears of it.
-            self.legs[side] = Leg::Absent;
-            let Some(id) = self.pinholes[side] else {
-                continue;
-            };
-            return Some(match opened {
-                Ok(hole) => {
-                    let flow = Flow::new(ground, hole, id, side);
-                    self.legs[side] = Leg::Forwarded(Box::new(flow));
-                    Input::PinholeOpened { id }
-                }
-                Err(why) => {
-                    self.pinholes[side] = None;
-                    Input::PinholeRefused { id, why }
-                }
-            });
-        }
-        None
-    }
-
     pub(super) fn deadline(&self) -> Option<Duration> {
         let lingers = self.lingers_until.filter(|_| self.relay.is_none());
         let legs = [Side::Client, Side::Upstream].map(|side| match &self.legs[side] {

@@ -11,6 +11,7 @@ mod relaying_ends;
 mod relaying_tls;
 mod sharing;
 mod window_model;
+mod wishes;
 
 use std::future::{Future, poll_fn};
 use std::io;
