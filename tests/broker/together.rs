@@ -119,13 +119,11 @@ fn together_no_more_stand_than_may() {
     assert_eq!(rig.world.firewall().open.len(), 10);
 }
 
-/// Answers and questions of a test that speaks for the broker, and a client that asks it.
-fn asked(
-    wishes: Vec<Wish>,
-) -> (
-    OwnedFd,
-    thread::JoinHandle<(Client, Vec<io::Result<Granted>>)>,
-) {
+/// A client that asks on a thread of its own, with what it was answered.
+type Asking = thread::JoinHandle<(Client, Vec<io::Result<Granted>>)>;
+
+/// A client's socket for a test that speaks for the broker.
+fn asked(wishes: Vec<Wish>) -> (OwnedFd, Asking) {
     let (ours, theirs) = socket::pair().expect("a pair");
     let (events, _) = socket::pair().expect("a pair");
     let client = Client::new(vec![theirs], events).expect("a client");

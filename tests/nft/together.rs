@@ -80,13 +80,15 @@ fn each_has_its_own_answer() {
     let lab = lab();
     at_gateway(&lab, || {
         let mut kernel = install();
-        let (to, server) = server(&lab);
-        let hole = |key: u64| passive(key, Family::V4, 21000 + key as u16, to);
+        // Each leads to another place: a packet that the kernel shows no connection of is known by that.
+        let to = |key: u64| SocketAddr::new(Node::Server.address(Family::V4), 5000 + key as u16);
+        let hole = |key: u64| passive(key, Family::V4, 21000 + key as u16, to(key));
+        let servers = [0, 1].map(|key| listen(&lab, Node::Server, to(key)));
         let opening: Vec<Wish> = (0..4).map(|key| Wish::Open(hole(key))).collect();
         assert!(together(&mut kernel, &opening).iter().all(opened));
-        transfer(&lab, &server, &hole(0));
+        transfer(&lab, &servers[0], &hole(0));
         let runs = dial(&lab, Node::Client, 0, at(&hole(1)), PATIENCE).unwrap();
-        let running = accept(&server);
+        let running = accept(&servers[1]);
         nft(
             &lab,
             "'add table ip b; add chain ip b p { type filter hook postrouting priority 200; }; add rule ip b p tcp flags syn drop'",
@@ -99,15 +101,15 @@ fn each_has_its_own_answer() {
             Duration::from_millis(50),
         );
         assert!(dropped.is_err());
-        let settling: Vec<Wish> = [0, 1, 2, 3, 9].map(|key| Wish::Settle(HoleKey(key))).into();
+        let settling: Vec<Wish> = [3, 0, 1, 2, 9].map(|key| Wish::Settle(HoleKey(key))).into();
         let done = together(&mut kernel, &settling);
-        assert!(shut(&done[0]).used());
-        let Ok(Granted::Settled(Settling::Runs(usage))) = &done[1] else {
+        assert!(!shut(&done[0]).used(), "its packet was dropped");
+        assert!(shut(&done[1]).used());
+        let Ok(Granted::Settled(Settling::Runs(usage))) = &done[2] else {
             panic!("{done:?}");
         };
         assert_eq!(usage.state, FlowState::Open);
-        assert!(!shut(&done[2]).used(), "nobody came");
-        assert!(!shut(&done[3]).used(), "its packet was dropped");
+        assert!(!shut(&done[3]).used(), "nobody came");
         assert!(matches!(done[4], Err(Error::Gone(_))), "{done:?}");
         // What runs is as it was.
         let again = together(&mut kernel, &[Wish::Settle(HoleKey(1))]);

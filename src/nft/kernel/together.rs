@@ -26,7 +26,7 @@ enum Plan {
     /// Its connection is seen, its elements go with the batch, if they are there still.
     Shut(Settled),
     /// Its elements come with the batch.
-    Open(Hole),
+    Open(Box<Hole>),
 }
 
 impl Kernel {
@@ -60,7 +60,7 @@ impl Kernel {
                 Ok(Granted::Settled(Settling::Shut(settled)))
             }
             (Plan::Open(hole), Wish::Open(wanted)) => {
-                self.remember(wanted.key, hole);
+                self.remember(wanted.key, *hole);
                 Ok(Granted::Opened)
             }
             (_, Wish::Settle(key)) => self.settle(*key).map(Granted::Settled),
@@ -141,7 +141,7 @@ impl Kernel {
         };
         let first = hole.elements.first();
         match first.is_some_and(|guard| alike.insert(guard.key.as_bytes().to_vec())) {
-            true => Plan::Open(hole),
+            true => Plan::Open(Box::new(hole)),
             false => Plan::Alone,
         }
     }

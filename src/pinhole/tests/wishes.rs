@@ -81,7 +81,7 @@ fn what_is_wished_for_in_one_turn_is_asked_with_one_message_and_each_has_its_own
     let wakers = bells.clone().map(Waker::from);
     let asker = Arc::<Bell>::default();
     let asking = Waker::from(Arc::clone(&asker));
-    let mut cx = Context::from_waker(&asking);
+    let cx = Context::from_waker(&asking);
     wishes.ask(&firewall, &cx);
     assert!(firewall.asked.lock().unwrap().is_empty());
     let keys = [1, 0, 2].map(HoleKey);
@@ -108,7 +108,7 @@ fn what_is_wished_for_in_one_turn_is_asked_with_one_message_and_each_has_its_own
     assert!(
         answers
             .iter_mut()
-            .all(|answer| answer.poll(&mut cx).is_pending())
+            .all(|answer| answer.poll(&cx).is_pending())
     );
     wishes.ask(&firewall, &cx);
     assert_eq!(firewall.asked.lock().unwrap().len(), 1, "asked twice");
