@@ -36,6 +36,15 @@ use errand::Errand;
 /// How often a task goes round before it lets the others of its worker run.
 const ROUNDS: usize = 64;
 
+/// Where facts come from, in the order in which they are looked for. Each answers whether there was one.
+const SOURCES: [fn(&mut Driver, &mut Context<'_>) -> bool; 5] = [
+    Driver::poll_order,
+    Driver::poll_errand,
+    Driver::poll_data,
+    |driver, cx| driver.poll_control(cx, Side::Upstream),
+    |driver, cx| driver.poll_control(cx, Side::Client),
+];
+
 /// Something that the gateway wants of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
@@ -116,11 +125,13 @@ impl Driver {
             self.tell(cx, Input::ClientArrived);
         }
         for _ in 0..ROUNDS {
-            let moved = self.poll_order(cx)
-                | self.poll_errand(cx)
-                | self.poll_data(cx)
-                | self.poll_control(cx, Side::Upstream)
-                | self.poll_control(cx, Side::Client);
+            if !self.poll_opening(cx) {
+                return Poll::Pending;
+            }
+            let mut moved = false;
+            for source in SOURCES {
+                moved |= !self.data.is_opening() && source(self, cx);
+            }
             let moved = moved || self.send_held(cx);
             if self.is_over() {
                 return Poll::Ready(());
@@ -132,6 +143,20 @@ impl Driver {
         self.send_held(cx);
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Waits for the firewall's answer to an opening; until then, a few tens of microseconds, nobody is heard. Answers whether there
+    /// is none to wait for.
+    fn poll_opening(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.data.is_opening() {
+            let now = self.worker.shared().clock.mono();
+            let (data, ground) = self.data_and_ground(now);
+            let Some(fact) = data.poll_opening(cx, &ground) else {
+                return false;
+            };
+            self.tell(cx, fact);
+        }
+        true
     }
 
     fn poll_order(&mut self, cx: &mut Context<'_>) -> bool {

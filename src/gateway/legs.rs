@@ -5,6 +5,7 @@
 
 mod candidates;
 mod flow;
+mod opening;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use self::candidates::Candidates;
-use self::flow::{Flow, News};
+use self::flow::News;
+pub(super) use self::opening::Opening;
 use self::transfer::{Dial, Leg, Transfer};
 use super::secure::Secure;
 use super::status::Gauges;
@@ -23,7 +24,7 @@ use crate::engine::{
     Bounds, DataTls, Direction, Input, Legs, Manner, Outcome, Pinhole, PinholeId, RefusalReason,
     Side, TransferId, Usage,
 };
-use crate::pinhole::{self, Opened, Pinholes, RelayLimits, Sockets, SourcePortFallback};
+use crate::pinhole::{self, Pinholes, RelayLimits, Sockets, SourcePortFallback, Wishes};
 
 /// What the legs need from the gateway for a call.
 pub(super) struct Ground<'a> {
@@ -34,6 +35,8 @@ pub(super) struct Ground<'a> {
     pub(super) connect: Duration,
     pub(super) limits: RelayLimits,
     pub(super) secure: Option<&'a Secure>,
+    /// What the worker's sessions want of the firewall.
+    pub(super) wishes: &'a Wishes,
 }
 
 /// All data legs of a session. Sessions without a transfer have none of these.
@@ -72,50 +75,6 @@ impl DataLegs {
             tls: pinhole.tls,
         };
         Ok(at)
-    }
-
-    /// Opens what was set aside.
-    pub(super) fn open(&mut self, ground: &Ground<'_>, id: PinholeId) -> Result<(), RefusalReason> {
-        let Some((transfer, side)) = self.of_pinhole(id) else {
-            return Err(RefusalReason::Resources);
-        };
-        let leg = std::mem::replace(&mut transfer.legs[side], Leg::Absent);
-        let opened = match leg {
-            Leg::Reserved { reservation, tls } => {
-                reservation.open_as_asked().map(|opened| (opened, tls))
-            }
-            Leg::Absent
-            | Leg::Awaiting { .. }
-            | Leg::Dialling { .. }
-            | Leg::Securing(_)
-            | Leg::Up(_)
-            | Leg::Relayed
-            | Leg::Forwarded(_) => Err(RefusalReason::Resources),
-        };
-        match opened {
-            Ok((Opened::Here(open), tls)) => {
-                transfer.legs[side] = Leg::Awaiting {
-                    open,
-                    candidates: Candidates::wanted(tls),
-                    renew_at: ground
-                        .pinholes
-                        .renewal()
-                        .map(|renewal| ground.now + renewal),
-                    _counted: ground.gauges.pinhole(),
-                };
-                Ok(())
-            }
-            Ok((Opened::InTheKernel(hole), _)) => {
-                let flow = Flow::new(ground, hole, id, side);
-                transfer.legs[side] = Leg::Forwarded(Box::new(flow));
-                Ok(())
-            }
-            Err(why) => {
-                transfer.pinholes[side] = None;
-                self.forget_idle();
-                Err(why)
-            }
-        }
     }
 
     /// Listens at a pinhole that the kernel was to forward; tells nothing if its connection came already.

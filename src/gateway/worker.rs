@@ -29,6 +29,7 @@ use super::status::SessionReport;
 use super::stream::Control;
 use super::wire::{self, Wire};
 use crate::engine::{Event, Record, SessionEnd, SessionId};
+use crate::pinhole::Wishes;
 
 /// How long sessions that are ended at once may take to say so; peers that do not hang up can't hold up the end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -69,6 +70,8 @@ pub(super) struct Worker {
     sessions: RefCell<HashMap<SessionId, Rc<RefCell<Driver>>>>,
     draining: Cell<bool>,
     changed: Notify,
+    /// What the sessions want of the firewall.
+    wishes: Wishes,
 }
 
 /// Runs a worker until it was told to drain or end and its last session is over.
@@ -85,6 +88,7 @@ pub(super) fn run(
         sessions: RefCell::default(),
         draining: Cell::new(false),
         changed: Notify::new(),
+        wishes: Wishes::default(),
     });
     let local = tokio::task::LocalSet::new();
     // A task of its own: what is blocked on is polled whenever any task is woken.
@@ -103,11 +107,26 @@ impl Worker {
         &self.shared
     }
 
+    pub(super) fn wishes(&self) -> &Wishes {
+        &self.wishes
+    }
+
+    /// Asks the firewall for what sessions want, whenever those that are ready have had their turn: tasks of a worker run in the order
+    /// in which they are woken, and the first wish wakes this one.
+    async fn ask_together(self: Rc<Self>) {
+        let asking = |cx: &mut Context<'_>| {
+            self.shared.pinholes.ask(&self.wishes, cx);
+            Poll::Pending
+        };
+        std::future::poll_fn::<(), _>(asking).await;
+    }
+
     async fn serve(
         self: Rc<Self>,
         entrances: Vec<Entrance>,
         mut messages: mpsc::UnboundedReceiver<Message>,
     ) {
+        let asking = tokio::task::spawn_local(Rc::clone(&self).ask_together());
         let mut open = self.open(entrances);
         let mut end_at = None;
         let mut pulse = tokio::time::interval(PULSE);
@@ -159,6 +178,7 @@ impl Worker {
                 () = deadline => break,
             }
         }
+        asking.abort();
     }
 
     fn open(self: &Rc<Self>, entrances: Vec<Entrance>) -> Vec<Open> {

@@ -16,6 +16,7 @@ mod gateway;
 #[cfg(feature = "nftables")]
 mod in_kernel;
 mod rounds;
+mod together;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +28,7 @@ use ipnet::IpNet;
 
 use super::envelope::Envelope;
 use super::message::Keep;
-use super::{FirewallHole, FlowUsage, Happening, HoleKey, Settled, Settling};
+use super::{FirewallHole, FlowUsage, Granted, Happening, HoleKey, Settled, Settling, Wish};
 
 pub use backoff::Backoff;
 pub use desk::Desk;
@@ -81,6 +82,15 @@ pub trait Hands {
         }
     }
 
+    /// Does several things, each as if it was asked by itself; answers in their order. No two of them are about one hole.
+    fn together(&mut self, wishes: &[Wish]) -> Vec<io::Result<Granted>> {
+        let each = wishes.iter().map(|wish| match wish {
+            Wish::Open(hole) => self.open(hole).map(|()| Granted::Opened),
+            Wish::Settle(key) => self.settle(*key).map(Granted::Settled),
+        });
+        each.collect()
+    }
+
     /// Keeps a network away for a while.
     ///
     /// # Errors
@@ -103,6 +113,13 @@ pub trait Hands {
 
     /// What to wait for: when one of them can be read, something has happened.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
+
+    /// Until when this one of [`Hands::descriptors`] need not be waited for: requests come so fast that what it tells is read
+    /// with one of them.
+    fn rests(&self, place: usize) -> Option<Instant> {
+        let _ = place;
+        None
+    }
 
     /// When [`Hands::happenings`] wants to be called though nothing can be read.
     fn next_wake(&self) -> Option<Instant>;

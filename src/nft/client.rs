@@ -4,6 +4,8 @@
 //! hole whose opening was not answered is closed before anything else is asked on the same socket. This module must
 //! not know why a hole opens.
 
+mod together;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -16,10 +18,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::broker::Kept;
-use super::message::{Answer, Keep, Notice, Reason, Report, Request};
+use super::message::{Answer, Keep, MOST_TOGETHER, Notice, Reason, Report, Request};
 use super::socket::{self, Arrived};
 use super::{
-    Firewall, FirewallHole, FlowUsage, Happening, HoleKey, Opening, Settled, Settling, sealed,
+    Firewall, FirewallHole, FlowUsage, Granted, Happening, HoleKey, Opening, Settled, Settling,
+    Wish, sealed,
 };
 
 /// How long an answer may take.
@@ -45,6 +48,8 @@ struct Seat {
     number: u32,
     /// Holes of which nobody knows whether they opened.
     doubtful: Vec<HoleKey>,
+    /// Messages of several questions whose answers nobody waits for any more.
+    unanswered: usize,
 }
 
 #[derive(Debug)]
@@ -70,6 +75,7 @@ impl Client {
                 socket,
                 number: 0,
                 doubtful: Vec::new(),
+                unanswered: 0,
             })
         });
         Ok(Client {
@@ -170,6 +176,16 @@ impl Client {
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Before a hole opens: its use may be told before its opening is answered.
+    fn note_opening(&self, hole: &FirewallHole) {
+        match hole.opening {
+            Opening::Forward { .. } => {
+                self.awaited().insert(hole.key, Awaited::Unused(None));
+            }
+            Opening::Relay { .. } => {}
+        }
+    }
+
     fn ask_done(&self, request: Request) -> io::Result<()> {
         match self.ask(request)?.0 {
             Answer::Done => Ok(()),
@@ -178,8 +194,8 @@ impl Client {
         }
     }
 
-    /// Asks on the calling thread's own socket.
-    fn ask(&self, request: Request) -> io::Result<(Answer, Option<OwnedFd>)> {
+    /// The calling thread's own socket, with nothing in doubt.
+    fn seat(&self) -> io::Result<MutexGuard<'_, Seat>> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local! {
             static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -191,6 +207,12 @@ impl Client {
             seat.ask(Request::Close(key))?;
             seat.doubtful.pop();
         }
+        Ok(seat)
+    }
+
+    /// Asks on the calling thread's own socket.
+    fn ask(&self, request: Request) -> io::Result<(Answer, Option<OwnedFd>)> {
+        let mut seat = self.seat()?;
         let asked = seat.ask(request);
         if let (Request::Open(hole), Err(_)) = (request, &asked) {
             seat.doubtful.push(hole.key);
@@ -218,6 +240,11 @@ impl Seat {
         loop {
             let (page, descriptor) = match socket::receive(&self.socket) {
                 Ok(Arrived::Page(page, descriptor)) => (page, descriptor),
+                // Late answers to several questions.
+                Ok(Arrived::Scrap) if self.unanswered > 0 => {
+                    self.unanswered -= 1;
+                    continue;
+                }
                 Ok(Arrived::Scrap) => return Err(nonsense()),
                 Ok(Arrived::End) => return Err(io::ErrorKind::ConnectionAborted.into()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && turns > 1 => {
@@ -237,19 +264,19 @@ impl Seat {
 
 impl Firewall for Client {
     fn open(&self, hole: &FirewallHole) -> io::Result<()> {
-        let forwarded = match hole.opening {
-            Opening::Forward { .. } => true,
-            Opening::Relay { .. } => false,
-        };
-        if forwarded {
-            // Before it opens: its use may be told before its opening is answered.
-            self.awaited().insert(hole.key, Awaited::Unused(None));
-        }
+        self.note_opening(hole);
         let opened = self.ask_done(Request::Open(*hole));
-        if forwarded && opened.is_err() {
+        if opened.is_err() {
             self.awaited().remove(&hole.key);
         }
         opened
+    }
+
+    fn together(&self, wishes: &[Wish]) -> Vec<io::Result<Granted>> {
+        let several = wishes.chunks(MOST_TOGETHER);
+        several
+            .flat_map(|wishes| self.ask_together(wishes))
+            .collect()
     }
 
     fn renew(&self, key: HoleKey, ttl: Duration) -> io::Result<()> {
@@ -290,15 +317,11 @@ impl Firewall for Client {
     }
 
     fn settle(&self, key: HoleKey) -> io::Result<Settling> {
-        match self.ask(Request::Settle(key))?.0 {
-            Answer::Usage(Some(usage)) => Ok(Settling::Runs(usage)),
-            Answer::Settled(settled) => {
-                self.awaited().remove(&key);
-                Ok(Settling::Shut(settled))
-            }
-            Answer::Refused(reason) => Err(reason.into()),
-            Answer::Done | Answer::Usage(None) | Answer::Opened { .. } => Err(nonsense()),
+        let settled = settling(self.ask(Request::Settle(key))?.0);
+        if let Ok(Settling::Shut(_)) = settled {
+            self.awaited().remove(&key);
         }
+        settled
     }
 
     fn used(&self, key: HoleKey, cx: &mut Context<'_>) -> Poll<SocketAddr> {
@@ -314,6 +337,15 @@ impl Firewall for Client {
             // It is closed, or nobody is told when it is used.
             None => Poll::Pending,
         }
+    }
+}
+
+fn settling(answer: Answer) -> io::Result<Settling> {
+    match answer {
+        Answer::Usage(Some(usage)) => Ok(Settling::Runs(usage)),
+        Answer::Settled(settled) => Ok(Settling::Shut(settled)),
+        Answer::Refused(reason) => Err(reason.into()),
+        Answer::Done | Answer::Usage(None) | Answer::Opened { .. } => Err(nonsense()),
     }
 }
 

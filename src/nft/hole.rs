@@ -118,6 +118,24 @@ impl Settled {
     }
 }
 
+/// One of several things that are asked of the firewall together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// [`Firewall::open`](super::Firewall::open).
+    Open(FirewallHole),
+    /// [`Firewall::settle`](super::Firewall::settle).
+    Settle(HoleKey),
+}
+
+/// What came of a [`Wish`] that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granted {
+    /// The hole is open.
+    Opened,
+    /// What became of the hole that was to be settled.
+    Settled(Settling),
+}
+
 /// What became of a hole that was to be shut unless its connection runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settling {

@@ -16,18 +16,23 @@ mod answer;
 mod field;
 mod notice;
 mod request;
+mod together;
 
 use field::{Pen, Reader};
 
 pub use answer::{Answer, Reason};
 pub use notice::{Handed, Notice, Report};
 pub use request::{Keep, Request};
+pub use together::{Together, emit_together};
 
 /// Length of every message in bytes.
 pub const SIZE: usize = 128;
 
 /// One message as it travels.
 pub type Page = [u8; SIZE];
+
+/// Most messages that travel together: as many as the sessions of one worker may well want at once.
+pub const MOST_TOGETHER: usize = 16;
 
 /// The layout's version. Broker and gateway are one executable, so that any other version is a fault.
 const VERSION: u8 = 1;

@@ -23,7 +23,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use client::Client;
-pub use hole::{Admits, FirewallHole, FlowState, FlowUsage, HoleKey, Opening, Settled, Settling};
+pub use hole::{
+    Admits, FirewallHole, FlowState, FlowUsage, Granted, HoleKey, Opening, Settled, Settling, Wish,
+};
 
 /// Something that the firewall tells by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,5 +113,14 @@ pub trait Firewall: Send + Sync {
             Some(usage) if !usage.state.has_begun_to_end() => Ok(Settling::Runs(usage)),
             Some(_) | None => self.close(key).map(Settling::Shut),
         }
+    }
+
+    /// Does what several sessions want, each as if it was asked by itself; answers in their order.
+    fn together(&self, wishes: &[Wish]) -> Vec<io::Result<Granted>> {
+        let each = wishes.iter().map(|wish| match wish {
+            Wish::Open(hole) => self.open(hole).map(|()| Granted::Opened),
+            Wish::Settle(key) => self.settle(*key).map(Granted::Settled),
+        });
+        each.collect()
     }
 }

@@ -16,7 +16,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
-use super::message::{Page, SIZE};
+use super::message::{MOST_TOGETHER, Page, SIZE};
 
 /// What came.
 #[derive(Debug)]
@@ -139,4 +139,53 @@ pub fn try_receive(socket: impl AsFd) -> io::Result<Arrived> {
         SIZE => Arrived::Page(page, None),
         _ => Arrived::Scrap,
     })
+}
+
+/// Sends pages as one message and waits for room.
+///
+/// # Errors
+/// As [`send`].
+pub fn send_together(socket: impl AsFd, pages: &[u8]) -> io::Result<()> {
+    retry_on_intr(|| rustix::net::send(&socket, pages, SendFlags::NOSIGNAL))?;
+    Ok(())
+}
+
+/// Sends pages as one message if there is room for it.
+///
+/// # Errors
+/// As [`try_send`].
+pub fn try_send_together(socket: impl AsFd, pages: &[u8]) -> io::Result<()> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    retry_on_intr(|| rustix::net::send(&socket, pages, flags))?;
+    Ok(())
+}
+
+/// Room for the longest message.
+pub type Room = [u8; SIZE * MOST_TOGETHER];
+
+/// Takes a message of one or more pages, if there is one; descriptors that travel with it are dropped by the kernel. None when the other
+/// side is gone.
+///
+/// # Errors
+/// `WouldBlock` when there is none; `InvalidData` when it is longer than any; else what the kernel says.
+pub fn try_receive_together(socket: impl AsFd, room: &mut Room) -> io::Result<Option<&[u8]>> {
+    receive_into(socket, room, RecvFlags::DONTWAIT)
+}
+
+/// Waits for a message of one or more pages. None when the other side is gone.
+///
+/// # Errors
+/// `WouldBlock` when nothing comes for too long; `InvalidData` when it is longer than any; else what the kernel says.
+pub fn receive_together(socket: impl AsFd, room: &mut Room) -> io::Result<Option<&[u8]>> {
+    receive_into(socket, room, RecvFlags::empty())
+}
+
+fn receive_into(socket: impl AsFd, room: &mut Room, flags: RecvFlags) -> io::Result<Option<&[u8]>> {
+    let flags = flags | RecvFlags::TRUNC;
+    let (_, length) = retry_on_intr(|| rustix::net::recv(&socket, &mut room[..], flags))?;
+    match room.get(..length) {
+        Some([]) => Ok(None),
+        Some(message) => Ok(Some(message)),
+        None => Err(io::ErrorKind::InvalidData.into()),
+    }
 }

@@ -9,13 +9,52 @@ use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
 
-use super::grant::Grant;
-use super::hole::Hold;
+use super::grant::{Asked, Grant};
+use super::hole::{Hold, refusal};
 use super::opened::{OpenPinhole, Reservation};
 use super::sockets::Sockets;
 use super::sources::SourceUse;
+use super::wishes::Wishes;
 use crate::engine::RefusalReason;
 use crate::nft::{FlowUsage, Settled, Settling};
+
+/// A pinhole into the kernel that is asked for, and not known to be open yet. Dropping it shuts it, if it opens at all.
+#[derive(Debug)]
+#[must_use]
+pub struct Forwarding {
+    // Dropped first, as in the open pinhole.
+    asked: Asked,
+    hold: Option<Hold>,
+    source: Option<SourceUse>,
+    at: SocketAddr,
+}
+
+impl Forwarding {
+    pub(super) fn new(asked: Asked, hold: Hold, source: Option<SourceUse>) -> Forwarding {
+        Forwarding {
+            asked,
+            at: hold.listener.at(),
+            hold: Some(hold),
+            source,
+        }
+    }
+
+    /// Waits until it is open; afterwards it stays pending.
+    ///
+    /// # Errors
+    /// When the firewall refuses; the port is given back when this is dropped.
+    pub fn poll_open(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ForwardedPinhole, RefusalReason>> {
+        let granted = ready!(self.asked.poll(cx));
+        Poll::Ready(match (granted, self.hold.take()) {
+            (Ok(grant), Some(hold)) => Ok(ForwardedPinhole::new(grant, hold, self.source.take())),
+            (Err(error), _) => Err(refusal(&error, self.at)),
+            (Ok(_), None) => Err(RefusalReason::Resources),
+        })
+    }
+}
 
 /// An open pinhole into the kernel.
 #[derive(Debug)]
@@ -88,6 +127,24 @@ impl ForwardedPinhole {
         Ok(settling)
     }
 
+    /// As [`ForwardedPinhole::settle`], asked together with what the worker's other sessions want.
+    ///
+    /// # Errors
+    /// When the firewall does not answer.
+    pub fn poll_settle(&mut self, wishes: &Wishes, cx: &Context<'_>) -> Poll<io::Result<Settling>> {
+        let settling = ready!(self.grant.poll_settle(wishes, cx))?;
+        if let Settling::Shut(_) = settling {
+            self.ended = true;
+            self.hold = None;
+        }
+        Poll::Ready(Ok(settling))
+    }
+
+    /// Tells whether [`ForwardedPinhole::poll_settle`] waits for an answer.
+    pub fn is_settling(&self) -> bool {
+        self.grant.is_settling()
+    }
+
     /// Takes the pinhole back from the kernel and listens there, if nobody came yet.
     pub fn relay_here(mut self) -> TakenBack {
         match self.grant.settle() {
@@ -113,6 +170,11 @@ impl ForwardedPinhole {
     pub fn end(&mut self) -> Option<Settled> {
         if std::mem::replace(&mut self.ended, true) {
             return None;
+        }
+        // What was asked before may have been answered in between.
+        if let Some(settled) = self.grant.recall() {
+            self.hold = None;
+            return Some(settled);
         }
         // One that came in the moment in which the pinhole is shut is killed as well: of the two, the shutting wins.
         let settled = match self.used {

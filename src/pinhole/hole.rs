@@ -10,13 +10,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Context;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use rustix::io::Errno;
 
 use super::forward;
-use super::grant::{Gatekeeper, Grant};
+use super::grant::{Asked, Gatekeeper, Grant};
 use super::guard::{Guard, GuardKind};
 use super::here::is_here;
 use super::intruder::{Intruder, Intruders};
@@ -26,6 +27,7 @@ use super::parking::Parking;
 use super::sockets::Sockets;
 use super::sources::Sources;
 use super::window::Window;
+use super::wishes::Wishes;
 use crate::engine::{Carried, DataTls, Legs, Pinhole, RefusalReason, Side};
 use crate::nft::{Admits, Firewall, Opening};
 
@@ -220,6 +222,25 @@ impl Pinholes {
         let gatekeeper = self.gatekeeper.as_ref();
         let asked = gatekeeper.map(|gatekeeper| gatekeeper.ask(opening));
         asked.transpose().map_err(|error| refusal(&error, at))
+    }
+
+    /// Begins to ask the firewall, if there is one, to let the peer in, together with what others of the worker want.
+    pub(super) fn begin_to_admit(
+        &self,
+        opening: Opening,
+        wishes: &Wishes,
+        cx: &Context<'_>,
+    ) -> Option<Asked> {
+        let gatekeeper = self.gatekeeper.as_ref()?;
+        Some(gatekeeper.begin_to_ask(opening, wishes, cx))
+    }
+
+    /// Asks the firewall, if there is one, for what the sessions of a worker want by now; the task of this context is woken when they
+    /// want more. To be called by one task of each worker, whenever it is woken.
+    pub fn ask(&self, wishes: &Wishes, cx: &Context<'_>) {
+        if let Some(gatekeeper) = &self.gatekeeper {
+            gatekeeper.ask_for(wishes, cx);
+        }
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {

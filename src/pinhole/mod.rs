@@ -29,9 +29,10 @@ mod sources;
 mod splice;
 mod stream;
 mod window;
+mod wishes;
 
 pub use dial::{dial, dial_within};
-pub use forward::{ForwardedPinhole, TakenBack};
+pub use forward::{ForwardedPinhole, Forwarding, TakenBack};
 pub use grant::MARGIN;
 pub use guard::GuardKind;
 pub use hole::Pinholes;
@@ -43,6 +44,7 @@ pub use relay::{Relay, RelayLimits};
 pub use sockets::{OwnSockets, Sockets, SourcePortFallback};
 pub use splice::PIPES;
 pub use stream::Stream;
+pub use wishes::Wishes;
 
 #[cfg(test)]
 mod tests;

@@ -14,11 +14,12 @@ use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
 
-use super::forward::ForwardedPinhole;
+use super::forward::Forwarding;
 use super::grant::Grant;
 use super::hole::{Hold, lacks_descriptors, refusal};
 use super::kernel;
 use super::listener::Watched;
+use super::wishes::Wishes;
 use crate::engine::RefusalReason;
 use crate::nft::Opening;
 
@@ -37,8 +38,8 @@ pub struct Reservation {
 pub enum Opened {
     /// We listen for its connection.
     Here(OpenPinhole),
-    /// The kernel carries its connection.
-    InTheKernel(ForwardedPinhole),
+    /// The kernel is asked to carry its connection.
+    InTheKernel(Forwarding),
 }
 
 impl Reservation {
@@ -55,11 +56,12 @@ impl Reservation {
         self.hold.listener.at()
     }
 
-    /// Opens the pinhole as it was asked for: from now on its peer, and nobody else, can connect.
+    /// Opens the pinhole as it was asked for: from now on its peer, and nobody else, can connect; or from when the kernel has
+    /// answered, if it is to carry the connection.
     ///
     /// # Errors
     /// When the firewall or the kernel refuses; the port is given back.
-    pub fn open_as_asked(self) -> Result<Opened, RefusalReason> {
+    pub fn open_as_asked(self, wishes: &Wishes, cx: &Context<'_>) -> Result<Opened, RefusalReason> {
         let at = self.at();
         let Some(Opening::Forward {
             peer, to, source, ..
@@ -81,9 +83,9 @@ impl Reservation {
             to,
             source,
         };
-        match self.hold.pinholes.admit(opening)? {
-            Some(grant) => Ok(Opened::InTheKernel(ForwardedPinhole::new(
-                grant,
+        match self.hold.pinholes.begin_to_admit(opening, wishes, cx) {
+            Some(asked) => Ok(Opened::InTheKernel(Forwarding::new(
+                asked,
                 self.hold,
                 taken.flatten(),
             ))),

@@ -16,6 +16,7 @@ mod requests;
 #[path = "../gateway/server.rs"]
 #[expect(dead_code, reason = "the gateway's own tests use the rest")]
 mod server;
+mod together;
 
 use std::time::Duration;
 

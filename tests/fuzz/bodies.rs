@@ -29,7 +29,9 @@ use portcullis::ftp::{
     Verb, escaped, escaped_to, masked, masked_to,
 };
 use portcullis::nft::envelope::Envelope;
-use portcullis::nft::message::{Answer, Notice, Page, Report, Request, SIZE};
+use portcullis::nft::message::{
+    Answer, MOST_TOGETHER, Notice, Page, Report, Request, SIZE, Together, emit_together,
+};
 use portcullis::nft::packet::dial;
 use portcullis::nft::{Admits, Opening};
 
@@ -349,6 +351,11 @@ pub fn messages(data: &[u8]) {
         assert_eq!(report.emit(), page);
     }
     assert!(read <= 1, "two messages in one page");
+    if let Ok(Together { first, requests }) = Together::parse(data) {
+        assert!((1..=MOST_TOGETHER).contains(&requests.len()));
+        assert_eq!(emit_together(first, &requests, Request::emit), data);
+        requests.into_iter().for_each(asked);
+    }
 }
 
 /// Whatever is permitted lies within plain bounds, told a second time in other words.

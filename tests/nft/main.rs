@@ -11,4 +11,5 @@ mod order;
 mod race;
 mod relayed;
 mod table;
+mod together;
 mod yard;

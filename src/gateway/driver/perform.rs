@@ -5,7 +5,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use super::super::advice::advise;
-use super::super::legs::{DataLegs, Ground};
+use super::super::legs::{DataLegs, Ground, Opening};
 use super::super::stream::Flushed;
 use super::Driver;
 use crate::engine::{Event, Input, Output, SessionEnd, Side, Time, TlsFailure, TlsRole};
@@ -77,9 +77,11 @@ impl Driver {
                 }
                 Output::OpenPinhole { id } => {
                     let (data, ground) = self.data_and_ground(now.mono);
-                    facts.push_back(match data.open(&ground, id) {
-                        Ok(()) => Input::PinholeOpened { id },
-                        Err(why) => Input::PinholeRefused { id, why },
+                    facts.extend(match data.open(&ground, cx, id) {
+                        Ok(Opening::Done) => Some(Input::PinholeOpened { id }),
+                        // Nothing is handed in until that is answered.
+                        Ok(Opening::Underway) => None,
+                        Err(why) => Some(Input::PinholeRefused { id, why }),
                     });
                 }
                 Output::RelayInstead { id } => {
@@ -184,6 +186,7 @@ impl Driver {
             connect: tuning.connect,
             limits: tuning.relay,
             secure: self.secure.as_deref(),
+            wishes: self.worker.wishes(),
         };
         (&mut self.data, ground)
     }

@@ -56,7 +56,7 @@ enum Watch {
     NotYet,
     /// The transfer runs.
     Running,
-    /// The transfer was answered, the connection runs on.
+    /// The transfer was answered, the connection runs on or is being settled; the pause before the next look if it runs then.
     Lingering { pause: Duration },
 }
 
@@ -128,6 +128,10 @@ impl Flow {
 
     /// When it wants to be polled, whatever happens.
     pub(super) fn deadline(&self) -> Option<Duration> {
+        if self.hole.is_settling() {
+            // The answer wakes it.
+            return None;
+        }
         (!self.told || self.watch != Watch::NotYet).then_some(self.look_at)
     }
 
@@ -135,7 +139,8 @@ impl Flow {
         if let Some(used) = self.poll_used(cx, ground) {
             return Some(News::Used(used));
         }
-        if self.over.is_none() && self.look_at <= ground.now {
+        let due = self.look_at <= ground.now || self.hole.is_settling();
+        if self.over.is_none() && due {
             self.over = match (self.used, self.watch) {
                 (true, Watch::NotYet) => None,
                 (false, Watch::NotYet | Watch::Running) => {
@@ -145,10 +150,7 @@ impl Flow {
                     None
                 }
                 (true, Watch::Running) => self.look(ground.now, ground.limits),
-                (_, Watch::Lingering { pause }) => {
-                    let pause = (pause * 2).min(LONGEST_PAUSE);
-                    self.linger(ground.now, ground.limits, pause)
-                }
+                (_, Watch::Lingering { pause }) => self.linger(cx, ground, pause),
             };
         }
         let usage = self.over?;
@@ -230,8 +232,13 @@ impl Flow {
     }
 
     /// Lets it come to its end; tells its usage if it did, or when it has not moved for too long.
-    fn linger(&mut self, now: Duration, limits: RelayLimits, pause: Duration) -> Option<Usage> {
-        match self.hole.settle() {
+    fn linger(&mut self, cx: &Context<'_>, ground: &Ground<'_>, pause: Duration) -> Option<Usage> {
+        let (now, limits) = (ground.now, ground.limits);
+        self.watch = Watch::Lingering { pause };
+        let Poll::Ready(settling) = self.hole.poll_settle(ground.wishes, cx) else {
+            return None;
+        };
+        match settling {
             Ok(Settling::Shut(settled)) => {
                 self.note_shut(settled);
                 Some(self.usage(Outcome::Complete))
@@ -241,7 +248,8 @@ impl Flow {
                 if now.saturating_sub(self.moved_at) >= limits.linger {
                     return Some(self.cut(Outcome::LingerOver));
                 }
-                self.watch = Watch::Lingering { pause };
+                let pause_after = (pause * 2).min(LONGEST_PAUSE);
+                self.watch = Watch::Lingering { pause: pause_after };
                 self.look_at = now + pause;
                 None
             }
@@ -267,7 +275,7 @@ impl Flow {
                 if !matches!(self.watch, Watch::Lingering { .. }) {
                     self.moved_at = ground.now;
                 }
-                self.linger(ground.now, ground.limits, FIRST_PAUSE)?
+                self.linger(cx, ground, FIRST_PAUSE)?
             }
             Manner::Abort => self.cut(Outcome::Aborted),
             Manner::Drop => match self.hole.settle() {

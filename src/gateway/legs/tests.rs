@@ -97,12 +97,13 @@ struct Scene {
     sockets: Arc<dyn Sockets>,
     gauges: Arc<Gauges>,
     legs: DataLegs,
+    wishes: Wishes,
     now: Duration,
 }
 
 impl Scene {
-    /// A pinhole that was opened just now, at an address that no other test and no other process has.
-    fn new(test: u8) -> Scene {
+    /// A pinhole that is to be opened, at an address that no other test and no other process has.
+    fn opening(test: u8) -> Scene {
         let [.., high, low] = std::process::id().to_be_bytes();
         let at = IpAddr::from(Ipv4Addr::new(127, 192 + test, high, low));
         let sockets: Arc<dyn Sockets> = Arc::new(OwnSockets::new());
@@ -120,6 +121,7 @@ impl Scene {
             sockets,
             gauges: Arc::default(),
             legs: DataLegs::default(),
+            wishes: Wishes::default(),
             now: Duration::from_secs(1000),
         };
         let pinhole = Pinhole {
@@ -132,12 +134,30 @@ impl Scene {
             source: None,
             tls: DataTls::Clear,
         };
-        scene.with(|legs, ground, _| {
+        scene.with(|legs, ground, cx| {
             legs.reserve(ground, ID, &pinhole).unwrap();
-            legs.open(ground, ID).unwrap();
+            assert_eq!(legs.open(ground, cx, ID), Ok(Opening::Underway));
+            assert!(legs.is_opening() && legs.poll_opening(cx, ground).is_none());
         });
+        assert!(scene.asked().is_empty());
+        scene
+    }
+
+    /// The same, and the firewall has opened it.
+    fn new(test: u8) -> Scene {
+        let mut scene = Scene::opening(test);
+        scene.ask();
+        let fact = scene.with(|legs, ground, cx| legs.poll_opening(cx, ground));
+        assert!(matches!(fact, Some(Input::PinholeOpened { id: ID })));
+        assert!(!scene.legs.is_opening());
         assert_eq!(scene.asked(), ["open"]);
         scene
+    }
+
+    /// The worker asks for what was gathered.
+    fn ask(&mut self) {
+        let cx = Context::from_waker(Waker::noop());
+        self.pinholes.ask(&self.wishes, &cx);
     }
 
     fn with<T>(
@@ -146,6 +166,7 @@ impl Scene {
     ) -> T {
         let ground = Ground {
             secure: None,
+            wishes: &self.wishes,
             pinholes: &self.pinholes,
             sockets: &self.sockets,
             gauges: &self.gauges,
@@ -158,6 +179,13 @@ impl Scene {
     }
 
     fn poll(&mut self) -> Option<Input<'static>> {
+        self.ask();
+        let fact = self.with(|legs, ground, cx| legs.poll(cx, ground));
+        if fact.is_some() {
+            return fact;
+        }
+        // What was wished for then.
+        self.ask();
         self.with(|legs, ground, cx| legs.poll(cx, ground))
     }
 
@@ -189,6 +217,14 @@ impl Scene {
 
     fn end(&mut self, manner: Manner) -> Ended {
         self.with(|legs, ground, cx| legs.end(ground, cx, TRANSFER, manner))
+    }
+
+    /// The transfer was answered, and the firewall is asked what became of its connection; whatever is told of it.
+    fn linger(&mut self) -> Vec<Input<'static>> {
+        let ended = self.end(Manner::Linger);
+        assert!(ended.used.is_none() && ended.usage.is_none());
+        assert_eq!(self.legs.deadline(), None, "its answer wakes it");
+        std::iter::from_fn(|| self.poll()).collect()
     }
 
     /// The awaited peer dials, and that is told.

@@ -19,7 +19,7 @@ use crate::engine::{
     Bounds, DataTls, DialError, Direction, Input, Legs, Manner, PinholeId, Side, TlsFailure,
     TlsFault, TransferId,
 };
-use crate::pinhole::{OpenPinhole, Relay, Reservation, Stream};
+use crate::pinhole::{Forwarding, OpenPinhole, Relay, Reservation, Stream};
 use crate::tls::Channel;
 
 pub(super) type Dial = Pin<Box<dyn Future<Output = Result<TcpStream, DialError>>>>;
@@ -30,6 +30,8 @@ pub(super) enum Leg {
         reservation: Reservation,
         tls: DataTls,
     },
+    /// The firewall is asked to let the kernel carry it.
+    Opening(Box<Forwarding>),
     Awaiting {
         open: OpenPinhole,
         /// For a pinhole that is only for whoever resumes the session's TLS.
@@ -104,6 +106,7 @@ impl Transfer {
             Leg::Up(stream) => stream.is_protected() == (self.tls[side] != DataTls::Clear),
             Leg::Absent
             | Leg::Reserved { .. }
+            | Leg::Opening(_)
             | Leg::Awaiting { .. }
             | Leg::Dialling { .. }
             | Leg::Securing(_)
@@ -184,7 +187,9 @@ impl Transfer {
                 handshakes.into_iter().chain(*renew_at).min()
             }
             Leg::Forwarded(flow) => flow.deadline(),
-            Leg::Absent | Leg::Reserved { .. } | Leg::Up(_) | Leg::Relayed => None,
+            Leg::Absent | Leg::Reserved { .. } | Leg::Opening(_) | Leg::Up(_) | Leg::Relayed => {
+                None
+            }
         });
         legs.into_iter().flatten().chain(lingers).min()
     }
@@ -278,9 +283,12 @@ impl Transfer {
                 };
                 Some(self.secured(side, over))
             }
-            Leg::Absent | Leg::Reserved { .. } | Leg::Up(_) | Leg::Relayed | Leg::Forwarded(_) => {
-                None
-            }
+            Leg::Absent
+            | Leg::Reserved { .. }
+            | Leg::Opening(_)
+            | Leg::Up(_)
+            | Leg::Relayed
+            | Leg::Forwarded(_) => None,
         }
     }
 
@@ -333,6 +341,7 @@ impl Transfer {
             Leg::Forwarded(flow) => Some(&mut **flow),
             Leg::Absent
             | Leg::Reserved { .. }
+            | Leg::Opening(_)
             | Leg::Awaiting { .. }
             | Leg::Dialling { .. }
             | Leg::Securing(_)
@@ -355,6 +364,7 @@ fn reset(leg: &Leg) {
         Leg::Securing(securing) => &securing.socket,
         Leg::Absent
         | Leg::Reserved { .. }
+        | Leg::Opening(_)
         | Leg::Awaiting { .. }
         | Leg::Dialling { .. }
         | Leg::Forwarded(_)

@@ -24,7 +24,7 @@ pub struct Desk<H, O> {
     /// The bounds before a config that is not known to be in force yet.
     before: Option<Envelope>,
     /// The holes of this gateway, by the names that it gave, with where they are.
-    standing: HashMap<HoleKey, SocketAddr>,
+    pub(super) standing: HashMap<HoleKey, SocketAddr>,
     /// Banned networks, with when each ban is over.
     banned: HashMap<IpNet, Instant>,
     /// What was refused to this gateway so far.
@@ -86,6 +86,15 @@ impl<H: Hands, O: Office> Desk<H, O> {
     }
 
     fn open(&mut self, hole: FirewallHole) -> Result<(), Reason> {
+        let permitted = self.permit(hole)?;
+        let opened = self.hands.open(&permitted);
+        opened.map_err(|error| Reason::of(&error))?;
+        self.standing.insert(hole.key, place(&hole));
+        Ok(())
+    }
+
+    /// Checks a hole that is to be opened; answers with it under its own name.
+    pub(super) fn permit(&mut self, hole: FirewallHole) -> Result<FirewallHole, Reason> {
         let own = self.own_name(hole.key).ok_or(Reason::KeyTaken)?;
         if self.standing.contains_key(&hole.key) {
             return Err(Reason::KeyTaken);
@@ -96,11 +105,7 @@ impl<H: Hands, O: Office> Desk<H, O> {
             .envelope
             .check_hole(&hole, standing, &mut |address| office.is_ours(address));
         self.told(checked, &hole)?;
-        let opened = self.hands.open(&FirewallHole { key: own, ..hole });
-        opened.map_err(|error| Reason::of(&error))?;
-        let (Opening::Forward { at, .. } | Opening::Relay { at, .. }) = hole.opening;
-        self.standing.insert(hole.key, at);
-        Ok(())
+        Ok(FirewallHole { key: own, ..hole })
     }
 
     fn renew(&mut self, key: HoleKey, ttl: Duration) -> Result<(), Reason> {
@@ -121,13 +126,23 @@ impl<H: Hands, O: Office> Desk<H, O> {
 
     fn settle_hole(&mut self, key: HoleKey) -> Result<Answer, Reason> {
         let (own, _) = self.standing(key)?;
-        match self.hands.settle(own) {
-            Ok(Settling::Runs(usage)) => Ok(Answer::Usage(Some(usage))),
-            Ok(Settling::Shut(settled)) => {
+        let settling = self.hands.settle(own);
+        let settling = settling.map_err(|error| Reason::of(&error))?;
+        Ok(self.settled(key, settling))
+    }
+
+    /// Tells whether `more` holes could be opened besides those that stand.
+    pub(super) fn has_room(&self, more: usize) -> bool {
+        self.standing.len() + more <= self.envelope.holes
+    }
+
+    pub(super) fn settled(&mut self, key: HoleKey, settling: Settling) -> Answer {
+        match settling {
+            Settling::Runs(usage) => Answer::Usage(Some(usage)),
+            Settling::Shut(settled) => {
                 self.standing.remove(&key);
-                Ok(Answer::Settled(settled))
+                Answer::Settled(settled)
             }
-            Err(error) => Err(Reason::of(&error)),
         }
     }
 
@@ -257,7 +272,7 @@ impl<H: Hands, O: Office> Desk<H, O> {
         self.generation = (self.generation + 1) % (1 << (u64::BITS - NAME_BITS));
     }
 
-    fn standing(&self, key: HoleKey) -> Result<(HoleKey, SocketAddr), Reason> {
+    pub(super) fn standing(&self, key: HoleKey) -> Result<(HoleKey, SocketAddr), Reason> {
         let at = self.standing.get(&key).ok_or(Reason::NoSuchHole)?;
         let own = self.own_name(key).ok_or(Reason::NoSuchHole)?;
         Ok((own, *at))
@@ -283,4 +298,10 @@ impl<H: Hands, O: Office> Desk<H, O> {
         }
         checked
     }
+}
+
+/// Our address and port that a hole's peer dials.
+pub(super) fn place(hole: &FirewallHole) -> SocketAddr {
+    let (Opening::Forward { at, .. } | Opening::Relay { at, .. }) = hole.opening;
+    at
 }

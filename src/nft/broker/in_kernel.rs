@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::{Hands, NAME_BITS};
 use crate::nft::kernel::{Error, Generation, Kernel};
-use crate::nft::{FirewallHole, FlowUsage, Happening, HoleKey, Settled, Settling};
+use crate::nft::{FirewallHole, FlowUsage, Granted, Happening, HoleKey, Settled, Settling, Wish};
 
 /// Our table in the kernel.
 #[derive(Debug)]
@@ -40,6 +40,12 @@ impl InKernel {
     }
 }
 
+/// Whose a hole is: the broker writes into the top of its name which gateway it is.
+fn generation(broker: u16, key: HoleKey) -> Generation {
+    let gateway = u32::try_from(key.0 >> NAME_BITS).unwrap_or_default();
+    Generation(u32::from(broker) << 16 | gateway)
+}
+
 /// The log has the kernel's words, which do not fit into an answer.
 fn told(error: Error) -> io::Error {
     match error {
@@ -58,10 +64,9 @@ fn told(error: Error) -> io::Error {
 
 impl Hands for InKernel {
     fn open(&mut self, hole: &FirewallHole) -> io::Result<()> {
-        // The broker writes into the top of a hole's name which gateway it is.
-        let gateway = u32::try_from(hole.key.0 >> NAME_BITS).unwrap_or_default();
-        let generation = Generation(u32::from(self.broker) << 16 | gateway);
-        self.kernel.open(generation, hole).map_err(told)
+        self.kernel
+            .open(generation(self.broker, hole.key), hole)
+            .map_err(told)
     }
 
     fn renew(&mut self, key: HoleKey, ttl: Duration) -> io::Result<()> {
@@ -84,6 +89,12 @@ impl Hands for InKernel {
         self.kernel.settle(key).map_err(told)
     }
 
+    fn together(&mut self, wishes: &[Wish]) -> Vec<io::Result<Granted>> {
+        let broker = self.broker;
+        let done = self.kernel.together(|key| generation(broker, key), wishes);
+        done.into_iter().map(|one| one.map_err(told)).collect()
+    }
+
     fn ban(&mut self, network: IpNet, ttl: Duration) -> io::Result<()> {
         self.kernel.ban(network, ttl).map_err(told)
     }
@@ -102,6 +113,10 @@ impl Hands for InKernel {
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         self.kernel.descriptors().to_vec()
+    }
+
+    fn rests(&self, place: usize) -> Option<Instant> {
+        self.kernel.rests(place)
     }
 
     fn next_wake(&self) -> Option<Instant> {

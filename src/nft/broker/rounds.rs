@@ -11,7 +11,7 @@ use super::backoff::Backoff;
 use super::gateway::Gateway;
 use super::{Desk, Hands, News, Office};
 use crate::nft::Happening;
-use crate::nft::message::{Notice, Report, Request};
+use crate::nft::message::{Answer, Notice, Report, Request, Together, emit_together};
 use crate::nft::socket::{self, Arrived};
 use crate::sandbox::ending;
 
@@ -153,9 +153,16 @@ impl<H: Hands, O: Office> Broker<H, O> {
             input(self.signals.terminate.as_fd()),
             input(self.signals.hang_up.as_fd()),
         ];
+        let now = Instant::now();
+        let mut rested = None;
         for (place, descriptor) in self.desk.hands.descriptors().into_iter().enumerate() {
-            callers.push(Caller::Hands(Some(place)));
-            polled.push(input(descriptor));
+            match self.desk.hands.rests(place).filter(|until| now < *until) {
+                Some(until) => rested = earlier(rested, Some(until)),
+                None => {
+                    callers.push(Caller::Hands(Some(place)));
+                    polled.push(input(descriptor));
+                }
+            }
         }
         for descriptor in self.desk.office.descriptors() {
             callers.push(Caller::Office);
@@ -163,7 +170,7 @@ impl<H: Hands, O: Office> Broker<H, O> {
         }
         let firewall = self.desk.hands.next_wake();
         let office = self.desk.office.next_wake();
-        let mut wake = earlier(firewall, office);
+        let mut wake = earlier(earlier(firewall, office), rested);
         match &self.gateway {
             Some(gateway) => {
                 for (caller, descriptor, flags) in gateway.polled() {
@@ -271,28 +278,43 @@ impl<H: Hands, O: Office> Broker<H, O> {
         let Some(socket) = gateway.staff.requests.get(index) else {
             return;
         };
-        let page = match socket::try_receive(socket) {
-            Ok(Arrived::Page(page, _)) => page,
-            Ok(Arrived::Scrap) => return gateway.cut_off("it sent a request of a wrong length"),
+        let mut room = [0; _];
+        let message = match socket::try_receive_together(socket, &mut room) {
+            Ok(Some(message)) => message,
             // It is ending; its process says how.
-            Ok(Arrived::End) => return gateway.forget_requests(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => return gateway.cut_off(&format!("its requests cannot be read: {error}")),
+            Ok(None) => return gateway.forget_requests(),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => return,
+                io::ErrorKind::InvalidData => {
+                    return gateway.cut_off("it sent a request of a wrong length");
+                }
+                _ => return gateway.cut_off(&format!("its requests cannot be read: {error}")),
+            },
         };
-        let Ok((number, request)) = Request::parse(&page) else {
+        let Ok(Together { first, requests }) = Together::parse(message) else {
             return gateway.cut_off("it sent a request that says nothing");
         };
-        if request == Request::Reread {
-            self.desk.office.tell(News::Reloading);
-        }
-        let (answer, descriptor) = self.desk.serve(request);
-        if request == Request::Reread && descriptor.is_none() {
-            self.desk.office.tell(News::Ready);
-        }
-        let page = answer.emit(number);
-        let descriptor = descriptor.as_ref().map(AsFd::as_fd);
+        let sent = match requests.as_slice() {
+            [request] => {
+                let request = *request;
+                if request == Request::Reread {
+                    self.desk.office.tell(News::Reloading);
+                }
+                let (answer, descriptor) = self.desk.serve(request);
+                if request == Request::Reread && descriptor.is_none() {
+                    self.desk.office.tell(News::Ready);
+                }
+                let descriptor = descriptor.as_ref().map(AsFd::as_fd);
+                socket::try_send(socket, &answer.emit(first), descriptor)
+            }
+            several => {
+                let answers = self.desk.serve_together(several);
+                let pages = emit_together(first, &answers, Answer::emit);
+                socket::try_send_together(socket, &pages)
+            }
+        };
         // Whoever waits for an answer before it asks again has room for one.
-        if let Err(error) = socket::try_send(socket, &page, descriptor)
+        if let Err(error) = sent
             && error.kind() == io::ErrorKind::WouldBlock
         {
             gateway.cut_off("it asks and takes no answers");

@@ -3,6 +3,8 @@
 //! Invariant: a request is over when its call returns; no answer is left for the next one. This module must not know what
 //! the messages mean.
 
+mod each;
+
 use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;

@@ -65,27 +65,36 @@ impl Flow {
 
 /// Reads a connection's counters and state; none if the kernel has forgotten it.
 pub(super) fn usage(channel: &mut Channel, flow: Flow) -> Result<Option<FlowUsage>, Error> {
-    channel.ask(
-        "reading a connection's counters",
-        flow.message(GET),
-        |entry| {
-            let count = |direction, what| {
-                nested(entry, &[direction, what])
-                    .and_then(be64)
-                    .unwrap_or_default()
-            };
-            // CTA_PROTOINFO, CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_STATE
-            let state = nested(entry, &[4, 1, 1]).and_then(|state| state.first().copied());
-            attribute(entry, 1)?;
-            Some(FlowUsage {
-                wire_bytes_from_peer: count(9, 2), // CTA_COUNTERS_ORIG, CTA_COUNTERS_BYTES
-                packets_from_peer: count(9, 1),
-                wire_bytes_to_peer: count(10, 2), // CTA_COUNTERS_REPLY
-                packets_to_peer: count(10, 1),
-                state: state_of(state.unwrap_or_default()),
-            })
-        },
-    )
+    channel.ask(READING, flow.message(GET), usage_in)
+}
+
+/// As [`usage`], of several connections with one message.
+pub(super) fn usages(
+    channel: &mut Channel,
+    flows: &[Flow],
+) -> Result<Vec<Option<FlowUsage>>, Error> {
+    let questions = flows.iter().map(|flow| flow.message(GET)).collect();
+    channel.ask_each(READING, questions, usage_in)
+}
+
+const READING: &str = "reading a connection's counters";
+
+fn usage_in(entry: &[u8]) -> Option<FlowUsage> {
+    let count = |direction, what| {
+        nested(entry, &[direction, what])
+            .and_then(be64)
+            .unwrap_or_default()
+    };
+    // CTA_PROTOINFO, CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_STATE
+    let state = nested(entry, &[4, 1, 1]).and_then(|state| state.first().copied());
+    attribute(entry, 1)?;
+    Some(FlowUsage {
+        wire_bytes_from_peer: count(9, 2), // CTA_COUNTERS_ORIG, CTA_COUNTERS_BYTES
+        packets_from_peer: count(9, 1),
+        wire_bytes_to_peer: count(10, 2), // CTA_COUNTERS_REPLY
+        packets_to_peer: count(10, 1),
+        state: state_of(state.unwrap_or_default()),
+    })
 }
 
 /// Deletes a connection's entry; tells whether there was one.

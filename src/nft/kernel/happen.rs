@@ -199,9 +199,9 @@ impl Kernel {
         flows.filter(|flow| flow.from.ip() == peer.ip()).count()
     }
 
-    /// A quarter of the ports at which one peer can be awaited.
+    /// Half of the ports at which one peer can be awaited.
     fn most_waiting(&self) -> usize {
-        self.layout.client_window.len() / 4
+        self.layout.client_window.len() / 2
     }
 
     /// Removes the elements of a used hole; its first packet needs them no more.

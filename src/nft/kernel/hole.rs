@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::Generation;
 use super::conntrack::Flow;
 use super::element::{Element, Joined};
 use super::error::Error;
 use super::set::{Breadth, Family, Set};
-use crate::nft::{Admits, FlowUsage, Opening};
+use super::{Generation, later};
+use crate::nft::{Admits, FirewallHole, FlowUsage, Opening};
 
 /// A hole of the books.
 #[derive(Clone, Debug)]
@@ -31,6 +31,20 @@ pub(super) struct Hole {
 }
 
 impl Hole {
+    /// A hole that is to be opened now.
+    pub(super) fn planned(generation: Generation, hole: &FirewallHole) -> Result<Hole, Error> {
+        let opening = plain(hole.opening)?;
+        Ok(Hole {
+            generation,
+            opening,
+            until: later(hole.ttl),
+            elements: elements(&opening)?,
+            flow: None,
+            passing: None,
+            last: None,
+        })
+    }
+
     /// Our address and port that the peer dials.
     pub(super) fn at(&self) -> SocketAddr {
         match self.opening {

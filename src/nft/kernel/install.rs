@@ -65,6 +65,7 @@ impl Kernel {
             knocks: Knocks::default(),
             pending: Vec::new(),
             inspected: Instant::now(),
+            busy_until: None,
         };
         let now = Instant::now();
         let bans = kernel.bans()?.into_iter();

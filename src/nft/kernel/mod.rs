@@ -24,6 +24,7 @@ mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
+mod together;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -93,6 +94,8 @@ pub struct Kernel {
     /// What happened while something else was being asked.
     pending: Vec<Happening>,
     inspected: Instant,
+    /// Until when a request that reads what was used is likely to come anyway.
+    busy_until: Option<Instant>,
 }
 
 impl Kernel {
@@ -106,17 +109,7 @@ impl Kernel {
         if self.holes.contains_key(&hole.key) {
             return Err(refused(doing, rustix::io::Errno::EXIST, None).by_kind());
         }
-        let opening = hole::plain(hole.opening)?;
-        let elements = hole::elements(&opening)?;
-        let hole_of = Hole {
-            generation,
-            opening,
-            until: later(hole.ttl),
-            elements,
-            flow: None,
-            passing: None,
-            last: None,
-        };
+        let hole_of = Hole::planned(generation, hole)?;
         let messages = self.additions(&hole_of, hole.ttl);
         match self.channel.batch(doing, messages).map_err(Error::by_kind) {
             Ok(()) => {}
@@ -135,10 +128,14 @@ impl Kernel {
             }
             Err(error) => return Err(error),
         }
-        let keys = self.awaited.entry(hole_of.awaited()).or_default();
-        keys.push(hole.key);
-        self.holes.insert(hole.key, hole_of);
+        self.remember(hole.key, hole_of);
         Ok(())
+    }
+
+    /// Takes a hole that is open into the books.
+    fn remember(&mut self, key: HoleKey, hole: Hole) {
+        self.awaited.entry(hole.awaited()).or_default().push(key);
+        self.holes.insert(key, hole);
     }
 
     /// Makes an unused hole last this much longer, counted from now.

@@ -18,7 +18,7 @@ const LAST_WORDS: Duration = Duration::from_secs(30);
 /// How long the kernel resets what was killed, should nobody be there to forget it.
 const DEAD: Duration = Duration::from_secs(3600);
 
-const UNCOUNTED: FlowUsage = FlowUsage {
+pub(super) const UNCOUNTED: FlowUsage = FlowUsage {
     wire_bytes_from_peer: 0,
     packets_from_peer: 0,
     wire_bytes_to_peer: 0,
@@ -70,6 +70,7 @@ impl Kernel {
     /// # Errors
     /// As [`Kernel::usage`] and [`Kernel::close`].
     pub fn settle(&mut self, key: HoleKey) -> Result<Settling, Error> {
+        self.note_request();
         if !self.is_known_as_used(key) {
             self.hear_used()?;
         }
@@ -201,7 +202,7 @@ impl Kernel {
     }
 
     /// Strikes a hole from the books; what was told of it is no happening any more.
-    fn forget(&mut self, key: HoleKey) -> Option<Hole> {
+    pub(super) fn forget(&mut self, key: HoleKey) -> Option<Hole> {
         let hole = self.holes.remove(&key)?;
         self.unawait(&hole, key);
         self.pending.retain(

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Mutex;
-use std::task::Context;
+use std::task::{Context, Poll, Waker};
 
 use rustix::io::Errno;
 use socket2::Socket;
@@ -10,7 +10,7 @@ use socket2::Socket;
 use super::parking::is_bound;
 use super::*;
 use crate::nft::{Admits, Firewall, FirewallHole, FlowUsage, HoleKey, Opening, Settled};
-use crate::pinhole::{Opened, Sockets, SourcePortFallback};
+use crate::pinhole::{ForwardedPinhole, Opened, Reservation, Sockets, SourcePortFallback, Wishes};
 
 /// A firewall that lets everything in and writes down what.
 #[derive(Default)]
@@ -31,8 +31,8 @@ impl Firewall for Open {
         Ok(())
     }
 
-    fn used(&self, _: HoleKey, _: &mut Context<'_>) -> std::task::Poll<SocketAddr> {
-        std::task::Poll::Pending
+    fn used(&self, _: HoleKey, _: &mut Context<'_>) -> Poll<SocketAddr> {
+        Poll::Pending
     }
 
     fn usage(&self, _: HoleKey) -> io::Result<Option<FlowUsage>> {
@@ -93,6 +93,23 @@ fn behind(firewall: Arc<Open>, sockets: Arc<dyn Sockets>) -> Arc<Pinholes> {
     )
 }
 
+/// Opens a pinhole into the kernel as a worker with this one session does.
+fn forwarded(pinholes: &Pinholes, reservation: Reservation) -> ForwardedPinhole {
+    let (wishes, mut cx) = (Wishes::default(), Context::from_waker(Waker::noop()));
+    let Ok(Opened::InTheKernel(mut forwarding)) = reservation.open_as_asked(&wishes, &cx) else {
+        panic!("it is not the kernel's");
+    };
+    assert!(
+        forwarding.poll_open(&mut cx).is_pending(),
+        "open before it was asked for"
+    );
+    pinholes.ask(&wishes, &cx);
+    match forwarding.poll_open(&mut cx) {
+        Poll::Ready(Ok(hole)) => hole,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn peers_on_this_host_are_never_forwarded() {
     let elsewhere = ["198.18.7.7", "198.18.7.8"].map(|ip| ip.parse::<IpAddr>().unwrap());
@@ -149,9 +166,7 @@ fn a_forwarded_pinhole_holds_its_port_and_never_listens() {
     let reservation = pinholes.reserve(&pinhole).unwrap();
     let at = reservation.at();
     assert!(firewall.openings.lock().unwrap().is_empty());
-    let Ok(Opened::InTheKernel(hole)) = reservation.open_as_asked() else {
-        panic!("it is not the kernel's");
-    };
+    let hole = forwarded(&pinholes, reservation);
     let peer = host(1);
     let wanted = Opening::Forward {
         peer,
@@ -172,8 +187,7 @@ fn a_forwarded_pinhole_holds_its_port_and_never_listens() {
     assert_eq!(again, RefusalReason::NoPort { in_use: 1 });
     drop(hole);
     // The kernel still has the connection from port 20 to that port of the client's: this one comes from another.
-    let again = pinholes.reserve(&pinhole).unwrap().open_as_asked();
-    assert!(matches!(again, Ok(Opened::InTheKernel(_))));
+    let _again = forwarded(&pinholes, pinholes.reserve(&pinhole).unwrap());
     let openings = firewall.openings.lock().unwrap();
     let Some(Opening::Forward { source, .. }) = openings.last() else {
         panic!("not forwarded: {openings:?}");
@@ -199,7 +213,9 @@ fn a_pinhole_that_is_to_be_forwarded_to_nowhere_or_without_a_firewall_is_refused
     let field = Field::new(53, 21000..=21000);
     let to = Some(SocketAddr::from(([198, 18, 7, 8], 50_000)));
     let reservation = field.pinholes.reserve(&pinhole(field.at, to)).unwrap();
-    let refused = reservation.open_as_asked().unwrap_err();
+    let cx = Context::from_waker(Waker::noop());
+    let refused = reservation.open_as_asked(&Wishes::default(), &cx);
+    let refused = refused.unwrap_err();
     assert_eq!(refused, RefusalReason::Kernel);
 }
 

@@ -12,6 +12,7 @@ mod relaying_little;
 mod relaying_tls;
 mod sharing;
 mod window_model;
+mod wishes;
 
 use std::future::{Future, poll_fn};
 use std::io;

@@ -28,13 +28,15 @@ fn a_small_file_costs_one_question_besides_its_opening() {
     scene.dialled();
     assert_eq!(scene.gauges.transfers(), 1);
     scene.carries(9, FlowState::Ending);
-    let ended = scene.end(Manner::Linger);
+    let told = scene.linger();
     assert_eq!(scene.asked(), ["settle"]);
-    let usage = ended.usage.unwrap();
+    let [Input::DataFinished { usage, .. }] = told[..] else {
+        panic!("{told:?}");
+    };
     assert_eq!(usage.outcome, Outcome::Complete);
     let wire = usage.wire.unwrap();
     assert_eq!((wire.bytes_up, wire.bytes_down), (52 * 9, 1500 * 9));
-    assert!(ended.used.is_none() && scene.legs.is_empty());
+    assert!(scene.legs.is_empty());
     scene.with(|legs, _, _| legs.close(ID));
     assert!(scene.asked().is_empty());
     assert_eq!(scene.gauges.transfers(), 0);
@@ -45,7 +47,7 @@ fn an_answered_connection_is_watched_until_it_ends_and_cut_off_when_it_stands_st
     let mut scene = Scene::new(2);
     scene.start();
     scene.dialled();
-    assert!(scene.end(Manner::Linger).usage.is_none());
+    assert!(scene.linger().is_empty());
     // Something moves every two seconds.
     for packets in 2..20 {
         assert!(scene.pass(Duration::from_secs(2)).is_none());
@@ -61,7 +63,7 @@ fn an_answered_connection_is_watched_until_it_ends_and_cut_off_when_it_stands_st
     let mut scene = Scene::new(3);
     scene.start();
     scene.dialled();
-    assert!(scene.end(Manner::Linger).usage.is_none());
+    assert!(scene.linger().is_empty());
     assert!(scene.pass(Duration::from_secs(1)).is_none());
     scene.carries(9, FlowState::Over);
     let (after, usage) = usage_of(scene.pass(Duration::from_secs(1)));
@@ -161,19 +163,22 @@ fn a_use_that_was_not_told_is_told_before_the_account() {
     let mut scene = Scene::new(9);
     scene.start();
     scene.carries(3, FlowState::Over);
-    let ended = scene.end(Manner::Linger);
-    let Some(Input::PinholeUsed { id: ID, peer }) = ended.used else {
-        panic!("not told: {:?}", ended.used);
+    let told = scene.linger();
+    let [
+        Input::PinholeUsed { id: ID, peer },
+        Input::DataFinished { usage, .. },
+    ] = told[..]
+    else {
+        panic!("not told: {told:?}");
     };
     assert_eq!(peer, PEER);
-    assert!(ended.usage.unwrap().wire.is_some());
+    assert!(usage.wire.is_some());
 
     // The same, when the answer came before the connection began to end.
     let mut scene = Scene::new(10);
     scene.start();
     scene.carries(3, FlowState::Open);
-    let ended = scene.end(Manner::Linger);
-    assert!(ended.used.is_none() && ended.usage.is_none());
+    assert!(scene.linger().is_empty());
     scene.carries(5, FlowState::Ending);
     let (_, fact) = scene.pass(Duration::from_secs(1)).unwrap();
     assert!(matches!(fact, Input::PinholeUsed { .. }), "{fact:?}");
@@ -185,9 +190,10 @@ fn a_use_that_was_not_told_is_told_before_the_account() {
 fn an_answer_without_any_connection_ends_at_once_with_an_account_of_nothing() {
     let mut scene = Scene::new(11);
     scene.start();
-    let ended = scene.end(Manner::Linger);
-    assert!(ended.used.is_none());
-    let usage = ended.usage.unwrap();
+    let told = scene.linger();
+    let [Input::DataFinished { usage, .. }] = told[..] else {
+        panic!("{told:?}");
+    };
     assert_eq!(usage.wire.unwrap().packets_down, 0);
     assert_eq!(scene.asked(), ["settle"]);
 }
@@ -226,7 +232,10 @@ fn a_firewall_that_does_not_answer_leaves_running_connections_alone_and_sessions
         "it was guessed to stand still"
     );
     assert!(!scene.asked().contains(&"kill"));
-    let usage = scene.end(Manner::Linger).usage.unwrap();
+    let told = scene.linger();
+    let [Input::DataFinished { usage, .. }] = told[..] else {
+        panic!("{told:?}");
+    };
     assert_eq!((usage.outcome, usage.wire), (Outcome::Complete, None));
     assert!(scene.legs.is_empty());
 }
@@ -299,4 +308,64 @@ fn a_connection_that_the_kernel_does_not_count_is_not_cut_off() {
     scene.carries(0, FlowState::Over);
     let (_, usage) = usage_of(scene.pass(LIMITS.stall));
     assert_eq!(usage.outcome, Outcome::Complete);
+}
+
+#[test]
+fn an_opening_that_is_refused_gives_its_port_back_and_is_told() {
+    let mut scene = Scene::opening(22);
+    scene.script.state().dead = true;
+    scene.ask();
+    let fact = scene.with(|legs, ground, cx| legs.poll_opening(cx, ground));
+    let refused = Some(Input::PinholeRefused {
+        id: ID,
+        why: RefusalReason::Kernel,
+    });
+    assert_eq!(format!("{fact:?}"), format!("{refused:?}"));
+    assert!(scene.legs.is_empty() && !scene.legs.is_opening());
+}
+
+#[test]
+fn an_opening_that_nobody_wants_any_more_is_not_asked_for_or_shut_at_once() {
+    let mut scene = Scene::opening(23);
+    scene.with(|legs, _, _| legs.close(ID));
+    scene.ask();
+    assert!(scene.asked().is_empty() && scene.legs.is_empty());
+    // Its answer is here, and was not taken yet.
+    let mut scene = Scene::opening(24);
+    scene.ask();
+    scene.with(|legs, _, _| legs.close(ID));
+    assert_eq!(scene.asked(), ["open", "close"]);
+    assert!(scene.legs.is_empty());
+}
+
+#[test]
+fn a_connection_that_is_being_settled_when_its_session_ends_is_shut_once() {
+    // Not asked yet: it is asked now, and not a second time.
+    let mut scene = Scene::new(25);
+    scene.start();
+    scene.dialled();
+    scene.carries(9, FlowState::Ending);
+    scene.end(Manner::Linger);
+    let usage = scene.end(Manner::Drop).usage.unwrap();
+    assert!(usage.wire.is_some());
+    scene.ask();
+    assert_eq!(scene.asked(), ["settle"]);
+    // Asked, and the answer was not taken yet: it counts.
+    let mut scene = Scene::new(26);
+    scene.start();
+    scene.dialled();
+    scene.carries(9, FlowState::Ending);
+    scene.end(Manner::Linger);
+    scene.ask();
+    let usage = scene.end(Manner::Drop).usage.unwrap();
+    assert!(usage.wire.is_some());
+    assert_eq!(scene.asked(), ["settle"]);
+    // The answer was that it runs: what is dropped then is ended.
+    let mut scene = Scene::new(27);
+    scene.start();
+    scene.dialled();
+    scene.end(Manner::Linger);
+    scene.ask();
+    scene.with(|legs, _, _| legs.close(ID));
+    assert_eq!(scene.asked(), ["settle", "kill", "close"]);
 }
