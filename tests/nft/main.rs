@@ -5,6 +5,7 @@
 
 #![cfg(feature = "nftables")]
 
+mod again;
 mod ending;
 mod forwarded;
 mod order;

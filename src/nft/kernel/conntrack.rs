@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::channel::Channel;
 use super::element::Joined;
 use super::error::Error;
-use super::message::{Attributes, DUMP, Message, Subsystem, attribute, be16, be64, nested};
+use super::message::{Attributes, DUMP, Message, Subsystem, attribute, be16, be32, be64, nested};
 use super::set::Family;
 use crate::nft::{FlowState, FlowUsage};
 
@@ -66,6 +66,32 @@ impl Flow {
 /// Reads a connection's counters and state; none if the kernel has forgotten it.
 pub(super) fn usage(channel: &mut Channel, flow: Flow) -> Result<Option<FlowUsage>, Error> {
     channel.ask(READING, flow.message(GET), usage_in)
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    state: FlowState,
+    came_up: bool,
+}
+
+impl Seen {
+    /// Tells whether one side has reset it before both had agreed on it.
+    pub(super) fn died_before_it_came_up(self) -> bool {
+        self.state == FlowState::Over && !self.came_up
+    }
+}
+
+/// Reads how far a connection has come; none if the kernel has forgotten it, or does not know it yet.
+pub(super) fn look(channel: &mut Channel, flow: Flow) -> Result<Option<Seen>, Error> {
+    /// IPS_ASSURED: its handshake was finished.
+    const ASSURED: u32 = 1 << 2;
+    channel.ask(READING, flow.message(GET), |entry| {
+        let status = attribute(entry, 3).and_then(be32).unwrap_or_default(); // CTA_STATUS
+        let state = usage_in(entry)?.state;
+        let came_up = status & ASSURED != 0;
+        Some(Seen { state, came_up })
+    })
 }
 
 /// As [`usage`], of several connections with one message.

@@ -248,8 +248,14 @@ impl Kernel {
             };
             // Whatever the kernel says now, it is looked at again until its elements are gone.
             self.passing.push_back((now + GLANCE, key));
+            let seen = conntrack::look(&mut self.channel, flow)?;
+            if let Some(seen) = &seen
+                && self.revive(key, seen, now)?
+            {
+                continue;
+            }
             let surely = now.saturating_duration_since(since) >= LONGEST_WAY;
-            if surely || conntrack::usage(&mut self.channel, flow)?.is_some() {
+            if surely || seen.is_some() {
                 self.see_through(key)?;
                 let peer = flow.from;
                 self.pending.push(Happening::Used { key, peer });

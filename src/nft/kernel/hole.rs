@@ -28,6 +28,8 @@ pub(super) struct Hole {
     pub(super) passing: Option<Instant>,
     /// What that connection had carried when it was last looked at.
     pub(super) last: Option<FlowUsage>,
+    /// How often its peer was let in again after a connection that died before it came up.
+    pub(super) revived: u8,
 }
 
 impl Hole {
@@ -42,6 +44,7 @@ impl Hole {
             flow: None,
             passing: None,
             last: None,
+            revived: 0,
         })
     }
 

@@ -17,6 +17,7 @@ mod install;
 mod knock;
 mod log;
 mod message;
+mod revive;
 mod rule;
 mod set;
 mod shut;
