@@ -1,7 +1,7 @@
 //! A connection that dies before it comes up: a server that remembers an earlier one of the same ports answers a SYN with a bare
 //! acknowledgement, which the client resets before it repeats its SYN. Here the client's kernel resets what no socket of its awaits.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,18 +11,11 @@ use portcullis_netlab::{Family, Lab, Node, segment};
 
 use crate::yard::{
     GATEWAY, PATIENCE, SILENCE, at, at_gateway, dial, expect_used, install, lab, listen, nft,
-    passive, told,
+    passive, told, v4,
 };
 
 /// How often a hole's peer may try again, as the kernel half sees it.
 const MOST: u16 = 3;
-
-fn v4(address: SocketAddr) -> SocketAddrV4 {
-    match address {
-        SocketAddr::V4(address) => address,
-        SocketAddr::V6(_) => unreachable!("this is over IPv4"),
-    }
-}
 
 /// Begins a connection that will be reset, and waits until the hole was used.
 fn begin(lab: &Lab, hole: &FirewallHole, port: u16) {
@@ -59,19 +52,34 @@ fn revived(lab: &Lab, kernel: &mut Kernel) {
     });
 }
 
+/// Opens a hole, and has as many connections to it die as may, each before it comes up.
+fn died_as_often_as_may_be(lab: &Lab, kernel: &mut Kernel) -> FirewallHole {
+    let to = server_at();
+    let hole = passive(1, Family::V4, 21000, to);
+    kernel.open(GATEWAY, &hole).unwrap();
+    for port in 0..MOST {
+        begin(lab, &hole, 1025 + port);
+        revived(lab, kernel);
+    }
+    hole
+}
+
+/// Where the holes lead.
+fn server_at() -> SocketAddr {
+    SocketAddr::new(Node::Server.address(Family::V4), 5000)
+}
+
+fn server(lab: &Lab) -> TcpListener {
+    listen(lab, Node::Server, server_at())
+}
+
 #[test]
 fn its_peer_may_try_again_and_one_connection_comes_up() {
     let lab = lab();
     at_gateway(&lab, || {
         let mut kernel = install();
-        let to = SocketAddr::new(Node::Server.address(Family::V4), 5000);
-        let _server = listen(&lab, Node::Server, to);
-        let hole = passive(1, Family::V4, 21000, to);
-        kernel.open(GATEWAY, &hole).unwrap();
-        for port in 0..MOST {
-            begin(&lab, &hole, 1025 + port);
-            revived(&lab, &mut kernel);
-        }
+        let _server = server(&lab);
+        let hole = died_as_often_as_may_be(&lab, &mut kernel);
         let client = dial(&lab, Node::Client, 0, at(&hole), PATIENCE).unwrap();
         assert_eq!(expect_used(&mut kernel, 1), client.local_addr().unwrap());
         let second = dial(&lab, Node::Client, 0, at(&hole), SILENCE);
@@ -84,14 +92,8 @@ fn not_for_ever() {
     let lab = lab();
     at_gateway(&lab, || {
         let mut kernel = install();
-        let to = SocketAddr::new(Node::Server.address(Family::V4), 5000);
-        let _server = listen(&lab, Node::Server, to);
-        let hole = passive(1, Family::V4, 21000, to);
-        kernel.open(GATEWAY, &hole).unwrap();
-        for port in 0..MOST {
-            begin(&lab, &hole, 1025 + port);
-            revived(&lab, &mut kernel);
-        }
+        let _server = server(&lab);
+        let hole = died_as_often_as_may_be(&lab, &mut kernel);
         begin(&lab, &hole, 1025 + MOST);
         assert_eq!(expect_used(&mut kernel, 1).port(), 1025 + MOST);
         let late = dial(&lab, Node::Client, 0, at(&hole), SILENCE);

@@ -1,6 +1,6 @@
 //! Two first packets on two CPUs at once: exactly one gets through, in every one of 100,000 rounds.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -11,7 +11,7 @@ use portcullis_netlab::{Family, Lab, Node, segment};
 use socket2::Socket;
 
 use crate::yard::{
-    GATEWAY, TTL, at, at_gateway, expect, expect_used, install, lab, nft, passive, sh,
+    GATEWAY, TTL, at, at_gateway, expect, expect_used, install, lab, nft, passive, sh, v4,
 };
 
 /// As many as are wanted to believe it, a batch of holes at a time.
@@ -209,13 +209,6 @@ fn race(lab: &Lab, hole: impl Fn(u64, u16) -> FirewallHole + Sync) {
 
 fn send(socket: &Socket, packet: &[u8], to: SocketAddr) {
     segment::send(socket, packet, v4(to)).unwrap();
-}
-
-fn v4(address: SocketAddr) -> SocketAddrV4 {
-    match address {
-        SocketAddr::V4(address) => address,
-        SocketAddr::V6(_) => unreachable!("these rounds are over IPv4"),
-    }
 }
 
 /// A SYN from the client, from a port that no other batch uses.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
@@ -158,6 +158,14 @@ pub fn expect_used(kernel: &mut Kernel, hole: u64) -> SocketAddr {
         Happening::Used { key, peer } if *key == HoleKey(hole) => Some(*peer),
         Happening::Used { .. } | Happening::Knocked { .. } | Happening::Restored => None,
     })
+}
+
+/// The address as one of IPv4, for segments that no socket sends.
+pub fn v4(address: SocketAddr) -> SocketAddrV4 {
+    match address {
+        SocketAddr::V4(address) => address,
+        SocketAddr::V6(_) => unreachable!("such segments are of IPv4"),
+    }
 }
 
 /// Everything that has been told so far.
