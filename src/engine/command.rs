@@ -104,9 +104,14 @@ impl Session {
 
     fn has_token(&mut self, step: &Step) -> bool {
         let rate = self.settings.commands_per_second as f32;
-        let gained = step.now.mono.saturating_sub(self.tokens_at).as_secs_f32() * rate;
+        let gained = step
+            .now
+            .mono
+            .saturating_sub(self.tokens_at.mono())
+            .as_secs_f32()
+            * rate;
         self.tokens = (self.tokens + gained).min(burst(&self.settings));
-        self.tokens_at = step.now.mono;
+        self.tokens_at = step.moment();
         self.tokens >= 1.0
     }
 
@@ -124,7 +129,7 @@ impl Session {
             }
         };
         self.commands = self.commands.saturating_add(1);
-        self.last_activity = step.now.mono;
+        self.last_activity = step.moment();
         if looks_like_reply(&line.bytes) {
             self.violation(step, Side::Client, Violation::ReplyFromClient, None);
             return None;

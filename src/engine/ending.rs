@@ -5,6 +5,7 @@ use super::fault::UpstreamFault;
 use super::legs::{Ended, Leg, Relay, Transfer};
 use super::pinhole::{CloseReason, TransferId};
 use super::session::{Phase, Session, Step, burst, micros_between};
+use super::time::Moment;
 use super::{Carried, Direction, Event, Legs, Manner, Outcome, Output, Side, Usage, Violation};
 use crate::ftp::Reply;
 
@@ -185,7 +186,7 @@ impl Session {
         }
         let ended = transfer.ended.is_some();
         let success = transfer.success.take();
-        self.reply_since = now;
+        self.reply_since = Moment::at(now);
         if against && let Some(source) = source {
             self.report(
                 step,
@@ -340,7 +341,7 @@ impl Session {
                 },
             );
         }
-        self.last_activity = step.now.mono;
+        self.last_activity = step.moment();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::time::Moment;
 use crate::ftp::{FrameFault, Line, LineFramer};
 
 /// How much may wait in a lane before its peer is not read any more, in bytes.
@@ -12,7 +13,7 @@ const MOST_WAITING: usize = 8 * 1024;
 pub(super) struct Lane {
     framer: LineFramer,
     /// When the line that is not complete yet was begun.
-    begun: Option<Duration>,
+    begun: Option<Moment>,
     /// Its peer has closed; what it sent before is still handled.
     closed: bool,
 }
@@ -44,12 +45,12 @@ impl Lane {
         if self.framer.pending() == 0 {
             self.begun = None;
         } else if self.begun.is_none() {
-            self.begun = Some(now);
+            self.begun = Some(Moment::at(now));
         }
     }
 
     pub(super) fn begun(&self) -> Option<Duration> {
-        self.begun
+        self.begun.map(Moment::mono)
     }
 
     /// Tells whether nothing of a line has come yet.

@@ -115,7 +115,7 @@ impl Session {
             side: Side::Upstream,
         });
         step.out.push(Output::Close { side: Side::Client });
-        let micros = micros_between(self.arrived, step.now.mono);
+        let micros = micros_between(self.arrived.mono(), step.now.mono);
         self.report(
             step,
             Event::SessionClosed {

@@ -203,7 +203,7 @@ impl Session {
             230 | 232 => self.login(step),
             200..400 if self.logged_in => {
                 self.logged_in = false;
-                self.login_since = step.now.mono;
+                self.login_since = step.moment();
             }
             200..400 => {}
             _ if !self.logged_in => self.report(step, Event::LoginFailed { code }),

@@ -50,7 +50,7 @@ impl Session {
     }
 
     fn upstream_reply(&mut self, step: &mut Step, reply: Reply) {
-        self.reply_since = step.now.mono;
+        self.reply_since = step.moment();
         let reply = match self.phase {
             Phase::Greeting => {
                 if self.settings.upstream_tls.mode == TlsMode::Explicit {
@@ -160,7 +160,7 @@ impl Session {
                 self.user = None;
                 self.login = None;
                 self.logged_in = false;
-                self.login_since = step.now.mono;
+                self.login_since = step.moment();
                 self.rest = None;
                 self.guest = false;
                 self.user_is_now(None);

@@ -15,6 +15,7 @@ use super::lane::Lane;
 use super::legs::{Relay, Transfer};
 use super::security::Security;
 pub(super) use super::state::{EpsvSupport, Farewell, Gate, Login, Phase};
+use super::time::Moment;
 use super::{Input, Legs, Output, SessionFacts, Settings, Side, Time};
 use crate::ftp::{Command, ReplyAssembler};
 
@@ -27,7 +28,7 @@ pub struct Session {
     pub(super) facts: SessionFacts,
     pub(super) settings: Arc<Settings>,
     pub(super) phase: Phase,
-    pub(super) arrived: Duration,
+    pub(super) arrived: Moment,
     /// Our own address on the upstream's control connection, and its own with the port.
     pub(super) gateway: IpAddr,
     pub(super) upstream: SocketAddr,
@@ -47,7 +48,7 @@ pub struct Session {
     /// Bytes of all transfers, both directions together.
     pub(super) carried: u64,
     /// Since when a login is awaited.
-    pub(super) login_since: Duration,
+    pub(super) login_since: Moment,
     pub(super) epsv_all: bool,
     pub(super) epsv: EpsvSupport,
     /// What the client's last REST said, while no transfer command has used it.
@@ -71,10 +72,10 @@ pub struct Session {
     pub(super) abort: Option<Box<Abort>>,
     pub(super) gate: Option<Gate>,
     /// Since when the upstream owes what it owes.
-    pub(super) reply_since: Duration,
-    pub(super) last_activity: Duration,
+    pub(super) reply_since: Moment,
+    pub(super) last_activity: Moment,
     pub(super) tokens: f32,
-    pub(super) tokens_at: Duration,
+    pub(super) tokens_at: Moment,
     pub(super) next_pinhole: u32,
     pub(super) next_transfer: u32,
     pub(super) commands: u32,
@@ -86,6 +87,13 @@ pub struct Session {
 pub(super) struct Step {
     pub(super) now: Time,
     pub(super) out: Vec<Output>,
+}
+
+impl Step {
+    /// The time it was told, as a session keeps it.
+    pub(super) fn moment(&self) -> Moment {
+        Moment::at(self.now.mono)
+    }
 }
 
 impl Session {
@@ -100,7 +108,7 @@ impl Session {
             facts,
             settings,
             phase: Phase::New,
-            arrived: Duration::ZERO,
+            arrived: Moment::START,
             gateway: unset.ip(),
             upstream: unset,
             forwardable: false,
@@ -112,7 +120,7 @@ impl Session {
             guard: Guard::default(),
             known: Known::default(),
             carried: 0,
-            login_since: Duration::ZERO,
+            login_since: Moment::START,
             epsv_all: false,
             epsv: EpsvSupport::Unknown,
             rest: None,
@@ -127,9 +135,9 @@ impl Session {
             transfer: None,
             abort: None,
             gate: None,
-            reply_since: Duration::ZERO,
-            last_activity: Duration::ZERO,
-            tokens_at: Duration::ZERO,
+            reply_since: Moment::START,
+            last_activity: Moment::START,
+            tokens_at: Moment::START,
             next_pinhole: 1,
             next_transfer: 1,
             commands: 0,
@@ -171,7 +179,7 @@ impl Session {
 
     /// Tells when the client arrived, by the monotonic clock.
     pub fn arrived(&self) -> Duration {
-        self.arrived
+        self.arrived.mono()
     }
 
     /// Tells whether the session is over: nothing is left to be done for it.

@@ -39,7 +39,7 @@ impl Session {
     /// Sends a command to the upstream and remembers who is owed its reply.
     pub(super) fn ask(&mut self, step: &mut Step, bytes: Vec<u8>, pending: Pending) {
         if !self.dialogue.awaits_upstream() {
-            self.reply_since = step.now.mono;
+            self.reply_since = step.moment();
         }
         self.dialogue.push(pending);
         step.out.push(Output::Send {

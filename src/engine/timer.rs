@@ -132,9 +132,9 @@ impl Session {
             }
         }
         if !self.logged_in {
-            say(self.login_since + timeouts.login, Deadline::Login);
+            say(self.login_since.mono() + timeouts.login, Deadline::Login);
         } else if self.dialogue.is_empty() && !self.in_transfer() && !self.is_carrying() {
-            say(self.last_activity + timeouts.idle, Deadline::Idle);
+            say(self.last_activity.mono() + timeouts.idle, Deadline::Idle);
         }
         if let Some(due) = self.guard.due() {
             say(due, Deadline::Refusal);
@@ -168,7 +168,10 @@ impl Session {
                 && (marked || transfer.success.is_some())
         });
         if self.dialogue.awaits_upstream() && !data_runs {
-            say(self.reply_since + timeouts.final_reply, Deadline::Reply);
+            say(
+                self.reply_since.mono() + timeouts.final_reply,
+                Deadline::Reply,
+            );
         }
     }
 
@@ -236,7 +239,7 @@ impl Session {
     fn next_token_at(&self) -> Duration {
         let rate = self.settings.commands_per_second.max(1) as f32;
         // A millisecond more than needed, so that rounding never makes us wake for nothing.
-        self.tokens_at
+        self.tokens_at.mono()
             + Duration::from_secs_f32((1.0 - self.tokens).max(0.0) / rate)
             + Duration::from_millis(1)
     }

@@ -51,7 +51,7 @@ impl Session {
         match self.phase {
             Phase::Securing => self.ask_for_protection(step),
             // Implicit TLS: the greeting comes inside it.
-            Phase::Greeting => self.reply_since = step.now.mono,
+            Phase::Greeting => self.reply_since = step.moment(),
             Phase::New | Phase::Dialling | Phase::Talking | Phase::Ending(_) | Phase::Over => {}
         }
     }

@@ -294,7 +294,7 @@ impl Session {
             known.syst_asked = false;
         }
         self.phase = Phase::Dialling;
-        self.reply_since = step.now.mono;
+        self.reply_since = step.moment();
         let to = Arc::clone(&self.settings.upstream);
         step.out.push(Output::MoveUpstream { to });
     }

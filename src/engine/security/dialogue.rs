@@ -184,7 +184,7 @@ impl Session {
                 state.version = Some(facts.version);
                 state.sni = facts.sni;
                 state.certificate = facts.certificate;
-                self.last_activity = step.now.mono;
+                self.last_activity = step.moment();
                 if self.security.contradicts_itself() {
                     self.report(step, failed(with, None, TlsFault::HostContradicted.into()));
                     let words = ClientFault::OtherHostInTls.reply();

@@ -85,11 +85,11 @@ impl Session {
         if self.phase != Phase::New {
             return;
         }
-        self.arrived = step.now.mono;
-        self.login_since = step.now.mono;
-        self.reply_since = step.now.mono;
-        self.last_activity = step.now.mono;
-        self.tokens_at = step.now.mono;
+        self.arrived = step.moment();
+        self.login_since = step.moment();
+        self.reply_since = step.moment();
+        self.last_activity = step.moment();
+        self.tokens_at = step.moment();
         if self.facts.may_be_probe {
             self.guard.hide();
         }
@@ -126,7 +126,7 @@ impl Session {
         self.gateway = gateway.ip();
         self.upstream = upstream;
         self.phase = Phase::Greeting;
-        self.reply_since = step.now.mono;
+        self.reply_since = step.moment();
         self.report(step, Event::UpstreamConnected { upstream, gateway });
         if self.settings.upstream_tls.mode == TlsMode::Implicit {
             self.start_tls(step, Side::Upstream);
