@@ -74,8 +74,8 @@ impl Place {
 }
 
 impl Network {
-    /// Builds the namespaces; needs root and iproute2.
-    pub fn build() -> anyhow::Result<Self> {
+    /// Builds the namespaces; needs root and iproute2. All their TCP uses that congestion control, whatever the machine's does.
+    pub fn build(congestion_control: &str) -> anyhow::Result<Self> {
         remove_stale();
         let network = Self(());
         for place in PLACES {
@@ -128,6 +128,26 @@ impl Network {
         let forward = format!("{reuse}; echo 1 >/proc/sys/net/ipv4/ip_forward");
         for (namespace, settings) in [(&client, reuse), (&gateway, &forward), (&server, reuse)] {
             run(Command::new("ip").args(["netns", "exec", namespace, "sh", "-c", settings]))?;
+            let control = "echo \"$1\" >/proc/sys/net/ipv4/tcp_congestion_control";
+            let mut command = Command::new("ip");
+            command.args([
+                "netns",
+                "exec",
+                namespace,
+                "sh",
+                "-c",
+                control,
+                "sh",
+                congestion_control,
+            ]);
+            run(&mut command).with_context(|| {
+                let known =
+                    std::fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control");
+                format!(
+                    "congestion control {congestion_control:?}: this kernel has {}",
+                    known.unwrap_or_default().trim()
+                )
+            })?;
         }
         Ok(network)
     }

@@ -17,6 +17,7 @@ pub struct Report {
     tests: Vec<Test>,
     extent: Extent,
     rounds: u32,
+    congestion_control: String,
     samples: Vec<(u32, &'static str, Peer, BTreeMap<Metric, f64>)>,
     excluded: Vec<(&'static str, Peer, Cell)>,
     notes: Vec<String>,
@@ -43,13 +44,20 @@ struct Summary {
 
 impl Report {
     /// Begins a report.
-    pub fn new(peers: &[Peer], tests: &[Test], extent: Extent, rounds: u32) -> Self {
+    pub fn new(
+        peers: &[Peer],
+        tests: &[Test],
+        extent: Extent,
+        rounds: u32,
+        congestion_control: &str,
+    ) -> Self {
         let (samples, excluded, notes, faults) = Default::default();
         Self {
             peers: peers.to_vec(),
             tests: tests.to_vec(),
             extent,
             rounds,
+            congestion_control: congestion_control.to_owned(),
             samples,
             excluded,
             notes,
@@ -228,11 +236,12 @@ impl Report {
         } else {
             "full"
         };
+        let control = &self.congestion_control;
         match self.rounds {
-            1 => writeln!(text, "\nOne round ({extent}).").ok(),
+            1 => writeln!(text, "\nOne round ({extent}), congestion control {control}.").ok(),
             n => writeln!(
                 text,
-                "\nMedians of {n} rounds ({extent}), in parentheses least and most."
+                "\nMedians of {n} rounds ({extent}), in parentheses least and most; congestion control {control}."
             )
             .ok(),
         };
@@ -292,7 +301,7 @@ impl Report {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         json!({
             "extent": self.extent, "rounds": self.rounds, "all_tests": self.tests.len() == TESTS.len(),
-            "machine": {"kernel": kernel.trim(), "cores": std::thread::available_parallelism().map_or(0, usize::from)},
+            "machine": {"kernel": kernel.trim(), "congestion_control": self.congestion_control, "cores": std::thread::available_parallelism().map_or(0, usize::from)},
             "samples": samples.collect::<Vec<_>>(), "summary": summary.collect::<Vec<_>>(), "goals": goals.collect::<Vec<_>>(),
             "notes": self.notes, "faults": self.faults,
         })
@@ -339,75 +348,4 @@ impl Summary {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn test(name: &str) -> Test {
-        TESTS
-            .into_iter()
-            .find(|test| test.name == name)
-            .expect("a test")
-    }
-
-    fn measured(value: f64, failure: Option<&str>, wrong_byte: bool) -> Sample {
-        let figures = BTreeMap::from([(Metric::GatewayPerGib, value)]);
-        Sample::Measured {
-            figures,
-            failure: failure.map(str::to_owned),
-            wrong_byte,
-        }
-    }
-
-    #[test]
-    fn medians_spread_and_goals_are_in_the_table() {
-        let bulk = test("retr-1");
-        let mut report = Report::new(&[Peer::Haproxy, Peer::Portcullis], &[bulk], Extent::Full, 2);
-        for (round, haproxy, ours) in [(1, 1.0, 0.4), (2, 0.8, 0.5)] {
-            report.add(round, bulk, Peer::Haproxy, measured(haproxy, None, false));
-            report.add(round, bulk, Peer::Portcullis, measured(ours, None, false));
-        }
-        let row = "| retr-1 | gateway CPU s/GiB | 0.90 (0.80-1.00) | 0.45 (0.40-0.50) | <= 0.65 x haproxy: 0.50, reached |";
-        assert!(report.markdown().contains(row), "{}", report.markdown());
-        assert!(report.faults().is_empty());
-        assert_eq!(report.json()["goals"].as_array().map(Vec::len), Some(2));
-    }
-
-    #[test]
-    fn a_peer_may_fail_but_not_carry_a_wrong_byte() {
-        let bulk = test("retr-1");
-        let mut report = Report::new(&[Peer::Haproxy], &[bulk], Extent::Full, 1);
-        report.add(
-            1,
-            bulk,
-            Peer::Haproxy,
-            measured(1.0, Some("1 of 4 failed"), false),
-        );
-        assert!(report.faults().is_empty() && report.markdown().contains("1 of 4 failed"));
-        report.add(
-            1,
-            bulk,
-            Peer::Haproxy,
-            measured(1.0, Some("1 of 4 failed"), true),
-        );
-        assert_eq!(report.faults().len(), 1);
-    }
-
-    #[test]
-    fn we_may_not_fail() {
-        let bulk = test("retr-1");
-        for peer in [Peer::Direct, Peer::Portcullis] {
-            let mut report = Report::new(&[peer], &[bulk], Extent::Full, 1);
-            report.add(
-                1,
-                bulk,
-                peer,
-                Sample::Failed {
-                    why: "ended".into(),
-                    absent: true,
-                    wrong_byte: false,
-                },
-            );
-            assert_eq!(report.faults().len(), 1);
-        }
-    }
-}
+mod tests;

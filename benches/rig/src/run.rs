@@ -54,6 +54,11 @@ pub struct Options {
     /// Ask for passive data connections with EPSV instead of PASV.
     #[arg(long)]
     epsv: bool,
+    /// TCP's congestion control in the network of the bench, by the kernel's name.
+    ///
+    /// Debian's default, whatever the machine's is: with bbr, which paces, bulk costs everybody four to five times as much.
+    #[arg(long, value_name = "NAME", default_value = "cubic")]
+    congestion_control: String,
     /// Write every figure there too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -127,7 +132,13 @@ async fn rounds(options: &Options, tests: &[Test]) -> anyhow::Result<Report> {
     } else {
         Mode::Passive
     };
-    let mut report = Report::new(&options.peers, tests, extent, rounds);
+    let mut report = Report::new(
+        &options.peers,
+        tests,
+        extent,
+        rounds,
+        &options.congestion_control,
+    );
     if tests.is_empty() {
         return Ok(report);
     }
@@ -135,7 +146,8 @@ async fn rounds(options: &Options, tests: &[Test]) -> anyhow::Result<Report> {
     let in_memory = temporary_directory(Path::new("/dev/shm"))
         .or_else(|_| temporary_directory(&std::env::temp_dir()))?;
     let identity = Identity::make(directory.path())?;
-    let _network = Network::build().context("cannot build the network")?;
+    let _network =
+        Network::build(&options.congestion_control).context("cannot build the network")?;
     let around = Circumstances {
         extent,
         passive,
