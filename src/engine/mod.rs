@@ -61,7 +61,7 @@ use serde::{Serialize, Serializer};
 
 pub use check::{Check, Checks};
 pub use data::{Bounds, DialError, Direction, Manner, Outcome, Pace, Usage, Volume, Wire};
-pub use event::Event;
+pub use event::{Event, HoleFacts, TransferFacts};
 pub use exits::{Account, Answer, Grant, LONGEST_ANSWER, LONGEST_QUESTION, Passwords, QuestionId};
 pub use guard::Logins;
 pub use guest::Guest;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::stage::Stage;
 use crate::words::{
-    foreign, is_expectation, json, pinhole, show, side_of, tls_facts, tls_failure, unescape,
+    foreign, is_expectation, pinhole, show, side_of, tls_facts, tls_failure, told, unescape,
 };
 use portcullis::engine::{
     AskFault, DataMode, DialError, Input, Legs, Outcome, Output, PeerMatch, QuestionId, Record,
@@ -244,18 +244,15 @@ impl Player {
             .skip(seen)
             .map(|record| {
                 let user = record.user.as_deref().unwrap_or("-");
-                format!(
-                    "{} user={user}",
-                    serde_json::to_string(&record.event).expect("data")
-                )
+                format!("{} user={user}", told(record))
             })
             .collect();
         let (id, parts) = wanted.split_once(' ').unwrap_or((wanted, ""));
-        let id = format!("\"event\":\"{id}\"");
+        let id = format!("{id} ");
         let parts: Vec<&str> = parts.split(" & ").filter(|part| !part.is_empty()).collect();
         let found = texts
             .iter()
-            .any(|text| text.contains(&id) && parts.iter().all(|part| text.contains(part)));
+            .any(|text| text.starts_with(&id) && parts.iter().all(|part| text.contains(part)));
         if found {
             Ok(())
         } else {
@@ -267,9 +264,9 @@ impl Player {
     fn expect_records(&mut self, wanted: &str) -> Result<(), String> {
         let (count, id) = wanted.split_once(' ').ok_or("!records COUNT ID")?;
         let seen = self.seen;
-        let id = format!("\"event\":\"{id}\"");
-        let texts = self.stage().records.iter().skip(seen).map(json);
-        let found = texts.filter(|text| text.contains(&id)).count();
+        let id = format!("{id} ");
+        let texts = self.stage().records.iter().skip(seen).map(told);
+        let found = texts.filter(|text| text.starts_with(&id)).count();
         match count.parse() == Ok(found) {
             true => Ok(()),
             false => Err(format!("there are {found} of them")),
@@ -284,7 +281,7 @@ impl Player {
                 .as_deref()
                 .is_some_and(|user| user.contains(text))
         };
-        let shows = |record: &&Record| json(record).contains(text) || user(record);
+        let shows = |record: &&Record| told(record).contains(text) || user(record);
         match stage.records.iter().find(shows) {
             None => Ok(()),
             Some(record) => Err(format!("it is in {record:?}")),
