@@ -312,6 +312,11 @@ impl Session {
         permission: &Permission,
     ) {
         match self.judge_data(step, command, permission) {
+            Judged::Allowed(_)
+                if client_at.is_some_and(|to| self.is_shut(step, Side::Client, to)) =>
+            {
+                self.fail_negotiation(step, ClientFault::InWindow.reply());
+            }
             Judged::Allowed(_) => self.negotiate(step, command.verb, client_at),
             Judged::Denied | Judged::Closed | Judged::Awaited => {}
         }

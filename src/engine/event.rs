@@ -220,8 +220,10 @@ pub enum Event {
         /// The server's line, escaped.
         reply: String,
     },
-    /// A server on the gateway's own host announced a port of a window, at which the firewall lets nobody in to it.
+    /// A peer on the gateway's own host named a port of a window, at which the firewall lets nobody in to it.
     AddressShut {
+        /// Which peer.
+        side: Side,
         /// Where the gateway would have dialled.
         address: SocketAddr,
         /// The window: its first and its last port.

@@ -43,6 +43,7 @@ mod reply;
 mod security;
 mod session;
 mod settings;
+mod shut;
 mod speaking;
 mod state;
 mod summary;
@@ -76,6 +77,7 @@ pub use session::Session;
 pub use settings::{
     DataMode, ForeignAddress, PeerMatch, SessionFacts, Settings, SourcePort, Timeouts,
 };
+pub use shut::Shut;
 pub use summary::Summary;
 pub use time::{Time, Wall};
 pub use tls::{

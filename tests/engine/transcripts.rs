@@ -4,13 +4,13 @@
 //! settings. `C>>` and `U>>` send bytes without an added CR LF. Escapes: `\r \n \t \0 \\ \xNN`. Every effect must be
 //! expected, in order; records only where `!record` asks for them. `!records N ID` counts those since the last line
 //! from a peer; `!answer N JSON` is what somebody answers to question N, `!no-answer N WHY` that nobody does. `!never TEXT` says that no record so far holds a text. `@set rule` adds a rule, in YAML; `!rule` reloads.
-//! With `@set upstream here` the upstream is on the gateway's own host, whose firewall shuts 21000-21015 and 22000-22999.
+//! With `@set upstream here` the upstream is on the gateway's own host, whose firewall shuts 21000-21015 and 22000-22999; with
+//! `@set client here` the client.
 
 use crate::ruled;
 use crate::stage;
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::words::{
 };
 use portcullis::engine::{
     AskFault, DataMode, DialError, Input, Legs, Outcome, Output, PeerMatch, QuestionId, Record,
-    RefusalReason, SessionEnd, Settings, Side, SourcePort, TlsMode, TlsPolicy, TlsRequire,
+    RefusalReason, SessionEnd, Settings, Shut, Side, SourcePort, TlsMode, TlsPolicy, TlsRequire,
 };
 use portcullis::policy::{Default as DefaultVerdict, RuleSet};
 
@@ -82,7 +82,7 @@ struct Player {
     upstream_is_ipv6: bool,
     may_be_probe: bool,
     forwardable: bool,
-    shut: Option<Legs<RangeInclusive<u16>>>,
+    shut: Option<Shut>,
     greeted: bool,
     stage: Option<Stage>,
     /// Effects as lines, not yet expected.
@@ -137,6 +137,17 @@ impl Player {
             self.stage = Some(made);
         }
         self.stage.as_mut().expect("just made")
+    }
+
+    fn shut_at(&mut self, side: Side) {
+        let shut = self.shut.get_or_insert(Shut {
+            windows: Legs {
+                client: 21_000..=21_015,
+                upstream: 22_000..=22_999,
+            },
+            here: Legs::default(),
+        });
+        shut.here[side] = true;
     }
 
     fn line(&mut self, line: &str) -> Result<(), String> {
@@ -205,6 +216,7 @@ impl Player {
             }
             ("client_foreign", value) => settings.client_foreign_address = foreign(value)?,
             ("upstream_foreign", value) => settings.upstream_foreign_address = foreign(value)?,
+            ("client", "here") => self.shut_at(Side::Client),
             ("client", address) => self.client = address.parse().map_err(|_| "an address")?,
             ("target", address) => self.target = address.parse().map_err(|_| "an address")?,
             ("advertised", address) => {
@@ -212,12 +224,7 @@ impl Player {
             }
             ("upstream", "ipv6") => self.upstream_is_ipv6 = true,
             ("firewall", "nftables") => self.forwardable = true,
-            ("upstream", "here") => {
-                self.shut = Some(Legs {
-                    client: 21_000..=21_015,
-                    upstream: 22_000..=22_999,
-                });
-            }
+            ("upstream", "here") => self.shut_at(Side::Upstream),
             ("greeted", "false") => self.greeted = false,
             _ => return ruled::set(settings, &mut self.rules, key, value),
         }

@@ -237,8 +237,13 @@ impl<'a> Body<'a> {
                 self.word("refused", refused);
             }
             Event::AddressMalformed { reply } => self.text("reply", reply),
-            Event::AddressShut { address, window } => {
-                self.socket("address", *address, None);
+            Event::AddressShut {
+                side,
+                address,
+                window,
+            } => {
+                self.word("side", side);
+                self.socket("address", *address, Some(*side));
                 self.text("window", window);
             }
             Event::ProtocolForeign { protocol } => self.text("protocol", protocol),
