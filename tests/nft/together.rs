@@ -2,15 +2,15 @@
 
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis::nft::kernel::{Error, Kernel};
 use portcullis::nft::{FirewallHole, FlowState, Granted, HoleKey, Settled, Settling, Wish};
 use portcullis_netlab::{Family, Lab, Node};
 
 use crate::yard::{
-    GATEWAY, PATIENCE, SILENCE, accept, at, at_gateway, dial, elements, install, lab, layout,
-    listen, nft, passive, told,
+    GATEWAY, LONGEST_WAY, PATIENCE, SILENCE, accept, at, at_gateway, dial, elements, install, lab,
+    layout, listen, nft, passive, told,
 };
 
 fn together(kernel: &mut Kernel, wishes: &[Wish]) -> Vec<Result<Granted, Error>> {
@@ -102,8 +102,11 @@ fn each_has_its_own_answer() {
         );
         assert!(dropped.is_err());
         let settling: Vec<Wish> = [3, 0, 1, 2, 9].map(|key| Wish::Settle(HoleKey(key))).into();
+        let asked = Instant::now();
         let done = together(&mut kernel, &settling);
-        assert!(!shut(&done[0]).used(), "its packet was dropped");
+        // On a machine that stood still meanwhile it could have come through.
+        let surely = asked.elapsed() < LONGEST_WAY;
+        assert!(!surely || !shut(&done[0]).used(), "its packet was dropped");
         assert!(shut(&done[1]).used());
         let Ok(Granted::Settled(Settling::Runs(usage))) = &done[2] else {
             panic!("{done:?}");
