@@ -1,6 +1,10 @@
 #![no_main]
 
-#[expect(dead_code, reason = "each target runs one of the bodies")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "each target runs one of the bodies"
+)]
 #[path = "../../tests/fuzz/bodies.rs"]
 mod bodies;
 

@@ -6,7 +6,10 @@ use super::legs::{Ended, Leg, Relay, Transfer};
 use super::pinhole::{CloseReason, TransferId};
 use super::session::{Phase, Session, Step, burst, micros_between};
 use super::time::Moment;
-use super::{Carried, Direction, Event, Legs, Manner, Outcome, Output, Side, Usage, Violation};
+use super::{
+    Carried, Direction, Event, HoleFacts, Legs, Manner, Outcome, Output, Side, TransferFacts,
+    Usage, Violation,
+};
 use crate::ftp::Reply;
 
 impl Session {
@@ -277,12 +280,13 @@ impl Session {
             ),
         };
         if let Some(command) = &transfer.command {
-            let micros = micros_between(command.began, step.now.mono);
-            let (id, command, path) = (
-                transfer.id,
-                command.verb.name(),
-                String::from(command.path.clone()),
-            );
+            let facts = TransferFacts {
+                transfer: transfer.id,
+                command: command.verb.name(),
+                path: String::from(command.path.clone()),
+                volume,
+                micros: micros_between(command.began, step.now.mono),
+            };
             let event = if reason == CloseReason::Completed {
                 self.transfers += 1;
                 let unacknowledged = match carried {
@@ -290,21 +294,13 @@ impl Session {
                     Carried::Forwarded => None,
                 };
                 Event::TransferCompleted {
-                    transfer: id,
-                    command,
-                    path,
-                    volume,
-                    micros,
+                    transfer: facts,
                     unacknowledged,
                 }
             } else {
                 let code = (code != 0).then_some(code);
                 Event::TransferFailed {
-                    transfer: id,
-                    command,
-                    path,
-                    volume,
-                    micros,
+                    transfer: facts,
                     code,
                     why,
                 }
@@ -326,18 +322,20 @@ impl Session {
             self.report(
                 step,
                 Event::PinholeClosed {
-                    pinhole: hole.id,
-                    transfer: transfer.id,
-                    side,
-                    from: hole.from,
-                    at,
-                    leads_to: hole.leads_to,
-                    command: transfer.ask.name(),
+                    hole: HoleFacts {
+                        pinhole: hole.id,
+                        transfer: transfer.id,
+                        side,
+                        from: hole.from,
+                        at,
+                        leads_to: hole.leads_to,
+                        command: transfer.ask.name(),
+                        carried,
+                    },
                     opened: opened.wall,
                     used: hole.used.map(|used| used.wall),
                     volume,
                     reason,
-                    carried,
                 },
             );
         }

@@ -1,5 +1,7 @@
 //! What happens in a session, as events with their facts; `catalogue` says what each means.
 
+mod facts;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -7,19 +9,17 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::pinhole::{CloseReason, PinholeId, RefusalReason, TransferId};
-use super::reason::{
-    AskFault, BanReason, Carried, Refusal, Ruling, SessionEnd, UnbanReason, Violation,
-};
+use super::reason::{AskFault, BanReason, Refusal, Ruling, SessionEnd, UnbanReason, Violation};
 use super::tls::{TlsFault, TlsVersion};
 use super::{Check, Side, Volume, Wall};
 use crate::policy::Moment;
 
-/// What happened; the serialised name is the stable event id.
+pub use facts::{HoleFacts, TransferFacts};
+
+/// What happened; the catalogue has the stable id of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "event")]
 pub enum Event {
     /// A client arrived and was admitted.
-    #[serde(rename = "session.opened")]
     SessionOpened {
         /// The client's address and port.
         from: SocketAddr,
@@ -31,7 +31,6 @@ pub enum Event {
         upstream: Arc<str>,
     },
     /// The upstream's control connection is up.
-    #[serde(rename = "upstream.connected")]
     UpstreamConnected {
         /// The upstream's address and port.
         upstream: SocketAddr,
@@ -39,13 +38,11 @@ pub enum Event {
         gateway: SocketAddr,
     },
     /// The upstream could not be dialled; the client got 421.
-    #[serde(rename = "upstream.unreachable")]
     UpstreamUnreachable {
         /// Why, in words.
         why: String,
     },
     /// A control connection or a data leg is in TLS.
-    #[serde(rename = "tls.established")]
     TlsEstablished {
         /// With whom.
         side: Side,
@@ -63,7 +60,6 @@ pub enum Event {
         certificate: Option<String>,
     },
     /// There is no TLS where it was begun or is required.
-    #[serde(rename = "tls.failed")]
     TlsFailed {
         /// With whom.
         side: Side,
@@ -75,7 +71,6 @@ pub enum Event {
         alert: Option<&'static str>,
     },
     /// The upstream refused TLS, or refused it for data, by a reply, and the policy lets the session go on in clear.
-    #[serde(rename = "tls.declined")]
     TlsDeclined {
         /// Our command that was refused.
         command: &'static str,
@@ -83,19 +78,16 @@ pub enum Event {
         code: u16,
     },
     /// The server accepted the user.
-    #[serde(rename = "login.succeeded")]
     LoginSucceeded {
         /// The e-mail address that an anonymous user gave as password (escaped), if the config wants it.
         email: Option<String>,
     },
     /// A login was refused, by the server or by a rule.
-    #[serde(rename = "login.failed")]
     LoginFailed {
         /// The server's reply code, or ours.
         code: u16,
     },
     /// An address failed to log in too often, or an operator banned it: it is turned away for a time.
-    #[serde(rename = "address.banned")]
     AddressBanned {
         /// Who.
         from: IpNet,
@@ -109,7 +101,6 @@ pub enum Event {
         in_kernel: bool,
     },
     /// A ban is over.
-    #[serde(rename = "address.unbanned")]
     AddressUnbanned {
         /// Who was banned.
         from: IpNet,
@@ -119,7 +110,6 @@ pub enum Event {
         turned_away: u64,
     },
     /// A rule turned a client away; there is no session, and no upstream was dialled.
-    #[serde(rename = "connection.denied")]
     ConnectionDenied {
         /// The client's address and port.
         from: SocketAddr,
@@ -136,7 +126,6 @@ pub enum Event {
         code: u16,
     },
     /// A rule denied a command; the server never saw it.
-    #[serde(rename = "command.denied")]
     CommandDenied {
         /// The command, escaped, passwords masked.
         command: String,
@@ -149,7 +138,6 @@ pub enum Event {
         code: u16,
     },
     /// Whoever a rule asks has answered.
-    #[serde(rename = "ask.answered")]
     AskAnswered {
         /// The command, escaped, passwords masked.
         command: String,
@@ -170,7 +158,6 @@ pub enum Event {
         micros: u64,
     },
     /// Whoever a rule asks gave no answer that could be used.
-    #[serde(rename = "ask.failed")]
     AskFailed {
         /// The command, escaped, passwords masked.
         command: String,
@@ -185,7 +172,6 @@ pub enum Event {
         micros: u64,
     },
     /// A rule that only observes matched; nothing was refused or changed by it.
-    #[serde(rename = "rule.observed")]
     RuleObserved {
         /// The command, escaped, passwords masked; none when a client arrived.
         command: Option<String>,
@@ -198,7 +184,6 @@ pub enum Event {
         would: &'static str,
     },
     /// A check of the engine's own that only observes would have refused a command.
-    #[serde(rename = "check.observed")]
     CheckObserved {
         /// The command, escaped, passwords masked.
         command: String,
@@ -208,7 +193,6 @@ pub enum Event {
         code: u16,
     },
     /// The engine itself refused a command; the server never saw it.
-    #[serde(rename = "command.refused")]
     CommandRefused {
         /// The command, escaped, passwords masked.
         command: String,
@@ -218,7 +202,6 @@ pub enum Event {
         code: u16,
     },
     /// A client named a foreign address or a port below 1024 in PORT or EPRT (RFC 2577).
-    #[serde(rename = "address.bounce")]
     AddressBounce {
         /// The address that was asked for.
         address: SocketAddr,
@@ -226,7 +209,6 @@ pub enum Event {
         command: &'static str,
     },
     /// A server announced a foreign address; only its port was used, or it was refused.
-    #[serde(rename = "address.foreign")]
     AddressForeign {
         /// The address that was announced.
         address: SocketAddr,
@@ -234,27 +216,25 @@ pub enum Event {
         refused: bool,
     },
     /// A server announced something that is no usable address or port.
-    #[serde(rename = "address.malformed")]
     AddressMalformed {
         /// The server's line, escaped.
         reply: String,
     },
-    /// A server on the gateway's own host announced a port of a window, at which the firewall lets nobody in to it.
-    #[serde(rename = "address.shut")]
+    /// A peer on the gateway's own host named a port of a window, at which the firewall lets nobody in to it.
     AddressShut {
+        /// Which peer.
+        side: Side,
         /// Where the gateway would have dialled.
         address: SocketAddr,
         /// The window: its first and its last port.
         window: String,
     },
     /// A client spoke another protocol, or one that was not configured here.
-    #[serde(rename = "protocol.foreign")]
     ProtocolForeign {
         /// What it looked like.
         protocol: &'static str,
     },
     /// A peer broke the protocol in a way that ends the session or was repaired.
-    #[serde(rename = "protocol.violation")]
     ProtocolViolation {
         /// Who did it.
         side: Side,
@@ -262,29 +242,14 @@ pub enum Event {
         what: Violation,
     },
     /// A pinhole is about to open: who may use it and where it leads.
-    #[serde(rename = "pinhole.opened")]
     PinholeOpened {
-        /// Its number within the session.
-        pinhole: PinholeId,
-        /// The data connection it is for.
-        transfer: TransferId,
-        /// The side whose peer may dial.
-        side: Side,
-        /// Who may dial.
-        from: IpNet,
-        /// Where it is open.
-        at: SocketAddr,
-        /// Where the other leg leads, when known.
-        leads_to: Option<SocketAddr>,
-        /// The client's verb that caused it.
-        command: &'static str,
+        /// The pinhole.
+        #[serde(flatten)]
+        hole: HoleFacts,
         /// How long it waits for its peer, in seconds.
         ttl: u64,
-        /// How the bytes will be carried.
-        carried: Carried,
     },
     /// No pinhole could be opened; nothing was announced.
-    #[serde(rename = "pinhole.refused")]
     PinholeRefused {
         /// The side whose peer would have dialled.
         side: Side,
@@ -294,7 +259,6 @@ pub enum Event {
         why: RefusalReason,
     },
     /// The first and only connection came in.
-    #[serde(rename = "pinhole.used")]
     PinholeUsed {
         /// Its number within the session.
         pinhole: PinholeId,
@@ -306,22 +270,10 @@ pub enum Event {
         at: SocketAddr,
     },
     /// A pinhole is shut: the whole of its life in one line.
-    #[serde(rename = "pinhole.closed")]
     PinholeClosed {
-        /// Its number within the session.
-        pinhole: PinholeId,
-        /// The data connection it was for.
-        transfer: TransferId,
-        /// The side whose peer could dial.
-        side: Side,
-        /// Who could dial.
-        from: IpNet,
-        /// Where it was open.
-        at: SocketAddr,
-        /// Where the other leg led, when known.
-        leads_to: Option<SocketAddr>,
-        /// The client's verb that caused it.
-        command: &'static str,
+        /// The pinhole.
+        #[serde(flatten)]
+        hole: HoleFacts,
         /// When it opened.
         opened: Wall,
         /// When it was first used.
@@ -331,11 +283,8 @@ pub enum Event {
         volume: Volume,
         /// Why it was shut.
         reason: CloseReason,
-        /// How the bytes were carried.
-        carried: Carried,
     },
     /// Somebody who was not awaited reached a listener of the window and was turned away.
-    #[serde(rename = "pinhole.intruder")]
     PinholeIntruder {
         /// Who.
         from: SocketAddr,
@@ -343,7 +292,6 @@ pub enum Event {
         at: SocketAddr,
     },
     /// A leg that we are about to dial: no pinhole, still shown.
-    #[serde(rename = "data.dialled")]
     DataDialled {
         /// The data connection.
         transfer: TransferId,
@@ -353,7 +301,6 @@ pub enum Event {
         to: SocketAddr,
     },
     /// A leg that we dialled did not come up, or nobody dialled one that we awaited.
-    #[serde(rename = "data.failed")]
     DataFailed {
         /// The data connection.
         transfer: TransferId,
@@ -363,44 +310,25 @@ pub enum Event {
         why: String,
     },
     /// A transfer ended well.
-    #[serde(rename = "transfer.completed")]
     TransferCompleted {
-        /// The data connection.
-        transfer: TransferId,
-        /// The client's verb.
-        command: &'static str,
-        /// Its argument, escaped.
-        path: String,
-        /// How much was carried.
+        /// The transfer.
         #[serde(flatten)]
-        volume: Volume,
-        /// From the transfer command to its end, in microseconds.
-        micros: u64,
+        transfer: TransferFacts,
         /// Bytes handed to the receiver's kernel that it had not acknowledged at the end; none of what the kernel forwarded.
         #[serde(skip_serializing_if = "Option::is_none")]
         unacknowledged: Option<u64>,
     },
     /// A transfer failed.
-    #[serde(rename = "transfer.failed")]
     TransferFailed {
-        /// The data connection.
-        transfer: TransferId,
-        /// The client's verb.
-        command: &'static str,
-        /// Its argument, escaped.
-        path: String,
-        /// How much was carried.
+        /// The transfer.
         #[serde(flatten)]
-        volume: Volume,
-        /// From the transfer command to its end, in microseconds.
-        micros: u64,
+        transfer: TransferFacts,
         /// The final reply's code, when there was one.
         code: Option<u16>,
         /// Why, in words.
         why: String,
     },
     /// A session is over.
-    #[serde(rename = "session.closed")]
     SessionClosed {
         /// Why.
         reason: SessionEnd,
@@ -414,13 +342,11 @@ pub enum Event {
         pinholes: u32,
     },
     /// A bound was full; somebody was turned away.
-    #[serde(rename = "limit.reached")]
     LimitReached {
         /// Which bound: its key in the config.
         limit: &'static str,
     },
     /// A private address was announced to a client with a public one.
-    #[serde(rename = "address.misleading")]
     AddressMisleading {
         /// The address that the client was told.
         announced: IpAddr,
@@ -428,7 +354,6 @@ pub enum Event {
         listener: Arc<str>,
     },
     /// A certificate of ours ends soon.
-    #[serde(rename = "certificate.expiring")]
     CertificateExpiring {
         /// Its file.
         file: String,
@@ -436,7 +361,6 @@ pub enum Event {
         days: u64,
     },
     /// The gateway is up.
-    #[serde(rename = "gateway.started")]
     GatewayStarted {
         /// The program's version.
         version: &'static str,
@@ -446,7 +370,6 @@ pub enum Event {
         rules: String,
     },
     /// A new config is in force.
-    #[serde(rename = "gateway.reloaded")]
     GatewayReloaded {
         /// Digest of the config in force.
         config: String,
@@ -454,19 +377,16 @@ pub enum Event {
         rules: String,
     },
     /// The gateway could not read its config or rules again; the old ones stay in force.
-    #[serde(rename = "reload.refused")]
     ReloadRefused {
         /// Why, in words.
         why: String,
     },
     /// The gateway takes no new sessions and drains.
-    #[serde(rename = "gateway.stopping")]
     GatewayStopping {
         /// Sessions that still run.
         sessions: u64,
     },
     /// Records that no effect waited for were lost while the journal could not be written.
-    #[serde(rename = "journal.gap")]
     JournalGap {
         /// How many.
         lost: u64,

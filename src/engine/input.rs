@@ -1,10 +1,9 @@
 //! What a session is told: facts.
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 
 use super::{
-    AskFault, DialError, Legs, PinholeId, QuestionId, RefusalReason, SessionEnd, Side, TlsFacts,
+    AskFault, DialError, PinholeId, QuestionId, RefusalReason, SessionEnd, Shut, Side, TlsFacts,
     TlsFailure, TransferId, Usage,
 };
 
@@ -22,9 +21,8 @@ pub enum Input<'a> {
         /// Whether the kernel can carry data connections of this session: there is a firewall that does, and neither
         /// peer is an address of this host.
         forwardable: bool,
-        /// The windows, where the upstream's address is surely this host's and its firewall keeps every port of a window
-        /// shut to whoever no pinhole awaits, the gateway itself too: a server there is reached at none of these ports.
-        shut: Option<Legs<RangeInclusive<u16>>>,
+        /// Where a peer is reached at no port of a window; none where both are reached at every port.
+        shut: Option<Shut>,
     },
     /// No address of the upstream could be dialled.
     UpstreamUnreachable {

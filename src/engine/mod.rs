@@ -43,6 +43,7 @@ mod reply;
 mod security;
 mod session;
 mod settings;
+mod shut;
 mod speaking;
 mod state;
 mod summary;
@@ -61,7 +62,7 @@ use serde::{Serialize, Serializer};
 
 pub use check::{Check, Checks};
 pub use data::{Bounds, DialError, Direction, Manner, Outcome, Pace, Usage, Volume, Wire};
-pub use event::Event;
+pub use event::{Event, HoleFacts, TransferFacts};
 pub use exits::{Account, Answer, Grant, LONGEST_ANSWER, LONGEST_QUESTION, Passwords, QuestionId};
 pub use guard::Logins;
 pub use guest::Guest;
@@ -76,6 +77,7 @@ pub use session::Session;
 pub use settings::{
     DataMode, ForeignAddress, PeerMatch, SessionFacts, Settings, SourcePort, Timeouts,
 };
+pub use shut::Shut;
 pub use summary::Summary;
 pub use time::{Time, Wall};
 pub use tls::{

@@ -1,7 +1,6 @@
 //! Setting up a data connection: each leg on its own, the upstream's first, the hole before its announcement.
 
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 use memchr::memmem;
@@ -180,18 +179,10 @@ impl Session {
             self.epsv = EpsvSupport::Known;
         }
         match self.upstream_address(step, address) {
+            Ok(to) if self.is_shut(step, Side::Upstream, to) => {
+                self.fail_negotiation(step, UpstreamFault::InWindow.reply());
+            }
             Ok(to) => {
-                if let Some(window) = self.shut_around(to) {
-                    let window = format!("{}-{}", window.start(), window.end());
-                    self.report(
-                        step,
-                        Event::AddressShut {
-                            address: to,
-                            window,
-                        },
-                    );
-                    return self.fail_negotiation(step, UpstreamFault::InWindow.reply());
-                }
                 if let Some(transfer) = self.transfer.as_deref_mut() {
                     transfer.legs.upstream = Leg::Dials {
                         to: Some(to),
@@ -233,16 +224,6 @@ impl Session {
             );
         }
         judged
-    }
-
-    /// Tells in which window this place is, if a dial to it would surely run into our own firewall.
-    fn shut_around(&self, to: SocketAddr) -> Option<&RangeInclusive<u16>> {
-        let shut = self.shut.as_ref()?;
-        // Of another address that the config allows it is not known whether it is this host's.
-        let known = to.ip() == self.upstream.ip();
-        [&shut.client, &shut.upstream]
-            .into_iter()
-            .find(|window| known && window.contains(&to.port()))
     }
 
     /// Handles the upstream's answer to our PORT or EPRT.

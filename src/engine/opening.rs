@@ -10,7 +10,7 @@ use super::legs::{Hole, Leg, Stage, Transfer};
 use super::pinhole::{CloseReason, Pinhole, PinholeId, RefusalReason};
 use super::session::{Gate, Session, Step};
 use super::tls::DataTls;
-use super::{Carried, Event, Output, PeerMatch, Side};
+use super::{Carried, Event, HoleFacts, Output, PeerMatch, Side};
 use crate::ftp::address::{eprt_argument, port_argument, reply_227, reply_229};
 use crate::ftp::{Command, Verb};
 
@@ -93,15 +93,17 @@ impl Session {
             step,
             Gate::Pinhole(side),
             Event::PinholeOpened {
-                pinhole: id,
-                transfer: transfer_id,
-                side,
-                from,
-                at,
-                leads_to,
-                command,
+                hole: HoleFacts {
+                    pinhole: id,
+                    transfer: transfer_id,
+                    side,
+                    from,
+                    at,
+                    leads_to,
+                    command,
+                    carried,
+                },
                 ttl,
-                carried,
             },
         );
         step.out.push(Output::OpenPinhole { id });

@@ -3,7 +3,6 @@
 mod facts;
 
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use super::legs::{Relay, Transfer};
 use super::security::Security;
 pub(super) use super::state::{EpsvSupport, Farewell, Gate, Login, Phase};
 use super::time::Moment;
-use super::{Input, Legs, Output, SessionFacts, Settings, Side, Time};
+use super::{Input, Output, SessionFacts, Settings, Shut, Side, Time};
 use crate::ftp::{Command, ReplyAssembler};
 
 /// Most lines of one reply.
@@ -34,8 +33,8 @@ pub struct Session {
     pub(super) upstream: SocketAddr,
     /// The kernel can carry this session's data connections.
     pub(super) forwardable: bool,
-    /// Where the upstream is reached at no port; see [`Input::UpstreamConnected`].
-    pub(super) shut: Option<Legs<RangeInclusive<u16>>>,
+    /// Where a peer on this host is reached at no port.
+    pub(super) shut: Option<Shut>,
     pub(super) user: Option<Arc<str>>,
     /// What USER and PASS said, until the server has answered them.
     pub(super) login: Option<Box<Login>>,

@@ -5,22 +5,39 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::engine::{Event, Record};
+use crate::engine::{Event, Legs, Record, Side};
 
 /// How long nothing more is said.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// Says what is to be done about a record, if that was not said lately; `now` is the time of the monotonic clock.
 pub(super) fn advise(record: &Record, now: Duration) {
-    static TOLD: Told = Told::new();
-    if let Event::AddressShut { address, window } = &record.event
-        && TOLD.is_news(now)
-    {
-        tracing::warn!(
+    static TOLD: Legs<Told> = Legs {
+        client: Told::new(),
+        upstream: Told::new(),
+    };
+    let Event::AddressShut {
+        side,
+        address,
+        window,
+    } = &record.event
+    else {
+        return;
+    };
+    if !TOLD[*side].is_news(now) {
+        return;
+    }
+    match side {
+        Side::Upstream => tracing::warn!(
             "the FTP server on this machine announced {address}, a port of the window {window}, which the firewall shuts to the \
              gateway too: its transfers are refused (425); give the server passive ports outside the windows \
              (vsftpd: pasv_min_port and pasv_max_port, ProFTPD: PassivePorts, Pure-FTPd: -p)"
-        );
+        ),
+        Side::Client => tracing::warn!(
+            "a client on this machine awaits data at {address}, a port of the window {window}, which the firewall shuts to the \
+             gateway too: that was refused (425); have it use passive mode, or keep the windows outside the kernel's ephemeral \
+             range (net.ipv4.ip_local_port_range)"
+        ),
     }
 }
 

@@ -122,10 +122,10 @@ pub(super) async fn run(
                 Errand::Happened(happening) => steward.note(happening),
                 Errand::Banned(news) => steward.see_to_ban(news),
                 Errand::GuessedOn(client) => steward.see_to_guesses(client),
-                Errand::Reload(answer) => {
+                Errand::Reload(answer) => steward.reload(|outcome| {
                     // Whoever asked may not wait for the answer; the log has it.
-                    let _ = answer.send(steward.reload());
-                }
+                    let _ = answer.send(outcome);
+                }),
             },
             () = ban_ends => steward.see_to_ends(),
             _ = look.tick() => steward.look_at_certificates(),
@@ -201,8 +201,9 @@ impl Steward {
         }
     }
 
-    /// Reopens the journal, reads the config again and puts it in force.
-    fn reload(&mut self) -> Result<ReloadReport, String> {
+    /// Reopens the journal, reads the config again and puts it in force. Answers when the sessions that run have it too: what
+    /// a client says behind that is judged by the new rules.
+    fn reload(&mut self, answer: impl FnOnce(Result<ReloadReport, String>) + Send + 'static) {
         self.shared.journal.reopen();
         (self.herald)(Phase::Reloading);
         let outcome = self.replace_config();
@@ -221,7 +222,18 @@ impl Steward {
                 record(&self.shared, Event::ReloadRefused { why: why.clone() });
             }
         }
-        outcome
+        let told = match in_force {
+            true => self.ask_all(Message::Reload),
+            false => Vec::new(),
+        };
+        // This waits for the workers, and the steward must not.
+        tokio::spawn(async move {
+            for worker in told {
+                // A worker that is gone has no sessions.
+                let _ = worker.await;
+            }
+            answer(outcome);
+        });
     }
 
     fn replace_config(&mut self) -> Result<ReloadReport, String> {
@@ -243,7 +255,6 @@ impl Steward {
         self.shared.users.replace(new.limits.sessions_per_user);
         self.replace_guard(&new.login_guard);
         self.config = new;
-        self.tell_all(|| Message::Reload);
         let config = settings::digest(&self.config);
         record(
             &self.shared,
@@ -278,7 +289,7 @@ impl Steward {
             self.certificates.replace(&material);
             self.documents.material = material;
             self.put_in_force(&self.config);
-            self.tell_all(|| Message::Reload);
+            self.ask_all(Message::Reload);
             tracing::info!("certificates have changed on disk; new sessions get the new ones");
         }
         for (file, days) in self.certificates.expiring(SystemTime::now()) {

@@ -46,8 +46,8 @@ pub(super) enum Message {
     Sessions(oneshot::Sender<Vec<SessionReport>>),
     /// End the session of this id; answers whether it was here.
     Kill(String, oneshot::Sender<bool>),
-    /// New settings are in force.
-    Reload,
+    /// New settings are in force; answered when every session here has them.
+    Reload(oneshot::Sender<()>),
     /// A network is banned: end its sessions that are not logged in.
     Banned(IpNet),
     /// Somebody else has emptied the firewall.
@@ -151,7 +151,11 @@ impl Worker {
                         self.order_all(Order::End(SessionEnd::Shutdown));
                         end_at.get_or_insert(tokio::time::Instant::now() + LAST_WORDS);
                     }
-                    Some(Message::Reload) => self.reload(&open),
+                    Some(Message::Reload(done)) => {
+                        self.reload(&open);
+                        // Nobody may be waiting for it.
+                        let _ = done.send(());
+                    }
                     Some(Message::Banned(network)) => {
                         for driver in self.drivers() {
                             let is_guessing = driver.borrow().is_guessing_from(network);

@@ -1,19 +1,19 @@
-//! Whether an upstream is this host itself.
+//! Whether a peer is this host itself.
 
 use std::net::IpAddr;
 
 use super::forward::{binds_anything, takes};
 use super::sockets::Sockets;
 
-/// Tells whether an upstream's address is surely one of this host's; `gateway` is ours on the connection with it.
+/// Tells whether a peer's address is surely one of this host's; `ours` is ours on the connection with it.
 ///
 /// What cannot be told counts as another host. Where any address can be bound (`ip_nonlocal_bind`), only a connection
 /// that stayed at one address shows it.
-pub(super) fn is_here(sockets: &dyn Sockets, gateway: IpAddr, upstream: IpAddr) -> bool {
-    upstream.is_loopback()
-        || gateway == upstream
+pub(super) fn is_here(sockets: &dyn Sockets, ours: IpAddr, peer: IpAddr) -> bool {
+    peer.is_loopback()
+        || ours == peer
         // Of a second address of the same network the kernel dials from the first one.
-        || (takes(sockets, upstream).is_ok() && !binds_anything(sockets))
+        || (takes(sockets, peer).is_ok() && !binds_anything(sockets))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use super::sockets::Sockets;
 use super::sources::Sources;
 use super::window::Window;
 use super::wishes::Wishes;
-use crate::engine::{Carried, DataTls, Legs, Pinhole, RefusalReason, Side};
+use crate::engine::{Carried, DataTls, Legs, Pinhole, RefusalReason, Shut, Side};
 use crate::nft::{Admits, Firewall, Opening};
 
 /// All pinholes of the program: its windows, its listeners, its guard.
@@ -137,11 +137,18 @@ impl Pinholes {
                 .all(|peer| forward::is_elsewhere(&*self.sockets, peer))
     }
 
-    /// Tells at which ports of an upstream the kernel's firewall lets nobody in, this process neither: those of both
-    /// windows, where the upstream is surely this host itself. `gateway` is our address on the connection with it.
-    pub fn shut_at(&self, gateway: IpAddr, upstream: IpAddr) -> Option<Legs<RangeInclusive<u16>>> {
-        let shuts = self.gatekeeper.is_some() && is_here(&*self.sockets, gateway, upstream);
-        shuts.then(|| self.ranges.clone())
+    /// Tells at which ports of which peers the kernel's firewall lets nobody in, this process neither: those of both
+    /// windows, where a peer is surely this host itself. `ours` are our addresses on the connections with them.
+    pub fn shut_at(&self, ours: Legs<IpAddr>, peers: Legs<IpAddr>) -> Option<Shut> {
+        self.gatekeeper.as_ref()?;
+        let here = Legs {
+            client: is_here(&*self.sockets, ours.client, peers.client),
+            upstream: is_here(&*self.sockets, ours.upstream, peers.upstream),
+        };
+        (here.client || here.upstream).then(|| Shut {
+            windows: self.ranges.clone(),
+            here,
+        })
     }
 
     /// Notes a dial of ours from a fixed port: what is forwarded to that peer's port soon after comes from another.

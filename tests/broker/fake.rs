@@ -46,6 +46,8 @@ pub struct Firewall {
     pub happenings: Vec<Happening>,
     /// What the kernel says to the next opening.
     pub refusal: Option<i32>,
+    /// How many holes there is room for, if not for all.
+    pub room: Option<usize>,
 }
 
 /// Makes something happen from outside.
@@ -102,6 +104,14 @@ impl Hands for FakeHands {
     fn open(&mut self, hole: &FirewallHole) -> io::Result<()> {
         if let Some(errno) = self.firewall().refusal.take() {
             return Err(io::Error::from_raw_os_error(errno));
+        }
+        let full = |firewall: &Firewall| {
+            firewall
+                .room
+                .is_some_and(|room| firewall.open.len() >= room)
+        };
+        if full(&self.firewall()) {
+            return Err(rustix::io::Errno::NOSPC.into());
         }
         tell("open", hole.key);
         let before = self.firewall().open.insert(hole.key, *hole);

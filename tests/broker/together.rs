@@ -93,6 +93,28 @@ fn one_that_the_kernel_refuses_takes_no_other_down() {
     assert!(client.together(&opens([1]))[0].is_ok(), "the name is free");
 }
 
+/// A set that is full for one refuses that one, and of it nothing stays: neither in the firewall nor in the books, where ten may stand.
+#[test]
+fn one_that_finds_the_set_full_is_refused_and_the_others_open() {
+    let rig = Rig::start();
+    let client = rig.client();
+    rig.world.firewall().room = Some(3);
+    let done = client.together(&opens(1..=4));
+    assert!(done[..3].iter().all(Result::is_ok), "{done:?}");
+    assert_eq!(kind(&done[3]), Some(io::ErrorKind::StorageFull));
+    let standing = || -> Vec<u64> {
+        let firewall = rig.world.firewall();
+        firewall.open.keys().map(|key| key.0).collect()
+    };
+    assert_eq!(standing(), [1, 2, 3]);
+    client.settle(HoleKey(4)).expect_err("it never opened");
+    assert!(rig.world.firewall().closed.is_empty());
+    rig.world.firewall().room = None;
+    let done = client.together(&opens(4..=10));
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    assert_eq!(standing().len(), 10);
+}
+
 /// Ten may stand; the envelope's bound holds for what comes together as for what comes one by one.
 #[test]
 fn together_no_more_stand_than_may() {

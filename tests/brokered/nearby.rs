@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use portcullis_netlab::Node;
 
+use crate::client::{Client, read_all};
 use crate::lab::{Yard, around};
 
 /// Ports of the windows that the program's config has.
@@ -64,6 +65,47 @@ fn an_active_client_hears_of_it_before_its_transfer_command() {
         "425 The server announced a data port in the gateway's own window",
     );
     yard.program.journal_shows("address.shut");
+}
+
+/// The kernel shuts the windows to what the gateway dials on this machine too, so that it would wait in vain.
+#[test]
+fn an_active_client_on_this_machine_that_names_a_port_of_a_window_is_refused_at_once() {
+    let yard = Yard::new();
+    let at = yard.program.at;
+    let inside = || {
+        let mut client = Client::login(at);
+        let ip = client.control.local_addr().expect("ours").ip();
+        assert_eq!(ip, at.ip(), "it is the gateway's own address");
+        let ip = ip.to_string().replace('.', ",");
+        for port in [IN_CLIENT_WINDOW, IN_UPSTREAM_WINDOW] {
+            client.asks(
+                &format!("PORT {ip},{},{}", port >> 8, port & 255),
+                "425 Your data port is in the gateway's own window",
+            );
+            client.asks("RETR file", "425 No data connection was set up");
+        }
+        // Any other port of this machine is reached.
+        let data = client.active();
+        client.asks("RETR file", "150");
+        let (data, _) = data.accept().expect("the gateway");
+        assert_eq!(read_all(data), b"some content");
+        client.hears("226");
+    };
+    yard.lab.inside(Node::Gateway, inside).expect("inside");
+    yard.program.journal_shows_times(2, "address.shut");
+    yard.program.logs("have it use passive mode");
+    let journal = yard.journal();
+    let named = format!(
+        "\"side\":\"client\",\"address\":\"{}:{IN_CLIENT_WINDOW}\",\"window\":\"25950-25959\"",
+        at.ip()
+    );
+    assert!(journal.contains(&named), "{journal}");
+    // A client on another machine may name them.
+    let mut client = yard.client();
+    let ip = client.control.local_addr().expect("ours").ip().to_string();
+    let (high, low) = (IN_CLIENT_WINDOW >> 8, IN_CLIENT_WINDOW & 255);
+    let port = format!("PORT {},{high},{low}", ip.replace('.', ","));
+    client.asks(&port, "200");
 }
 
 /// The kernel dials it from the first one, so the routing table does not tell that it is this machine's.

@@ -91,8 +91,8 @@ proptest! {
         let (mut opened, mut closed, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for record in theatre.records() {
             match &record.event {
-                Event::PinholeOpened { pinhole, at, from, .. } => opened.push((*pinhole, *at, *from)),
-                Event::PinholeClosed { pinhole, at, from, .. } => closed.push((*pinhole, *at, *from)),
+                Event::PinholeOpened { hole, .. } => opened.push((hole.pinhole, hole.at, hole.from)),
+                Event::PinholeClosed { hole, .. } => closed.push((hole.pinhole, hole.at, hole.from)),
                 Event::SessionClosed { pinholes, transfers, .. } => ends.push((*pinholes, *transfers)),
                 _ => {}
             }

@@ -160,7 +160,7 @@ impl Secured {
             }
             Output::Write(record) => {
                 if let Event::TransferCompleted { transfer, .. } = &record.event {
-                    self.completed(*transfer);
+                    self.completed(transfer.transfer);
                 }
             }
             _ => {}

@@ -4,13 +4,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    Checks, ClientTls, DataMode, ForeignAddress, Input, Legs, Logins, Manner, Outcome, Output,
-    PeerMatch, PinholeId, Record, RefusalReason, Session, SessionFacts, SessionId, Settings, Side,
+    Checks, ClientTls, DataMode, ForeignAddress, Input, Logins, Manner, Outcome, Output, PeerMatch,
+    PinholeId, Record, RefusalReason, Session, SessionFacts, SessionId, Settings, Shut, Side,
     SourcePort, Time, Timeouts, TransferId, UpstreamTls, Usage, Wall,
 };
 use portcullis::policy::Default as DefaultVerdict;
@@ -93,8 +92,8 @@ pub struct Stage {
     pub upstream_is_ipv6: bool,
     /// Whether the kernel can carry data connections.
     pub forwardable: bool,
-    /// The windows, where the upstream is told to be this host.
-    pub shut: Option<Legs<RangeInclusive<u16>>>,
+    /// The windows, where a peer is told to be this host.
+    pub shut: Option<Shut>,
 }
 
 impl Stage {

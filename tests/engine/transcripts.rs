@@ -4,24 +4,24 @@
 //! settings. `C>>` and `U>>` send bytes without an added CR LF. Escapes: `\r \n \t \0 \\ \xNN`. Every effect must be
 //! expected, in order; records only where `!record` asks for them. `!records N ID` counts those since the last line
 //! from a peer; `!answer N JSON` is what somebody answers to question N, `!no-answer N WHY` that nobody does. `!never TEXT` says that no record so far holds a text. `@set rule` adds a rule, in YAML; `!rule` reloads.
-//! With `@set upstream here` the upstream is on the gateway's own host, whose firewall shuts 21000-21015 and 22000-22999.
+//! With `@set upstream here` the upstream is on the gateway's own host, whose firewall shuts 21000-21015 and 22000-22999; with
+//! `@set client here` the client.
 
 use crate::ruled;
 use crate::stage;
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::stage::Stage;
 use crate::words::{
-    foreign, is_expectation, json, pinhole, show, side_of, tls_facts, tls_failure, unescape,
+    foreign, is_expectation, pinhole, show, side_of, tls_facts, tls_failure, told, unescape,
 };
 use portcullis::engine::{
     AskFault, DataMode, DialError, Input, Legs, Outcome, Output, PeerMatch, QuestionId, Record,
-    RefusalReason, SessionEnd, Settings, Side, SourcePort, TlsMode, TlsPolicy, TlsRequire,
+    RefusalReason, SessionEnd, Settings, Shut, Side, SourcePort, TlsMode, TlsPolicy, TlsRequire,
 };
 use portcullis::policy::{Default as DefaultVerdict, RuleSet};
 
@@ -82,7 +82,7 @@ struct Player {
     upstream_is_ipv6: bool,
     may_be_probe: bool,
     forwardable: bool,
-    shut: Option<Legs<RangeInclusive<u16>>>,
+    shut: Option<Shut>,
     greeted: bool,
     stage: Option<Stage>,
     /// Effects as lines, not yet expected.
@@ -137,6 +137,17 @@ impl Player {
             self.stage = Some(made);
         }
         self.stage.as_mut().expect("just made")
+    }
+
+    fn shut_at(&mut self, side: Side) {
+        let shut = self.shut.get_or_insert(Shut {
+            windows: Legs {
+                client: 21_000..=21_015,
+                upstream: 22_000..=22_999,
+            },
+            here: Legs::default(),
+        });
+        shut.here[side] = true;
     }
 
     fn line(&mut self, line: &str) -> Result<(), String> {
@@ -205,6 +216,7 @@ impl Player {
             }
             ("client_foreign", value) => settings.client_foreign_address = foreign(value)?,
             ("upstream_foreign", value) => settings.upstream_foreign_address = foreign(value)?,
+            ("client", "here") => self.shut_at(Side::Client),
             ("client", address) => self.client = address.parse().map_err(|_| "an address")?,
             ("target", address) => self.target = address.parse().map_err(|_| "an address")?,
             ("advertised", address) => {
@@ -212,12 +224,7 @@ impl Player {
             }
             ("upstream", "ipv6") => self.upstream_is_ipv6 = true,
             ("firewall", "nftables") => self.forwardable = true,
-            ("upstream", "here") => {
-                self.shut = Some(Legs {
-                    client: 21_000..=21_015,
-                    upstream: 22_000..=22_999,
-                });
-            }
+            ("upstream", "here") => self.shut_at(Side::Upstream),
             ("greeted", "false") => self.greeted = false,
             _ => return ruled::set(settings, &mut self.rules, key, value),
         }
@@ -244,18 +251,15 @@ impl Player {
             .skip(seen)
             .map(|record| {
                 let user = record.user.as_deref().unwrap_or("-");
-                format!(
-                    "{} user={user}",
-                    serde_json::to_string(&record.event).expect("data")
-                )
+                format!("{} user={user}", told(record))
             })
             .collect();
         let (id, parts) = wanted.split_once(' ').unwrap_or((wanted, ""));
-        let id = format!("\"event\":\"{id}\"");
+        let id = format!("{id} ");
         let parts: Vec<&str> = parts.split(" & ").filter(|part| !part.is_empty()).collect();
         let found = texts
             .iter()
-            .any(|text| text.contains(&id) && parts.iter().all(|part| text.contains(part)));
+            .any(|text| text.starts_with(&id) && parts.iter().all(|part| text.contains(part)));
         if found {
             Ok(())
         } else {
@@ -267,9 +271,9 @@ impl Player {
     fn expect_records(&mut self, wanted: &str) -> Result<(), String> {
         let (count, id) = wanted.split_once(' ').ok_or("!records COUNT ID")?;
         let seen = self.seen;
-        let id = format!("\"event\":\"{id}\"");
-        let texts = self.stage().records.iter().skip(seen).map(json);
-        let found = texts.filter(|text| text.contains(&id)).count();
+        let id = format!("{id} ");
+        let texts = self.stage().records.iter().skip(seen).map(told);
+        let found = texts.filter(|text| text.starts_with(&id)).count();
         match count.parse() == Ok(found) {
             true => Ok(()),
             false => Err(format!("there are {found} of them")),
@@ -284,7 +288,7 @@ impl Player {
                 .as_deref()
                 .is_some_and(|user| user.contains(text))
         };
-        let shows = |record: &&Record| json(record).contains(text) || user(record);
+        let shows = |record: &&Record| told(record).contains(text) || user(record);
         match stage.records.iter().find(shows) {
             None => Ok(()),
             Some(record) => Err(format!("it is in {record:?}")),

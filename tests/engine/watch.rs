@@ -407,24 +407,22 @@ impl Watch {
                 self.session_closed = true;
                 self.count.over += 1;
             }
-            Event::PinholeOpened { pinhole, .. } => {
-                assert!(self.journalled.insert(*pinhole), "recorded twice");
-                self.holes.get_mut(pinhole).expect("asked for").recorded = true;
+            Event::PinholeOpened { hole, .. } => {
+                assert!(self.journalled.insert(hole.pinhole), "recorded twice");
+                self.holes
+                    .get_mut(&hole.pinhole)
+                    .expect("asked for")
+                    .recorded = true;
                 self.count.opened += 1;
             }
-            Event::PinholeClosed {
-                pinhole,
-                transfer,
-                volume,
-                ..
-            } => {
-                self.volume(*transfer, *volume);
+            Event::PinholeClosed { hole, volume, .. } => {
+                self.volume(hole.transfer, *volume);
                 assert!(
-                    self.journalled.remove(pinhole),
+                    self.journalled.remove(&hole.pinhole),
                     "closed in the journal without opening"
                 );
                 assert!(
-                    !self.holes.contains_key(pinhole),
+                    !self.holes.contains_key(&hole.pinhole),
                     "recorded as closed before it is"
                 );
             }
@@ -432,17 +430,13 @@ impl Watch {
                 let key = (*transfer, *side == Side::Client);
                 assert_eq!(self.dials.insert(key, false), None, "a dial recorded twice");
             }
-            Event::TransferCompleted {
-                transfer, volume, ..
-            } => {
-                self.volume(*transfer, *volume);
+            Event::TransferCompleted { transfer, .. } => {
+                self.volume(transfer.transfer, transfer.volume);
                 self.count.completed += 1;
             }
             Event::TlsFailed { .. } => self.count.insecure += 1,
-            Event::TransferFailed {
-                transfer, volume, ..
-            } => {
-                self.volume(*transfer, *volume);
+            Event::TransferFailed { transfer, .. } => {
+                self.volume(transfer.transfer, transfer.volume);
                 self.count.failed += 1;
             }
             Event::CommandDenied { .. } => self.count.denied += 1,

@@ -7,8 +7,10 @@ use portcullis::engine::{
     Pace, PinholeId, Record, Side, TlsFacts, TlsFailure, TlsFault, TlsRole, TlsVersion,
 };
 
-pub fn json(record: &Record) -> String {
-    serde_json::to_string(&record.event).expect("data")
+/// Writes a record as its id and its facts.
+pub fn told(record: &Record) -> String {
+    let facts = serde_json::to_string(&record.event).expect("data");
+    format!("{} {facts}", record.event.id())
 }
 
 pub fn is_expectation(line: &str) -> bool {

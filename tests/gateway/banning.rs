@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::guessing::{Post, ctl, from, greeted, post, shown};
+use crate::guessing::{Post, ctl, from, greeted, is_banned, post, shown};
 use crate::server::Server;
 
 fn refusal(output: &Output) -> String {
@@ -50,7 +50,7 @@ fn an_operators_ban_turns_an_address_away_until_its_time_or_until_it_is_lifted()
     assert!((7_140..=7_201).contains(&hours), "{banned}");
     waiting.hears("421 Your address is banned for a time");
     assert_eq!(waiting.hears_the_end(), "");
-    Client::connect_from(from(7), gate.at).hears("421 Your address is banned for a time");
+    is_banned(&gate, from(7));
     inside.asks("NOOP", "200");
     Client::connect_from(from(8), gate.at).logged_in();
     let table = shown(&ctl(&socket, &["bans"]));
@@ -85,7 +85,7 @@ fn a_24_is_banned_as_a_whole_and_lifted_as_a_whole() {
         "{done:?}"
     );
     for last in [7, 8] {
-        Client::connect_from(from(last), gate.at).hears("421 Your address is banned for a time");
+        is_banned(&gate, from(last));
     }
     other.asks("NOOP", "200");
     Client::connect_from([127, 0, 1, 2].into(), gate.at).logged_in();
@@ -161,5 +161,5 @@ fn what_is_no_network_or_no_time_bans_nobody() {
     Client::connect_from(from(7), gate.at).logged_in();
     let done = ctl(&socket, &["ban", "127.0.0.7", "--for", "1d"]);
     assert_eq!(done.status.code(), Some(0), "{done:?}");
-    Client::connect_from(from(7), gate.at).hears("421 Your address is banned for a time");
+    is_banned(&gate, from(7));
 }

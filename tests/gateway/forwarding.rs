@@ -3,12 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use portcullis::nft::{Happening, Opening};
 use serde_json::Value;
 
+use crate::PATIENCE;
 use crate::client::{Client, read_all};
-use crate::gate::{Gate, Setup};
+use crate::gate::{Gate, Setup, until, window};
 use crate::kernel::Kernel;
 use crate::server::Server;
 
@@ -380,4 +382,69 @@ fn a_port_that_an_active_client_names_twice_is_reached_from_another_port_the_sec
     });
     let fixed = gate.at.port() - 1;
     assert_eq!(sources.collect::<Vec<_>>(), [fixed, 0]);
+}
+
+/// Nobody is heard while the firewall is asked, so that an end is heard of behind the answer.
+#[test]
+fn a_session_that_ends_while_its_pinhole_opens_leaves_neither_hole_nor_place_behind() {
+    for (refused, hangs_up) in [(false, true), (false, false), (true, true), (true, false)] {
+        let server = Server::start().with_file("file", b"some content");
+        let kernel = Arc::new(Kernel::default());
+        if refused {
+            kernel.refuse();
+        }
+        // Room for one.
+        let mut setup = Setup::to(server.at);
+        setup.window = window(1);
+        let limits = "limits: {sessions: 1, connects_per_address: 100000/s}";
+        let gate = behind(&kernel, setup.more(limits));
+        let mut client = Client::login(gate.at);
+        let ((asked, is_asked), (answer, may_answer)) = (channel(), channel());
+        kernel.meanwhile(move || {
+            asked.send(()).expect("the test");
+            may_answer.recv_timeout(PATIENCE).expect("the test");
+        });
+        client.send("PASV");
+        is_asked
+            .recv_timeout(PATIENCE)
+            .expect("the firewall is asked");
+        if hangs_up {
+            drop(client);
+        } else {
+            gate.running.end();
+        }
+        answer.send(()).expect("the gateway");
+        let opened = gate.journal.shows("pinhole.opened");
+        let closed = gate.journal.shows("pinhole.closed");
+        assert_eq!(
+            (&opened["pinhole"], &opened["at"]),
+            (&closed["pinhole"], &closed["at"])
+        );
+        let reason = match refused {
+            true => "open_refused",
+            false => "session_closed",
+        };
+        assert_eq!(
+            (&closed["reason"], &closed["used"]),
+            (&reason.into(), &Value::Null)
+        );
+        gate.journal.shows("session.closed");
+        assert_eq!(kernel.standing(), 0, "{:?}", kernel.asked());
+        assert_eq!(kernel.openings().len(), 1);
+        if !hangs_up {
+            continue;
+        }
+        kernel.accept();
+        // The record is written just before the place is free.
+        until("the place is never free again", || {
+            let mut next = Client::connect(gate.at);
+            if !next.reply().starts_with("220") {
+                return false;
+            }
+            next.asks("USER bob", "331");
+            next.asks("PASS secret", "230");
+            assert_eq!(next.download("file"), b"some content");
+            true
+        });
+    }
 }

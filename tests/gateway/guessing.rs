@@ -45,6 +45,21 @@ pub fn greeted(gate: &Gate, from: IpAddr) -> Client {
     client
 }
 
+/// One who logs in with a wrong password and is answered this.
+fn guess(gate: &Gate, from: IpAddr, reply: &str) -> Client {
+    let mut client = greeted(gate, from);
+    client.asks("USER bob", "331");
+    client.asks("PASS wrong", reply);
+    client
+}
+
+/// Whoever comes from there is turned away and hung up on.
+pub fn is_banned(gate: &Gate, from: IpAddr) {
+    let mut client = Client::connect_from(from, gate.at);
+    client.hears("421 Your address is banned for a time");
+    assert_eq!(client.hears_the_end(), "");
+}
+
 /// Asks the control socket.
 fn ask(socket: &Path, request: &str) -> Value {
     let mut asking = UnixStream::connect(socket).expect("the control socket");
@@ -98,9 +113,7 @@ fn refused_logins_over_several_sessions_ban_the_address_and_nobody_else() {
     waiting.hears("421 Your address is banned for a time");
     assert_eq!(waiting.hears_the_end(), "");
     for _ in 0..3 {
-        let mut client = Client::connect_from(from(7), gate.at);
-        client.hears("421 Your address is banned for a time");
-        assert_eq!(client.hears_the_end(), "");
+        is_banned(&gate, from(7));
     }
     inside.asks("NOOP", "200");
     // Who is inside can't go on to guess from there.
@@ -144,9 +157,7 @@ fn connections_of_a_banned_address_fill_no_journal() {
         "tries: 1, delay: none",
         "limits: {connects_per_address: 10000/s}",
     );
-    let mut client = greeted(&gate, from(7));
-    client.asks("USER bob", "331");
-    client.asks("PASS wrong", "421");
+    guess(&gate, from(7), "421");
     gate.journal.shows("address.banned");
     for _ in 0..100 {
         Client::connect_from(from(7), gate.at).hears("421");
@@ -185,9 +196,7 @@ fn a_ban_is_over_by_itself() {
         socket,
         _place,
     } = post(&server, "tries: 1, delay: none, ban: 1s", "");
-    let mut client = greeted(&gate, from(7));
-    client.asks("USER bob", "331");
-    client.asks("PASS wrong", "421");
+    guess(&gate, from(7), "421");
     gate.journal.shows("address.banned");
     let unbanned = gate.journal.shows("address.unbanned");
     assert_eq!(unbanned["reason"], "expired");
@@ -208,9 +217,7 @@ fn who_is_never_banned_is_slowed_down_and_hung_up_on_all_the_same() {
         _place,
     } = post(&server, guard, "");
     for _ in 0..3 {
-        let mut client = greeted(&gate, from(7));
-        client.asks("USER bob", "331");
-        client.asks("PASS wrong", "530");
+        let mut client = guess(&gate, from(7), "530");
         client.asks("USER bob", "331");
         client.asks("PASS wrong", "421 Too many refused logins; closing.");
         assert_eq!(client.hears_the_end(), "");
@@ -226,9 +233,7 @@ fn who_is_never_banned_is_slowed_down_and_hung_up_on_all_the_same() {
 fn a_reload_that_never_bans_an_address_lets_it_in_again() {
     let server = Server::start();
     let Post { gate, _place, .. } = post(&server, "tries: 1, delay: none", "");
-    let mut client = greeted(&gate, from(7));
-    client.asks("USER bob", "331");
-    client.asks("PASS wrong", "421");
+    guess(&gate, from(7), "421");
     gate.journal.shows("address.banned");
     let text = gate.setup.text();
     let text = text.replace("tries: 1,", "tries: 1, never_ban: [127.0.0.0/24],");
@@ -384,9 +389,7 @@ fn ctl_shows_bans_and_lifts_them() {
         (Some(0), "no bans\n".to_owned())
     );
     for last in [7, 8, 9] {
-        let mut client = greeted(&gate, from(last));
-        client.asks("USER bob", "331");
-        client.asks("PASS wrong", "421");
+        guess(&gate, from(last), "421");
         gate.journal.shows("address.banned");
     }
     let table = shown(&ctl(&socket, &["bans"]));

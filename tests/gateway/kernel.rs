@@ -18,10 +18,14 @@ use socket2::{Domain, SockRef, Socket, Type};
 /// Bytes that each made-up packet has besides its payload.
 const HEADERS: u64 = 52;
 
+/// Done by whoever asks for a hole, before he is answered.
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
 /// The firewall; what it was asked is kept in order.
 #[derive(Default)]
 pub struct Kernel {
     state: Arc<Mutex<State>>,
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
 
 #[derive(Default)]
@@ -96,6 +100,15 @@ impl Kernel {
         self.state().refuses = true;
     }
 
+    pub fn accept(&self) {
+        self.state().refuses = false;
+    }
+
+    /// Has the next question for a hole answered only when this was done.
+    pub fn meanwhile(&self, what: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().expect("it") = Some(Box::new(what));
+    }
+
     pub fn keep_silent(&self) {
         self.state().keeps_silent = true;
     }
@@ -113,6 +126,10 @@ impl Kernel {
 
 impl Firewall for Kernel {
     fn open(&self, hole: &FirewallHole) -> io::Result<()> {
+        let meanwhile = self.meanwhile.lock().expect("it").take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
         let mut state = self.note("open");
         state.openings.push(hole.opening);
         if state.refuses {

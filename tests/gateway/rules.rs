@@ -231,6 +231,28 @@ fn a_rule_file_that_is_wrong_changes_nothing_and_one_that_is_right_is_told_by_it
     client.asks("RETR file", "550 Nothing.");
 }
 
+/// No word of the client's behind the answer to a reload is judged by the old rules.
+#[test]
+fn a_reload_is_answered_when_the_sessions_that_run_have_the_new_rules() {
+    let server = Server::start();
+    let place = directory();
+    let rule = |round: u32| {
+        format!(
+            "  - {{name: no-deletes, when: {{operation: [delete]}}, then: {{deny: \"550 Round {round}.\"}}}}\n"
+        )
+    };
+    let setup = ruled(Setup::to(server.at), place.path(), &rule(0));
+    let gate = setup.more("limits: {commands: 100000/s}").start();
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::login(gate.at)).collect();
+    for round in 1..=50 {
+        write_rules(place.path(), &rule(round));
+        gate.running.reload().expect("reloaded");
+        for client in clients.iter_mut().rev() {
+            client.asks("DELE file", &format!("550 Round {round}."));
+        }
+    }
+}
+
 #[test]
 fn anonymous_users_log_in_with_the_configs_account_and_its_password_is_in_no_journal() {
     let server = Server::start().with_file("file", b"some content");

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis::engine::{
-    Carried, CloseReason, Event, PinholeId, Record, SessionId, Side, TransferId, Volume, Wall,
+    Carried, CloseReason, Event, HoleFacts, PinholeId, Record, SessionId, Side, TransferId, Volume,
+    Wall,
 };
 use portcullis::gateway::journal::{Addresses, JournalSettings, Target};
 use serde_json::Value;
@@ -44,9 +45,8 @@ fn record(user: &str, event: Event) -> Record {
     }
 }
 
-/// A record that gates an effect.
-fn opened(number: u32) -> Record {
-    let event = Event::PinholeOpened {
+fn hole(number: u32) -> HoleFacts {
+    HoleFacts {
         pinhole: PinholeId(number),
         transfer: TransferId(number),
         side: Side::Client,
@@ -54,8 +54,15 @@ fn opened(number: u32) -> Record {
         at: "203.0.113.10:21007".parse().expect("an address"),
         leads_to: None,
         command: "PASV",
-        ttl: 30,
         carried: Carried::Relayed,
+    }
+}
+
+/// A record that gates an effect.
+fn opened(number: u32) -> Record {
+    let event = Event::PinholeOpened {
+        hole: hole(number),
+        ttl: 30,
     };
     record("alice", event)
 }
@@ -63,13 +70,7 @@ fn opened(number: u32) -> Record {
 /// A record that gates nothing.
 fn closed(number: u32) -> Record {
     let event = Event::PinholeClosed {
-        pinhole: PinholeId(number),
-        transfer: TransferId(number),
-        side: Side::Client,
-        from: "198.51.100.7/32".parse().expect("a network"),
-        at: "203.0.113.10:21007".parse().expect("an address"),
-        leads_to: None,
-        command: "PASV",
+        hole: hole(number),
         opened: Wall(1_795_233_590_000_000),
         used: None,
         volume: Volume::Payload {
@@ -77,7 +78,6 @@ fn closed(number: u32) -> Record {
             bytes_down: 0,
         },
         reason: CloseReason::NeverUsed,
-        carried: Carried::Relayed,
     };
     record("alice", event)
 }

@@ -11,12 +11,9 @@ use portcullis_netlab::{Family, Lab, Node};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::yard::{
-    GATEWAY, PATIENCE, at, at_gateway, await_descriptors, connect, dial, elements, expect_used,
-    install, lab, listen, nft, passive, told,
+    GATEWAY, LONGEST_WAY, PATIENCE, at, at_gateway, await_descriptors, connect, dial, elements,
+    expect_used, install, lab, listen, nft, passive, told,
 };
-
-/// How long a packet that the kernel does not show may be on its way, as the kernel half sees it.
-const LONGEST_WAY: Duration = Duration::from_millis(50);
 
 /// An operator's chain behind ours takes the packet: it was logged, and never passes all rules.
 const BEHIND: &str = "'add table ip b; add chain ip b p { type filter hook postrouting priority 200; }; add rule ip b p tcp flags syn drop'";
@@ -78,10 +75,19 @@ fn a_pinhole_whose_packet_never_came_through_was_not_used() {
     at_gateway(&lab, || {
         nft(&lab, BEHIND);
         let mut kernel = install();
-        dialled(&lab, &mut kernel, 1, 21000);
-        match kernel.settle(HoleKey(1)).unwrap() {
-            Settling::Shut(settled) => assert!(!settled.used(), "{settled:?}"),
-            Settling::Runs(usage) => panic!("{usage:?}"),
+        for key in 1.. {
+            assert!(key < 100, "the machine is never quick enough");
+            let (_, heard) = dialled(&lab, &mut kernel, key, 21000);
+            let settling = kernel.settle(HoleKey(key)).unwrap();
+            // On a machine that stood still meanwhile the packet could have come through; that is not what is tried here.
+            if heard.elapsed() >= LONGEST_WAY {
+                continue;
+            }
+            match settling {
+                Settling::Shut(settled) => assert!(!settled.used(), "{settled:?}"),
+                Settling::Runs(usage) => panic!("{usage:?}"),
+            }
+            break;
         }
         assert_eq!(told(&mut kernel), []);
         let left = elements(&lab);

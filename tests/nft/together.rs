@@ -2,15 +2,15 @@
 
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis::nft::kernel::{Error, Kernel};
 use portcullis::nft::{FirewallHole, FlowState, Granted, HoleKey, Settled, Settling, Wish};
 use portcullis_netlab::{Family, Lab, Node};
 
 use crate::yard::{
-    GATEWAY, PATIENCE, SILENCE, accept, at, at_gateway, dial, elements, install, lab, listen, nft,
-    passive, told,
+    GATEWAY, LONGEST_WAY, PATIENCE, SILENCE, accept, at, at_gateway, dial, elements, install, lab,
+    layout, listen, nft, passive, told,
 };
 
 fn together(kernel: &mut Kernel, wishes: &[Wish]) -> Vec<Result<Granted, Error>> {
@@ -102,8 +102,11 @@ fn each_has_its_own_answer() {
         );
         assert!(dropped.is_err());
         let settling: Vec<Wish> = [3, 0, 1, 2, 9].map(|key| Wish::Settle(HoleKey(key))).into();
+        let asked = Instant::now();
         let done = together(&mut kernel, &settling);
-        assert!(!shut(&done[0]).used(), "its packet was dropped");
+        // On a machine that stood still meanwhile it could have come through.
+        let surely = asked.elapsed() < LONGEST_WAY;
+        assert!(!surely || !shut(&done[0]).used(), "its packet was dropped");
         assert!(shut(&done[1]).used());
         let Ok(Granted::Settled(Settling::Runs(usage))) = &done[2] else {
             panic!("{done:?}");
@@ -159,6 +162,45 @@ fn one_that_is_refused_takes_no_other_down() {
         let second = dial(&lab, Node::Client, 0, at(&hole(3, 21003)), SILENCE);
         assert!(second.is_err(), "two came through one hole");
         let left = [1, 3, 5].map(|key| Wish::Settle(HoleKey(key)));
+        for answer in together(&mut kernel, &left) {
+            assert!(shut(&answer).used());
+        }
+        assert_eq!(elements(&lab), Vec::<String>::new());
+    });
+}
+
+/// The sets hold as many elements as they were made for, here three.
+#[test]
+fn a_set_that_is_full_for_one_of_them_refuses_that_one_and_leaves_nothing_of_it() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        let mut small = layout();
+        small.size = 3;
+        let mut kernel = Kernel::install(&small).unwrap();
+        let (to, server) = server(&lab);
+        let hole = |key: u64| passive(key, Family::V4, 21000 + key as u16, to);
+        let opening = |keys: std::ops::Range<u64>| -> Vec<Wish> {
+            keys.map(|key| Wish::Open(hole(key))).collect()
+        };
+        assert!(together(&mut kernel, &opening(1..2)).iter().all(opened));
+        let of_one = elements(&lab).len();
+        let done = together(&mut kernel, &opening(2..5));
+        assert!(opened(&done[0]) && opened(&done[1]), "{done:?}");
+        assert!(matches!(done[2], Err(Error::Full(_))), "{done:?}");
+        assert_eq!(elements(&lab).len(), 3 * of_one, "{:?}", elements(&lab));
+        let refused = dial(&lab, Node::Client, 0, at(&hole(4)), SILENCE);
+        assert!(refused.is_err(), "it was refused and lets somebody in");
+        // It is not in the books either: its name is free, and there is nothing to settle.
+        let settling = [Wish::Settle(HoleKey(4)), Wish::Settle(HoleKey(1))];
+        let done = together(&mut kernel, &settling);
+        assert!(matches!(done[0], Err(Error::Gone(_))), "{done:?}");
+        assert!(!shut(&done[1]).used());
+        // What one of them gives back, another has.
+        assert!(together(&mut kernel, &opening(4..5)).iter().all(opened));
+        for key in 2..5 {
+            transfer(&lab, &server, &hole(key));
+        }
+        let left: Vec<Wish> = (2..5).map(|key| Wish::Settle(HoleKey(key))).collect();
         for answer in together(&mut kernel, &left) {
             assert!(shut(&answer).used());
         }

@@ -18,6 +18,9 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How long is waited for what must not happen: a SYN is sent again after one second, and then after two more.
 pub const SILENCE: Duration = Duration::from_millis(1500);
 
+/// How long a packet that the kernel does not show may be on its way, as the kernel half sees it.
+pub const LONGEST_WAY: Duration = Duration::from_millis(50);
+
 pub const MARK: u32 = 0x0100_0000;
 pub const GATEWAY: Generation = Generation(7);
 pub const TTL: Duration = Duration::from_secs(30);

@@ -154,10 +154,10 @@ catalogue! {
         fields: ["reply"],
     }
     AddressShut "address.shut" Warning {
-        meaning: "A server on the gateway's own machine announced a port of a window, which `firewall: nftables` keeps shut to the gateway too.",
+        meaning: "A server, or an active client, on the gateway's own machine named a port of a window, which `firewall: nftables` keeps shut to the gateway too.",
         gateway: "Told the client 425; opened nothing and dialled nobody.",
-        operator: "Give the server passive ports outside `pinholes.window` and `pinholes.upstream_window` (vsftpd: `pasv_min_port` and `pasv_max_port`, ProFTPD: `PassivePorts`, Pure-FTPd: `-p`).",
-        fields: ["address", "window"],
+        operator: "Give the server passive ports outside `pinholes.window` and `pinholes.upstream_window` (vsftpd: `pasv_min_port` and `pasv_max_port`, ProFTPD: `PassivePorts`, Pure-FTPd: `-p`). Have the client use passive mode, or keep the windows outside the kernel's ephemeral range.",
+        fields: ["side", "address", "window"],
     }
     AddressMisleading "address.misleading" Warning {
         meaning: "A client with a public address was told to dial a private one.",

@@ -40,6 +40,7 @@ pub(in super::super) enum ClientFault {
     Bounce,
     LowPort,
     BadAddress,
+    InWindow,
     FamilyUnsupported { client_is_ipv6: bool },
     PasvNeedsIpv4,
     EpsvAll,
@@ -162,6 +163,10 @@ impl ClientFault {
                 "Data ports below 1024 are refused (RFC 2577); use a higher one.",
             ),
             ClientFault::BadAddress => Reply::new(501, "The address is malformed."),
+            ClientFault::InWindow => Reply::new(
+                425,
+                "Your data port is in the gateway's own window, which is shut on this machine; use another one, or passive mode.",
+            ),
             ClientFault::FamilyUnsupported {
                 client_is_ipv6: true,
             } => Reply::new(522, "Network protocol not supported, use (2)"),

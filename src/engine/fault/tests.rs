@@ -53,6 +53,7 @@ fn all() -> Vec<Reply> {
         ClientFault::Bounce.reply(),
         ClientFault::LowPort.reply(),
         ClientFault::BadAddress.reply(),
+        ClientFault::InWindow.reply(),
         ClientFault::PasvNeedsIpv4.reply(),
         ClientFault::EpsvAll.reply(),
         ClientFault::NothingNegotiated.reply(),

@@ -11,7 +11,7 @@ use super::super::exit_points::{ask_fault, helper_exit};
 use super::super::stream::Control;
 use super::super::upstream::Connected;
 use super::Driver;
-use crate::engine::{AskFault, DialError, Input, QuestionId};
+use crate::engine::{AskFault, DialError, Input, Legs, QuestionId};
 use crate::policy::Ask;
 
 /// What is awaited.
@@ -83,10 +83,25 @@ impl Driver {
         if let Some(host) = connected.dialled {
             self.secure.get_or_insert_default().dialled = Some(host);
         }
-        let client = self.session.facts().client.ip();
+        let facts = self.session.facts();
+        let (client, target) = (facts.client.ip(), facts.target.ip());
         let pinholes = &self.worker.shared().pinholes;
         let forwardable = pinholes.can_forward(client, upstream.ip());
-        let shut = pinholes.shut_at(gateway.ip(), upstream.ip());
+        let (ours, peers) = (
+            Legs {
+                client: target,
+                upstream: gateway.ip(),
+            },
+            Legs {
+                client,
+                upstream: upstream.ip(),
+            },
+        );
+        // Whoever can be forwarded is another host.
+        let shut = match forwardable {
+            true => None,
+            false => pinholes.shut_at(ours, peers),
+        };
         self.tell(
             cx,
             Input::UpstreamConnected {

@@ -237,8 +237,13 @@ impl<'a> Body<'a> {
                 self.word("refused", refused);
             }
             Event::AddressMalformed { reply } => self.text("reply", reply),
-            Event::AddressShut { address, window } => {
-                self.socket("address", *address, None);
+            Event::AddressShut {
+                side,
+                address,
+                window,
+            } => {
+                self.word("side", side);
+                self.socket("address", *address, Some(*side));
                 self.text("window", window);
             }
             Event::ProtocolForeign { protocol } => self.text("protocol", protocol),
@@ -246,26 +251,10 @@ impl<'a> Body<'a> {
                 self.word("side", side);
                 self.fixed("what", what.word());
             }
-            Event::PinholeOpened {
-                pinhole,
-                transfer,
-                side,
-                from,
-                at,
-                leads_to,
-                command,
-                ttl,
-                carried,
-            } => {
-                self.pinhole(*pinhole);
-                self.number("transfer", u64::from(transfer.0));
-                self.word("side", side);
-                self.network("from", *from, *side);
-                self.socket("at", *at, None);
-                self.leads_to(*leads_to, *side);
-                self.fixed("command", command);
+            Event::PinholeOpened { hole, ttl } => {
+                self.hole(hole);
                 self.number("ttl", *ttl);
-                self.word("carried", carried);
+                self.word("carried", &hole.carried);
             }
             Event::PinholeRefused { side, from, why } => {
                 self.word("side", side);
@@ -284,26 +273,13 @@ impl<'a> Body<'a> {
                 self.socket("at", *at, None);
             }
             Event::PinholeClosed {
-                pinhole,
-                transfer,
-                side,
-                from,
-                at,
-                leads_to,
-                command,
+                hole,
                 opened,
                 used,
                 volume,
                 reason,
-                carried,
             } => {
-                self.pinhole(*pinhole);
-                self.number("transfer", u64::from(transfer.0));
-                self.word("side", side);
-                self.network("from", *from, *side);
-                self.socket("at", *at, None);
-                self.leads_to(*leads_to, *side);
-                self.fixed("command", command);
+                self.hole(hole);
                 self.time("opened", *opened);
                 if let Some(used) = used {
                     self.time("used", *used);
@@ -311,7 +287,7 @@ impl<'a> Body<'a> {
                 self.seconds("seconds", record.at.0.saturating_sub(opened.0));
                 self.volume(*volume);
                 self.fixed("reason", reason.word());
-                self.word("carried", carried);
+                self.word("carried", &hole.carried);
             }
             Event::PinholeIntruder { from, at } => {
                 self.socket("from", *from, Some(Side::Client));
@@ -333,35 +309,19 @@ impl<'a> Body<'a> {
             }
             Event::TransferCompleted {
                 transfer,
-                command,
-                path,
-                volume,
-                micros,
                 unacknowledged,
             } => {
-                self.number("transfer", u64::from(transfer.0));
-                self.fixed("command", command);
-                self.text("path", path);
-                self.volume(*volume);
-                self.seconds("seconds", *micros);
+                self.over(transfer);
                 if let Some(unacknowledged) = unacknowledged {
                     self.number("unacknowledged", *unacknowledged);
                 }
             }
             Event::TransferFailed {
                 transfer,
-                command,
-                path,
-                volume,
-                micros,
                 code,
                 why,
             } => {
-                self.number("transfer", u64::from(transfer.0));
-                self.fixed("command", command);
-                self.text("path", path);
-                self.volume(*volume);
-                self.seconds("seconds", *micros);
+                self.over(transfer);
                 if let Some(code) = code {
                     self.number("code", u64::from(*code));
                 }

@@ -248,8 +248,14 @@ fn events() -> Vec<Event> {
             reply: "227 Entering Passive Mode (10,0,0,5,300,1).".into(),
         },
         Event::AddressShut {
+            side: Side::Upstream,
             address: socket("10.0.0.1:21007"),
             window: "21000-21015".into(),
+        },
+        Event::AddressShut {
+            side: Side::Client,
+            address: socket("198.51.100.7:22017"),
+            window: "22000-22999".into(),
         },
         Event::AddressMisleading {
             announced: ip("10.0.0.1"),

@@ -19,11 +19,10 @@ impl Steward {
                 let sessions = self.shared.admission.sessions();
                 reply(answer, Response::Draining(u64::from(sessions)));
             }
-            Request::Reload => reply(
-                answer,
-                self.reload()
-                    .map_or_else(Response::Error, Response::Reloaded),
-            ),
+            Request::Reload => self.reload(|outcome| {
+                let response = outcome.map_or_else(Response::Error, Response::Reloaded);
+                reply(answer, response);
+            }),
             Request::Bans => reply(answer, Response::Bans(self.shared.guard.reports())),
             Request::Ban { network, time } => {
                 reply(answer, self.ordered_ban(&network, time.as_deref()));
@@ -63,7 +62,7 @@ impl Steward {
         }
     }
 
-    fn ask_all<T>(
+    pub(super) fn ask_all<T>(
         &self,
         question: impl Fn(oneshot::Sender<T>) -> Message,
     ) -> Vec<oneshot::Receiver<T>> {

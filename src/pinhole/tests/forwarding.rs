@@ -1,59 +1,16 @@
 //! Who may be forwarded, and what a forwarded pinhole holds here.
 
 use std::net::TcpListener;
-use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use rustix::io::Errno;
 use socket2::Socket;
 
+use super::firewall::Open;
 use super::parking::is_bound;
 use super::*;
-use crate::nft::{Admits, Firewall, FirewallHole, FlowUsage, HoleKey, Opening, Settled};
+use crate::nft::{Admits, Opening};
 use crate::pinhole::{ForwardedPinhole, Opened, Reservation, Sockets, SourcePortFallback, Wishes};
-
-/// A firewall that lets everything in and writes down what.
-#[derive(Default)]
-struct Open {
-    openings: Mutex<Vec<Opening>>,
-    /// The holes that are open now.
-    standing: Mutex<Vec<HoleKey>>,
-}
-
-impl Firewall for Open {
-    fn open(&self, hole: &FirewallHole) -> io::Result<()> {
-        self.openings.lock().unwrap().push(hole.opening);
-        self.standing.lock().unwrap().push(hole.key);
-        Ok(())
-    }
-
-    fn renew(&self, _: HoleKey, _: Duration) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn used(&self, _: HoleKey, _: &mut Context<'_>) -> Poll<SocketAddr> {
-        Poll::Pending
-    }
-
-    fn usage(&self, _: HoleKey) -> io::Result<Option<FlowUsage>> {
-        Ok(None)
-    }
-
-    fn kill(&self, _: HoleKey) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn close(&self, key: HoleKey) -> io::Result<Settled> {
-        self.standing
-            .lock()
-            .unwrap()
-            .retain(|standing| *standing != key);
-        Ok(Settled {
-            by: None,
-            usage: None,
-        })
-    }
-}
 
 /// Sockets whose dials fail in one way.
 struct Failing {

@@ -4,6 +4,7 @@ mod admission;
 mod bounds;
 mod dialling;
 mod filter;
+mod firewall;
 mod forwarding;
 mod parking;
 mod relaying;

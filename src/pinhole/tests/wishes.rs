@@ -1,62 +1,12 @@
 //! What sessions of one worker want of the firewall, and how it is asked.
 
-use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use super::firewall::Open;
 use super::*;
-use crate::nft::{Firewall, FirewallHole, FlowUsage, Granted, HoleKey, Settled, Settling, Wish};
+use crate::nft::{Granted, HoleKey, Wish};
 use crate::pinhole::wishes::Wishes;
-
-/// A firewall that shuts whatever it is asked to settle, and writes down what came together.
-#[derive(Default)]
-struct Counter {
-    asked: Mutex<Vec<Vec<Wish>>>,
-    /// How many answers it forgets.
-    silent: usize,
-}
-
-impl Firewall for Counter {
-    fn open(&self, _: &FirewallHole) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn renew(&self, _: HoleKey, _: Duration) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn used(&self, _: HoleKey, _: &mut Context<'_>) -> Poll<SocketAddr> {
-        Poll::Pending
-    }
-
-    fn usage(&self, _: HoleKey) -> io::Result<Option<FlowUsage>> {
-        Ok(None)
-    }
-
-    fn kill(&self, _: HoleKey) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn close(&self, _: HoleKey) -> io::Result<Settled> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn together(&self, wishes: &[Wish]) -> Vec<io::Result<Granted>> {
-        self.asked.lock().unwrap().push(wishes.to_vec());
-        let answered = wishes.len().saturating_sub(self.silent);
-        let settled = Settled {
-            by: None,
-            usage: None,
-        };
-        let each = wishes.iter().take(answered).map(|wish| match wish {
-            Wish::Settle(HoleKey(0)) => Err(io::ErrorKind::NotFound.into()),
-            Wish::Settle(_) => Ok(Granted::Settled(Settling::Shut(settled))),
-            Wish::Open(_) => Ok(Granted::Opened),
-        });
-        each.collect()
-    }
-}
 
 /// Counts how often it is woken.
 #[derive(Default)]
@@ -76,7 +26,7 @@ impl Bell {
 
 #[test]
 fn what_is_wished_for_in_one_turn_is_asked_with_one_message_and_each_has_its_own_answer() {
-    let (wishes, firewall) = (Wishes::default(), Counter::default());
+    let (wishes, firewall) = (Wishes::default(), Open::with([1, 2]));
     let bells: [Arc<Bell>; 3] = Default::default();
     let wakers = bells.clone().map(Waker::from);
     let asker = Arc::<Bell>::default();
@@ -116,7 +66,7 @@ fn what_is_wished_for_in_one_turn_is_asked_with_one_message_and_each_has_its_own
 
 #[test]
 fn what_nobody_wants_any_more_is_not_asked_for() {
-    let (wishes, firewall) = (Wishes::default(), Counter::default());
+    let (wishes, firewall) = (Wishes::default(), Open::with([3]));
     let cx = Context::from_waker(Waker::noop());
     let wish = |key| wishes.wish(Wish::Settle(HoleKey(key)), &cx);
     drop(wish(1));
@@ -134,9 +84,9 @@ fn what_nobody_wants_any_more_is_not_asked_for() {
 #[test]
 fn whoever_is_not_answered_is_told_so() {
     let wishes = Wishes::default();
-    let firewall = Counter {
+    let firewall = Open {
         silent: 1,
-        ..Counter::default()
+        ..Open::with([1, 2])
     };
     let cx = Context::from_waker(Waker::noop());
     let mut answers = [1, 2].map(|key| wishes.wish(Wish::Settle(HoleKey(key)), &cx));

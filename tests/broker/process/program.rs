@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use clap::Parser as _;
 use portcullis::cli::{self, Cli};
 use portcullis::sandbox::Account;
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, test_kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -232,12 +234,15 @@ impl Program {
 
     /// Waits until a process is gone that is no child of ours.
     pub fn gone(process: u32) {
-        let until = Instant::now() + PATIENCE;
-        while Program::lives(process) {
-            assert!(Instant::now() < until, "process {process} still runs");
-            // Nobody tells of it, so it is looked at again, up to the bound above.
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let handle = match pidfd_open(pid(process), PidfdFlags::empty()) {
+            Ok(handle) => handle,
+            Err(Errno::SRCH) => return,
+            Err(error) => panic!("process {process}: {error}"),
+        };
+        // It can be read when the process has ended (pidfd_open(2)).
+        let patience = Timespec::try_from(PATIENCE).expect("a time");
+        let ended = poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&patience));
+        assert_eq!(ended, Ok(1), "process {process} still runs");
     }
 
     pub fn ends(&mut self) -> Option<i32> {

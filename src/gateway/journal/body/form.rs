@@ -7,7 +7,10 @@ use serde::Serialize;
 
 use super::super::{Addresses, text};
 use super::Body;
-use crate::engine::{PinholeId, RefusalReason, Ruling, SessionId, Side, TransferId, Volume, Wall};
+use crate::engine::{
+    HoleFacts, PinholeId, RefusalReason, Ruling, SessionId, Side, TransferFacts, TransferId,
+    Volume, Wall,
+};
 
 /// The forms of values.
 impl Body<'_> {
@@ -132,8 +135,28 @@ impl Body<'_> {
         self.buffer.push(b'"');
     }
 
+    /// Writes a pinhole, all but how it carries: that stands last in its lines.
+    pub(super) fn hole(&mut self, hole: &HoleFacts) {
+        self.pinhole(hole.pinhole);
+        self.transfer(Some(hole.transfer));
+        self.word("side", &hole.side);
+        self.network("from", hole.from, hole.side);
+        self.socket("at", hole.at, None);
+        self.leads_to(hole.leads_to, hole.side);
+        self.fixed("command", hole.command);
+    }
+
+    /// Writes a transfer that is over.
+    pub(super) fn over(&mut self, transfer: &TransferFacts) {
+        self.transfer(Some(transfer.transfer));
+        self.fixed("command", transfer.command);
+        self.text("path", &transfer.path);
+        self.volume(transfer.volume);
+        self.seconds("seconds", transfer.micros);
+    }
+
     /// Writes where the other leg leads: to the other side's peer.
-    pub(super) fn leads_to(&mut self, address: Option<SocketAddr>, side: Side) {
+    fn leads_to(&mut self, address: Option<SocketAddr>, side: Side) {
         if let Some(address) = address {
             self.socket("leads_to", address, Some(!side));
         }

@@ -2,7 +2,8 @@
 
 use super::{START, socket};
 use crate::engine::{
-    Carried, CloseReason, Event, PinholeId, RefusalReason, Side, TransferId, Volume, Wall,
+    Carried, CloseReason, Event, HoleFacts, PinholeId, RefusalReason, Side, TransferFacts,
+    TransferId, Volume, Wall,
 };
 
 fn payload(bytes_up: u64, bytes_down: u64) -> Volume {
@@ -22,33 +23,70 @@ fn packets() -> Volume {
     }
 }
 
+fn hole() -> HoleFacts {
+    HoleFacts {
+        pinhole: PinholeId(1),
+        transfer: TransferId(1),
+        side: Side::Client,
+        from: "198.51.100.7/32".parse().expect("a network"),
+        at: socket("203.0.113.10:21007"),
+        leads_to: Some(socket("10.0.0.5:50006")),
+        command: "EPSV",
+        carried: Carried::Relayed,
+    }
+}
+
+fn upstreams_hole() -> HoleFacts {
+    HoleFacts {
+        pinhole: PinholeId(2),
+        transfer: TransferId(2),
+        side: Side::Upstream,
+        from: "10.0.0.5/32".parse().expect("a network"),
+        at: socket("10.0.0.1:22017"),
+        leads_to: None,
+        command: "PASV",
+        carried: Carried::Relayed,
+    }
+}
+
+/// A download that was forwarded.
+fn forwarded() -> TransferFacts {
+    TransferFacts {
+        transfer: TransferId(3),
+        command: "RETR",
+        path: "reports/year end.pdf".into(),
+        volume: packets(),
+        micros: 412_345,
+    }
+}
+
+/// An upload that ended early.
+fn broken(volume: Volume) -> TransferFacts {
+    TransferFacts {
+        transfer: TransferId(1),
+        command: "STOR",
+        path: "big.iso".into(),
+        volume,
+        micros: 9_000_001,
+    }
+}
+
 pub(super) fn events() -> Vec<Event> {
-    let pinhole = PinholeId(1);
-    let transfer = TransferId(1);
-    let hole = socket("203.0.113.10:21007");
-    let from = "198.51.100.7/32".parse().expect("a network");
+    let HoleFacts {
+        pinhole,
+        transfer,
+        from,
+        at,
+        ..
+    } = hole();
     vec![
         Event::PinholeOpened {
-            pinhole,
-            transfer,
-            side: Side::Client,
-            from,
-            at: hole,
-            leads_to: Some(socket("10.0.0.5:50006")),
-            command: "EPSV",
+            hole: hole(),
             ttl: 30,
-            carried: Carried::Relayed,
         },
         Event::PinholeOpened {
-            pinhole: PinholeId(2),
-            transfer: TransferId(2),
-            side: Side::Upstream,
-            from: "10.0.0.5/32".parse().expect("a network"),
-            at: socket("10.0.0.1:22017"),
-            leads_to: None,
-            command: "PASV",
+            hole: upstreams_hole(),
             ttl: 30,
-            carried: Carried::Relayed,
         },
         Event::PinholeRefused {
             side: Side::Client,
@@ -64,53 +102,39 @@ pub(super) fn events() -> Vec<Event> {
             pinhole,
             side: Side::Client,
             peer: socket("198.51.100.7:40313"),
-            at: hole,
+            at,
         },
         Event::PinholeClosed {
-            pinhole,
-            transfer,
-            side: Side::Client,
-            from,
-            at: hole,
-            leads_to: Some(socket("10.0.0.5:50006")),
-            command: "EPSV",
+            hole: hole(),
             opened: Wall(START + 17_123_456),
             used: Some(Wall(START + 17_165_456)),
             volume: payload(0, 1_048_576),
             reason: CloseReason::Completed,
-            carried: Carried::Relayed,
         },
         Event::PinholeClosed {
-            pinhole: PinholeId(2),
-            transfer: TransferId(2),
-            side: Side::Upstream,
-            from: "10.0.0.5/32".parse().expect("a network"),
-            at: socket("10.0.0.1:22017"),
-            leads_to: None,
-            command: "PASV",
+            hole: upstreams_hole(),
             opened: Wall(START + 18_123_456),
             used: None,
             volume: payload(0, 0),
             reason: CloseReason::NeverUsed,
-            carried: Carried::Relayed,
         },
         Event::PinholeClosed {
-            pinhole: PinholeId(3),
-            transfer: TransferId(3),
-            side: Side::Client,
-            from,
-            at: hole,
-            leads_to: Some(socket("10.0.0.5:50007")),
-            command: "PASV",
+            hole: HoleFacts {
+                pinhole: PinholeId(3),
+                transfer: TransferId(3),
+                leads_to: Some(socket("10.0.0.5:50007")),
+                command: "PASV",
+                carried: Carried::Forwarded,
+                ..hole()
+            },
             opened: Wall(START + 19_123_456),
             used: Some(Wall(START + 19_165_456)),
             volume: packets(),
             reason: CloseReason::Completed,
-            carried: Carried::Forwarded,
         },
         Event::PinholeIntruder {
             from: socket("192.0.2.66:61000"),
-            at: hole,
+            at,
         },
         Event::DataDialled {
             transfer,
@@ -123,45 +147,29 @@ pub(super) fn events() -> Vec<Event> {
             why: "connection refused".into(),
         },
         Event::TransferCompleted {
-            transfer,
-            command: "RETR",
-            path: "reports/year end.pdf".into(),
-            volume: payload(0, 1_048_576),
-            micros: 412_345,
+            transfer: TransferFacts {
+                transfer,
+                volume: payload(0, 1_048_576),
+                ..forwarded()
+            },
             unacknowledged: Some(0),
         },
         Event::TransferCompleted {
-            transfer: TransferId(3),
-            command: "RETR",
-            path: "reports/year end.pdf".into(),
-            volume: packets(),
-            micros: 412_345,
+            transfer: forwarded(),
             unacknowledged: None,
         },
         Event::TransferFailed {
-            transfer,
-            command: "STOR",
-            path: "big.iso".into(),
-            volume: payload(73_400_320, 0),
-            micros: 9_000_001,
+            transfer: broken(payload(73_400_320, 0)),
             code: Some(426),
             why: "the client broke it off".into(),
         },
         Event::TransferFailed {
-            transfer,
-            command: "STOR",
-            path: "big.iso".into(),
-            volume: Volume::Untold {},
-            micros: 9_000_001,
+            transfer: broken(Volume::Untold {}),
             code: None,
             why: "the upstream hung up".into(),
         },
         Event::TransferFailed {
-            transfer: TransferId(3),
-            command: "RETR",
-            path: "reports/year end.pdf".into(),
-            volume: packets(),
-            micros: 412_345,
+            transfer: forwarded(),
             code: Some(426),
             why: "no byte moved for too long".into(),
         },

@@ -336,6 +336,15 @@ fn an_opening_that_nobody_wants_any_more_is_not_asked_for_or_shut_at_once() {
     scene.with(|legs, _, _| legs.close(ID));
     assert_eq!(scene.asked(), ["open", "close"]);
     assert!(scene.legs.is_empty());
+    // The session itself is dropped.
+    let mut scene = Scene::opening(28);
+    scene.ask();
+    scene.legs = DataLegs::default();
+    assert_eq!(scene.asked(), ["open", "close"]);
+    let mut scene = Scene::opening(29);
+    scene.legs = DataLegs::default();
+    scene.ask();
+    assert!(scene.asked().is_empty());
 }
 
 #[test]
