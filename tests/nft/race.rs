@@ -129,11 +129,11 @@ fn a_stray_acknowledgement_uses_up_nothing() {
 fn race(lab: &Lab, hole: impl Fn(u64, u16) -> FirewallHole + Sync) {
     at_gateway(lab, || {
         let mut kernel = install();
-        // Of connections that never come about none needs to be remembered.
+        // Connections that never come about need not be remembered for long, but until their holes are settled: also on a slow machine.
         sh(
             lab,
             Node::Gateway,
-            "echo 1 >/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent",
+            "echo 20 >/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent",
         );
         let raw = || {
             lab.inside(Node::Client, segment::raw_socket)
