@@ -25,10 +25,13 @@ const TRIES: usize = 40;
 fn a_full_set_refuses_with_425_until_there_is_room() {
     let site = Site::new(ROOMY);
     let mut client = site.client();
-    let mut all = "add element inet portcullis open4 {\n".to_owned();
+    let mut all = "add element inet portcullis snat4 {\n".to_owned();
     for number in 0..SIZE {
         let peer = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
-        let _ = writeln!(all, "{peer} . 198.51.100.1 . 25950 timeout 1h,");
+        let _ = writeln!(
+            all,
+            "{peer} . 198.51.100.1 . 25950 timeout 1h : 203.0.113.1,"
+        );
     }
     all.push_str("}\n");
     nft(&site.lab, &all);
@@ -42,7 +45,7 @@ fn a_full_set_refuses_with_425_until_there_is_room() {
         &["nft", "list", "map", "inet", "portcullis", "dnat4"],
     );
     assert!(!dnat.contains("192.0.2.7"), "{dnat}");
-    nft(&site.lab, "flush set inet portcullis open4\n");
+    nft(&site.lab, "flush map inet portcullis snat4\n");
     let taken = site.lab.inside(Node::Client, || client.download("file"));
     assert_eq!(taken.expect("inside"), b"some content");
     site.empties(EXPIRY);

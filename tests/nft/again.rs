@@ -31,7 +31,7 @@ fn begin(lab: &Lab, hole: &FirewallHole, port: u16) {
 
 /// Whether the hole's token has seen this many packets.
 fn spent(lab: &Lab, packets: u8) -> bool {
-    nft(lab, "list set inet portcullis open4").contains(&format!("counter packets {packets} "))
+    nft(lab, "list map inet portcullis snat4").contains(&format!("counter packets {packets} "))
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -241,7 +241,7 @@ fn an_unused_hole_shuts_by_itself() {
         let server = listen(&lab, Node::Server, to);
         let hole = passive(1, family, 21000, to);
         kernel.open(GATEWAY, &hole).unwrap();
-        assert_eq!(elements(&lab).len(), 4);
+        assert_eq!(elements(&lab).len(), 2);
         // What was seen of it is all; now its end may come.
         kernel
             .renew(HoleKey(1), Duration::from_millis(300))

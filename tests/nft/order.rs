@@ -40,7 +40,7 @@ fn the_entries_of_a_used_pinhole_stay_while_its_packet_is_on_its_way() {
         nft(&lab, BEHIND);
         let mut kernel = install();
         let (_, heard) = dialled(&lab, &mut kernel, 1, 21000);
-        assert_eq!(elements(&lab).len(), 4, "{:?}", elements(&lab));
+        assert_eq!(elements(&lab).len(), 2, "{:?}", elements(&lab));
         // It is looked for again, and told of only when it can't come any more.
         let used = loop {
             let due = kernel.next_wake().expect("something is due");

@@ -204,11 +204,8 @@ impl Kernel {
         self.layout.client_window.len() / 2
     }
 
-    /// Removes the elements of a used hole; its first packet needs them no more.
-    ///
-    /// The packet is logged before the rule that gives it its source, on whatever processor it is. Without that source
-    /// it would be dropped, and with its hole used up nobody would let its repetitions in. The kernel shows a connection
-    /// when its first packet has passed all rules.
+    /// Removes the elements of a used hole. The kernel shows a connection when its first packet has passed all rules; one that it
+    /// never shows was dropped by somebody else's.
     pub(super) fn see_through(&mut self, key: HoleKey) -> Result<(), Error> {
         if let Some(hole) = self.holes.get(&key)
             && hole.passing.is_some()
@@ -275,10 +272,8 @@ impl Kernel {
         for flow in conntrack::marked(&mut self.channel, self.layout.mark)? {
             flows.entry(flow.to).or_default().push(flow);
         }
-        for set in Family::BOTH.into_iter().flat_map(Set::of_holes) {
-            let Set::Open(..) = set else {
-                continue;
-            };
+        let sets = Family::BOTH.into_iter().flat_map(Set::of_holes);
+        for set in sets.filter(|set| set.is_one_shot()) {
             for standing in self.list(set)?.into_iter().filter(|one| one.spent) {
                 let key = holes.get(&(set, standing.element.key));
                 let Some((key, hole)) = key.and_then(|key| Some((*key, self.holes.get(key)?)))

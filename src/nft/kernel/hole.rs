@@ -179,8 +179,6 @@ pub(super) fn elements(opening: &Opening) -> Result<Vec<Element>, Error> {
                 }
             };
             Ok(vec![
-                element(Set::Guard(family, Breadth::One), &key, None),
-                element(Set::Open(family, Breadth::One), &key, None),
                 element(Set::Dnat(family), &key, Some(joined(to))),
                 source,
             ])

@@ -35,6 +35,9 @@ const GREATER_OR_EQUAL: u32 = 5;
 
 const TCP: u8 = 6; // IPPROTO_TCP
 
+/// A word that no key and no map's value reaches: the longest has nine.
+const BESIDE: u32 = 12;
+
 /// NF_CT_STATE_BIT of linux/netfilter/nf_conntrack_common.h
 pub(super) const ESTABLISHED: u32 = 0x2;
 pub(super) const RELATED: u32 = 0x4;
@@ -161,20 +164,20 @@ impl Rule {
     }
 
     /// `map @MAP`: what was loaded becomes the map's value for it.
-    fn mapped(self, map: Set) -> Rule {
+    pub(super) fn mapped(self, map: Set) -> Rule {
         self.expression("lookup", |data| {
             data.text(1, map.name()).be32(2, register(0));
             data.be32(3, register(0)).be32(4, 0);
         })
     }
 
-    /// `dnat ip to KEY map @MAP`, `snat ip to KEY map @MAP`: with a port if the map has one.
-    pub(super) fn change(self, what: Change, family: Family, map: Set, port: bool) -> Rule {
+    /// `dnat ip to KEY map @MAP`, `snat ip to KEY map @MAP`, of what was [`mapped`](Rule::mapped): with a port if the map has one.
+    pub(super) fn change(self, what: Change, family: Family, port: bool) -> Rule {
         let number = match family {
             Family::V4 => 2,
             Family::V6 => 10,
         };
-        self.mapped(map).expression("nat", |data| {
+        self.expression("nat", |data| {
             data.be32(1, what as u32).be32(2, number);
             data.be32(3, register(0));
             if port {
@@ -199,10 +202,10 @@ impl Rule {
 
     /// `ct mark set ct mark | MARK`: every other bit stays.
     pub(super) fn mark(self, mark: u32) -> Rule {
-        self.tracked(CT_MARK, 0)
-            .bitwise(0, &(!mark).to_ne_bytes(), &mark.to_ne_bytes())
+        self.tracked(CT_MARK, BESIDE)
+            .bitwise(BESIDE, &(!mark).to_ne_bytes(), &mark.to_ne_bytes())
             .expression("ct", |data| {
-                data.be32(2, CT_MARK).be32(4, register(0));
+                data.be32(2, CT_MARK).be32(4, register(BESIDE));
             })
     }
 

@@ -65,15 +65,15 @@ impl Breadth {
 /// A set or map of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Set {
-    /// Who may dial where: such a first packet gets our mark.
+    /// Who may dial where: such a first packet gets our mark. Of forwarded pinholes the next one says this.
     Guard(Family, Breadth),
-    /// The same keys, each good for one connection.
+    /// The same keys, each good for one connection: what uses a relayed pinhole up.
     Open(Family, Breadth),
     /// Others of these keys, each good for any number of connections: the listener there chooses among them.
     Candidates(Family, Breadth),
-    /// Where a forwarded connection leads.
+    /// Where a forwarded connection leads, by who dials and where; such a first packet gets our mark.
     Dnat(Family),
-    /// What the other end sees as its source: an address.
+    /// What the other end sees as its source, an address. Each is good for one connection: it uses the pinhole up.
     Snat(Family),
     /// The same with a port.
     SnatPort(Family),
@@ -203,14 +203,12 @@ impl Set {
     }
 
     /// Whether each element is good for one packet only.
-    fn is_one_shot(self) -> bool {
+    pub(super) fn is_one_shot(self) -> bool {
         match self {
-            Set::Open(..) | Set::Dying(_) => true,
+            Set::Open(..) | Set::Snat(_) | Set::SnatPort(_) | Set::Dying(_) => true,
             Set::Guard(..)
             | Set::Candidates(..)
             | Set::Dnat(_)
-            | Set::Snat(_)
-            | Set::SnatPort(_)
             | Set::Dead(_)
             | Set::Banned(..)
             | Set::Listeners => false,

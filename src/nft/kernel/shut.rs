@@ -94,7 +94,6 @@ impl Kernel {
         if !usage.state.has_begun_to_end() {
             return Ok(Settling::Runs(usage));
         }
-        // The connection is there, so its first packet needs the elements no more.
         self.see_through(key)?;
         self.forget(key);
         Ok(Settling::Shut(Settled {
@@ -160,8 +159,8 @@ impl Kernel {
         })
     }
 
-    /// Takes back the use of a forwarded hole whose packet found its token but no source any more: it was dropped (chain
-    /// postrouting, rule late), so the shutting has won. Should it have got through after all, it is ended.
+    /// Takes back the use of a forwarded hole whose packet the kernel shows no connection of: it was dropped behind our rules or is
+    /// on its way still, so the shutting has won. Should it get through after all, it is ended.
     fn annul(&mut self, key: HoleKey) -> Result<(), Error> {
         let Some(hole) = self.holes.get_mut(&key).filter(|hole| hole.is_forwarded()) else {
             return Ok(());

@@ -1,8 +1,9 @@
 //! The fixed table: its chains, its rules, and the messages that make all of it.
 //!
-//! A packet's way: a SYN that a guard set knows gets our bit of the ct mark in prerouting, and where a map says so its
+//! A packet's way: a SYN that a guard set or a map knows gets our bit of the ct mark in prerouting, and where the map says so its
 //! destination is changed. The operator's own firewall may then judge it by that bit. Only behind it, right before the
-//! connection becomes real, `take` lets exactly one of them through, or all to a listener that chooses by itself. A SYN that is lost in between has used up nothing.
+//! connection becomes real, exactly one of them gets through: one that is forwarded by the map of sources, which gives it the
+//! source it is to have, one to this host by `take`, which lets all through to a listener that chooses by itself. A SYN that is lost in between has used up nothing.
 //! This module must not know sockets or holes.
 
 use std::ffi::{CString, c_void};
@@ -90,18 +91,19 @@ pub(super) fn rules(layout: &Layout) -> Vec<Rule> {
         }
     }
     // Only first packets come to the chains of type nat, but a stray ACK may look like one (nf_conntrack_tcp_loose).
+    for family in Family::BOTH {
+        // tcp flags syn / fin,syn,rst,ack ct mark set ct mark | MARK dnat ip to ip saddr . ip daddr . tcp dport map @dnat4
+        let map = Set::Dnat(family);
+        let rule = Rule::new("prerouting", map.name())
+            .syn()
+            .packet_key(family, Breadth::One)
+            .mapped(map);
+        rules.push(rule.mark(mark).change(Change::Destination, family, true));
+    }
     // tcp flags syn / fin,syn,rst,ack jump admit
     rules.push(Rule::new("prerouting", "new").syn().jump("admit"));
     // What this host dials to itself is judged here, and comes to prerouting as an old connection.
     rules.push(Rule::new("output", "new").syn().jump("admit"));
-    // ct mark & MARK != MARK accept
-    rules.push(Rule::new("prerouting", "others").unmarked(mark).accept());
-    for family in Family::BOTH {
-        // dnat ip to ip saddr . ip daddr . tcp dport map @dnat4
-        let map = Set::Dnat(family);
-        let rule = Rule::new("prerouting", map.name()).packet_key(family, Breadth::One);
-        rules.push(rule.change(Change::Destination, family, map, true));
-    }
     for family in Family::BOTH {
         for breadth in Breadth::ALL {
             // meta l4proto tcp ct original ip saddr . ct original ip daddr . ct original proto-dst @open4 goto taken
@@ -130,17 +132,20 @@ pub(super) fn rules(layout: &Layout) -> Vec<Rule> {
     rules.push(Rule::new("input_nat", "ours").marked(mark).jump("take"));
     // ct mark & MARK != MARK accept
     rules.push(Rule::new("postrouting", "others").unmarked(mark).accept());
-    rules.push(Rule::new("postrouting", "ours").jump("take"));
     for family in Family::BOTH {
-        for (map, port) in [(Set::SnatPort(family), true), (Set::Snat(family), false)] {
-            // meta l4proto tcp snat ip to ct original ip saddr . ct original ip daddr . ct original proto-dst map @snat4
+        for (map, port) in [(Set::Snat(family), false), (Set::SnatPort(family), true)] {
+            // log prefix "portcullis used" group GROUP snaplen 128 queue-threshold 1
+            // snat ip to ct original ip saddr . ct original ip daddr . ct original proto-dst map @snat4
             let rule = Rule::new("postrouting", map.name())
                 .family(family)
-                .original_key(family, Breadth::One);
-            rules.push(rule.change(Change::Source, family, map, port));
+                .original_key(family, Breadth::One)
+                .mapped(map)
+                .log(USED, layout.group, TOLD);
+            rules.push(rule.change(Change::Source, family, port));
         }
     }
-    // The hole was shut between two rules: ct status dnat counter drop
+    rules.push(Rule::new("postrouting", "ours").jump("take"));
+    // What was to be forwarded is so above or not at all: ct status dnat counter drop
     let rule = Rule::new("postrouting", "late").status(DESTINATION_CHANGED);
     rules.push(rule.counter().drop_it());
     rules.extend(input(layout));

@@ -185,11 +185,12 @@ impl Kernel {
         }
     }
 
-    /// Tells whether a hole of the books is made of the same elements.
+    /// Tells whether a hole of the books has an element in the place of one of these.
     fn stands(&self, elements: &[Element]) -> bool {
-        self.holes
-            .values()
-            .any(|hole| hole.elements.first() == elements.first())
+        let place = |element: &Element| (element.set, element.key.clone());
+        let places: Vec<_> = elements.iter().map(place).collect();
+        let mut holes = self.holes.values();
+        holes.any(|hole| hole.elements.iter().any(|one| places.contains(&place(one))))
     }
 
     /// Notes that a request came which others will follow.
