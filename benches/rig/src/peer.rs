@@ -54,10 +54,18 @@ pub enum Peer {
     #[value(name = "nft-map")]
     #[serde(rename = "nft-map")]
     KernelMap,
+    /// HAProxy for the dialogue, that map for data: the least that a process in between costs, with every port open.
+    #[value(name = "haproxy-map")]
+    #[serde(rename = "haproxy-map")]
+    HaproxyMap,
     /// Ours with `firewall: nftables`.
     #[value(name = "portcullis-nft")]
     #[serde(rename = "portcullis-nft")]
     PortcullisNft,
+    /// The same with all its processes on one processor, as by systemd's `CPUAffinity=`.
+    #[value(name = "portcullis-nft-1")]
+    #[serde(rename = "portcullis-nft-1")]
+    PortcullisNftOne,
     /// ProFTPD with mod_proxy and mod_tls: TLS to the client.
     #[value(name = "mod_proxy-tls")]
     #[serde(rename = "mod_proxy-tls")]
@@ -103,7 +111,9 @@ impl Peer {
             Self::Portcullis => "portcullis",
             Self::KernelHelper => "alg",
             Self::KernelMap => "nft-map",
+            Self::HaproxyMap => "haproxy-map",
             Self::PortcullisNft => "portcullis-nft",
+            Self::PortcullisNftOne => "portcullis-nft-1",
             Self::ModProxyTls => "mod_proxy-tls",
             Self::PortcullisTls => "portcullis-tls",
         }
@@ -113,7 +123,7 @@ impl Peer {
     pub fn is_ours(self) -> bool {
         matches!(
             self,
-            Self::Portcullis | Self::PortcullisNft | Self::PortcullisTls
+            Self::Portcullis | Self::PortcullisNft | Self::PortcullisNftOne | Self::PortcullisTls
         )
     }
 
@@ -124,8 +134,10 @@ impl Peer {
             | Self::KernelMap
             | Self::Portcullis
             | Self::PortcullisNft
+            | Self::PortcullisNftOne
             | Self::PortcullisTls => true,
             Self::Haproxy
+            | Self::HaproxyMap
             | Self::FtpProxy
             | Self::ModProxy
             | Self::KernelHelper
@@ -161,6 +173,11 @@ impl Peer {
             {
                 Ability::Nothing("only data goes another way")
             }
+            Self::HaproxyMap | Self::PortcullisNftOne
+                if !matches!(test.kind, Kind::Files { active: false, .. }) =>
+            {
+                Ability::Nothing("small passive files are what it is for")
+            }
             Self::KernelMap if active => Ability::Nothing("the server would dial past it"),
             Self::Direct if at_rest => Ability::Nothing("no gateway"),
             Self::Haproxy if active => Ability::Nothing("the server would dial past it"),
@@ -179,7 +196,9 @@ impl Peer {
             | Self::Portcullis
             | Self::KernelHelper
             | Self::KernelMap
+            | Self::HaproxyMap
             | Self::PortcullisNft
+            | Self::PortcullisNftOne
             | Self::ModProxyTls
             | Self::PortcullisTls => Ability::Whole,
         }
@@ -223,14 +242,18 @@ impl Peer {
                 backend.extend(["--announce".into(), GATEWAY.to_string().into()]);
                 return Ok(Setup {
                     gateway: None,
-                    ruleset: config::kernel_map(),
+                    ruleset: config::kernel_map(std::iter::once(PORT).chain(passive_ports())),
                     backend,
                     target: at(GATEWAY),
                 });
             }
-            Self::Haproxy => {
+            Self::Haproxy | Self::HaproxyMap => {
                 backend.extend(["--announce".into(), GATEWAY.to_string().into()]);
-                let file = write(directory, "haproxy.cfg", &config::haproxy())?;
+                let data = match self {
+                    Self::HaproxyMap => None,
+                    _ => Some(PASSIVE_PORTS),
+                };
+                let file = write(directory, "haproxy.cfg", &config::haproxy(data))?;
                 (
                     installed("haproxy")?,
                     vec!["-db".into(), "-f".into(), file.into()],
@@ -269,30 +292,46 @@ impl Peer {
                 ];
                 (PathBuf::from("/usr/bin/env"), arguments.into())
             }
-            Self::Portcullis | Self::PortcullisNft | Self::PortcullisTls => {
+            Self::Portcullis
+            | Self::PortcullisNft
+            | Self::PortcullisNftOne
+            | Self::PortcullisTls => {
                 if !portcullis.exists() {
                     bail!("{} does not exist", portcullis.display());
                 }
                 let pinholes = match self {
-                    Self::PortcullisNft => config::FORWARDED,
+                    Self::PortcullisNft | Self::PortcullisNftOne => config::FORWARDED,
                     _ => config::RELAYED,
                 };
                 let tls = self.speaks_tls().then_some(identity);
                 let text = config::ours(directory, pinholes, tls);
                 let file = write(directory, "portcullis.yaml", &text)?;
-                (
-                    portcullis.to_owned(),
-                    vec!["run".into(), "--config".into(), file.into()],
-                )
+                let arguments = ["run".into(), "--config".into(), file.into()];
+                match self {
+                    Self::PortcullisNftOne => {
+                        let first = ["--cpu-list".into(), "0".into(), portcullis.into()];
+                        let all = first.into_iter().chain(arguments).collect();
+                        (installed("taskset")?, all)
+                    }
+                    _ => (portcullis.to_owned(), arguments.into()),
+                }
             }
+        };
+        let ruleset = match self {
+            Self::HaproxyMap => config::kernel_map(passive_ports()),
+            _ => String::new(),
         };
         Ok(Setup {
             gateway: Some(gateway),
-            ruleset: String::new(),
+            ruleset,
             backend,
             target: at(GATEWAY),
         })
     }
+}
+
+fn passive_ports() -> impl Iterator<Item = u16> {
+    PASSIVE_PORTS.0..=PASSIVE_PORTS.1
 }
 
 fn installed(program: &str) -> anyhow::Result<PathBuf> {

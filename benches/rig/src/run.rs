@@ -38,7 +38,8 @@ pub struct Options {
     /// Peers to measure.
     #[arg(long, value_delimiter = ',', value_name = "NAMES", value_enum, default_values_t = [
         Peer::Direct, Peer::Haproxy, Peer::FtpProxy, Peer::ModProxy, Peer::Portcullis,
-        Peer::KernelHelper, Peer::KernelMap, Peer::PortcullisNft, Peer::ModProxyTls, Peer::PortcullisTls,
+        Peer::KernelHelper, Peer::KernelMap, Peer::HaproxyMap, Peer::PortcullisNft, Peer::PortcullisNftOne,
+        Peer::ModProxyTls, Peer::PortcullisTls,
     ])]
     peers: Vec<Peer>,
     /// Tests to run, by name (`retr-4`) or by the name's beginning; all without it.

@@ -49,7 +49,7 @@ pub struct Judged {
 pub fn targets(subject: Peer, test: Test, metric: Metric) -> Vec<Target> {
     match subject {
         Peer::Portcullis => relayed(test, metric),
-        Peer::PortcullisNft => forwarded(test, metric),
+        Peer::PortcullisNft | Peer::PortcullisNftOne => forwarded(test, metric),
         Peer::PortcullisTls => secured(test, metric),
         Peer::Direct
         | Peer::Haproxy
@@ -57,6 +57,7 @@ pub fn targets(subject: Peer, test: Test, metric: Metric) -> Vec<Target> {
         | Peer::ModProxy
         | Peer::KernelHelper
         | Peer::KernelMap
+        | Peer::HaproxyMap
         | Peer::ModProxyTls => Vec::new(),
     }
 }

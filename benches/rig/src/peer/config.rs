@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{PASSIVE_PORTS, PORT};
+use super::PORT;
 use crate::identity::Identity;
 use crate::network::{GATEWAY, GATEWAY_INSIDE, SERVER};
 
@@ -13,9 +13,11 @@ pub const RELAYED: &str = "pinholes: {window: 21000-21015}\n";
 pub const FORWARDED: &str =
     "pinholes: {window: 21000-21015, firewall: nftables}\nprocess: {user: 65534}\n";
 
-/// A server without a port means: the port that the client dialled.
-pub fn haproxy() -> String {
-    let (first, last) = PASSIVE_PORTS;
+/// A server without a port means: the port that the client dialled. `data` are the data ports, if it carries them, too.
+pub fn haproxy(data: Option<(u16, u16)>) -> String {
+    let data = data.map_or_else(String::new, |(first, last)| {
+        format!("    bind {GATEWAY}:{first}-{last}\n")
+    });
     format!(
         "global
     nbthread 2
@@ -31,8 +33,7 @@ defaults
     timeout server 1h
 listen ftp
     bind {GATEWAY}:{PORT}
-    bind {GATEWAY}:{first}-{last}
-    server backend {SERVER}
+{data}    server backend {SERVER}
 "
     )
 }
@@ -156,11 +157,9 @@ pub fn kernel_helper() -> String {
     )
 }
 
-/// A map made by hand: each of the server's ports is one element, for ever.
-pub fn kernel_map() -> String {
-    let (first, last) = PASSIVE_PORTS;
-    let elements: Vec<_> = std::iter::once(PORT)
-        .chain(first..=last)
+/// A map made by hand: each of these ports of the server's is one element, for ever.
+pub fn kernel_map(ports: impl Iterator<Item = u16>) -> String {
+    let elements: Vec<_> = ports
         .map(|port| format!("{port} : {SERVER} . {port}"))
         .collect();
     format!(
