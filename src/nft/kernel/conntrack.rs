@@ -82,11 +82,12 @@ impl Seen {
     }
 }
 
-/// Reads how far a connection has come; none if the kernel has forgotten it, or does not know it yet.
-pub(super) fn look(channel: &mut Channel, flow: Flow) -> Result<Option<Seen>, Error> {
+/// Reads how far connections have come, with one message; none for each that the kernel has forgotten, or does not know yet.
+pub(super) fn looks(channel: &mut Channel, flows: &[Flow]) -> Result<Vec<Option<Seen>>, Error> {
     /// IPS_ASSURED: its handshake was finished.
     const ASSURED: u32 = 1 << 2;
-    channel.ask(READING, flow.message(GET), |entry| {
+    let questions = flows.iter().map(|flow| flow.message(GET)).collect();
+    channel.ask_each(READING, questions, |entry| {
         let status = attribute(entry, 3).and_then(be32).unwrap_or_default(); // CTA_STATUS
         let state = usage_in(entry)?.state;
         let came_up = status & ASSURED != 0;

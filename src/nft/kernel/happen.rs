@@ -23,6 +23,9 @@ const GRACE: Duration = Duration::from_millis(5);
 /// How many holes that wait to be told of are looked at for those of the same peer.
 const LOOKED_AT: usize = 64;
 
+/// How many of them are looked at with one message: what the kernel answers has room in a socket.
+const SEEN_OFF_AT_ONCE: usize = 64;
+
 /// How soon a first packet that was on its way then is looked for again, and when it is over for sure: it was dropped behind
 /// our rules, by somebody else's.
 const GLANCE: Duration = Duration::from_millis(1);
@@ -204,15 +207,20 @@ impl Kernel {
         self.layout.client_window.len() / 2
     }
 
-    /// Removes the elements of a used hole. The kernel shows a connection when its first packet has passed all rules; one that it
+    /// Removes the elements of used holes. The kernel shows a connection when its first packet has passed all rules; one that it
     /// never shows was dropped by somebody else's.
-    pub(super) fn see_through(&mut self, key: HoleKey) -> Result<(), Error> {
-        if let Some(hole) = self.holes.get(&key)
-            && hole.passing.is_some()
-        {
-            let elements = hole.elements.clone();
-            self.remove("removing a used pinhole", &elements)?;
-            self.has_been_seen_off(key);
+    pub(super) fn see_through(&mut self, keys: &[HoleKey]) -> Result<(), Error> {
+        let holes = keys.iter().filter_map(|key| self.holes.get(key));
+        let passing = holes.filter(|hole| hole.passing.is_some());
+        let elements: Vec<Element> = passing
+            .flat_map(|hole| hole.elements.iter().cloned())
+            .collect();
+        if elements.is_empty() {
+            return Ok(());
+        }
+        self.remove("removing used pinholes", &elements)?;
+        for key in keys {
+            self.has_been_seen_off(*key);
         }
         Ok(())
     }
@@ -234,31 +242,52 @@ impl Kernel {
 
     /// Sees to holes whose first packet came a while ago, and tells of their use.
     fn see_off(&mut self, now: Instant) -> Result<(), Error> {
-        while let Some((due, key)) = self.passing.front().copied()
-            && due <= now
+        loop {
+            let due = self.due(now);
+            if due.is_empty() {
+                return Ok(());
+            }
+            // Whatever the kernel says now, they are looked at again until their elements are gone.
+            let again = due.iter().map(|(key, ..)| (now + GLANCE, *key));
+            self.passing.extend(again);
+            let flows: Vec<Flow> = due.iter().map(|(_, _, flow)| *flow).collect();
+            let seen = conntrack::looks(&mut self.channel, &flows)?;
+            let mut passed = Vec::new();
+            for ((key, since, flow), seen) in due.into_iter().zip(seen) {
+                if let Some(seen) = &seen
+                    && self.revive(key, seen, now)?
+                {
+                    continue;
+                }
+                let surely = now.saturating_duration_since(since) >= LONGEST_WAY;
+                if surely || seen.is_some() {
+                    passed.push((key, flow.from));
+                }
+            }
+            let keys: Vec<HoleKey> = passed.iter().map(|(key, _)| *key).collect();
+            self.see_through(&keys)?;
+            let used = passed.into_iter();
+            self.pending
+                .extend(used.map(|(key, peer)| Happening::Used { key, peer }));
+        }
+    }
+
+    /// Takes the next used holes that are to be seen to, each with when its first packet came, and as what.
+    fn due(&mut self, now: Instant) -> Vec<(HoleKey, Instant, Flow)> {
+        let mut due: Vec<(HoleKey, Instant, Flow)> = Vec::new();
+        while let Some((when, key)) = self.passing.front().copied()
+            && when <= now
+            && due.len() < SEEN_OFF_AT_ONCE
         {
             self.passing.pop_front();
+            // One that its peer was let in to again may still stand here for its first time, too.
+            if due.iter().any(|(other, ..)| *other == key) {
+                continue;
+            }
             let hole = self.holes.get(&key);
-            let Some((since, flow)) = hole.and_then(|hole| Some((hole.passing?, hole.flow?)))
-            else {
-                continue;
-            };
-            // Whatever the kernel says now, it is looked at again until its elements are gone.
-            self.passing.push_back((now + GLANCE, key));
-            let seen = conntrack::look(&mut self.channel, flow)?;
-            if let Some(seen) = &seen
-                && self.revive(key, seen, now)?
-            {
-                continue;
-            }
-            let surely = now.saturating_duration_since(since) >= LONGEST_WAY;
-            if surely || seen.is_some() {
-                self.see_through(key)?;
-                let peer = flow.from;
-                self.pending.push(Happening::Used { key, peer });
-            }
+            due.extend(hole.and_then(|hole| Some((key, hole.passing?, hole.flow?))));
         }
-        Ok(())
+        due
     }
 
     /// The kernel had no room to tell all: each element that was used says so itself, and the connection tells the rest.

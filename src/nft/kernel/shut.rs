@@ -94,7 +94,7 @@ impl Kernel {
         if !usage.state.has_begun_to_end() {
             return Ok(Settling::Runs(usage));
         }
-        self.see_through(key)?;
+        self.see_through(&[key])?;
         self.forget(key);
         Ok(Settling::Shut(Settled {
             by: Some(flow.from),
