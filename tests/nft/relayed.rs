@@ -9,8 +9,8 @@ use portcullis::nft::{Admits, FirewallHole, Happening, HoleKey, Opening};
 use portcullis_netlab::{Family, Node};
 
 use crate::yard::{
-    GATEWAY, MARK, PATIENCE, SILENCE, TTL, accept, at_gateway, dial, elements, expect, install,
-    lab, listen, nft, sh, told, wait_for,
+    GATEWAY, MARK, PATIENCE, SILENCE, TTL, accept, at_gateway, dial, elements, expect, expect_used,
+    install, lab, listen, nft, passive, sh, told, wait_for,
 };
 
 fn relay(key: u64, peer: IpNet, at: SocketAddr) -> FirewallHole {
@@ -75,6 +75,51 @@ fn a_listener_in_the_window_is_reached_through_a_pinhole_alone() {
                 assert!(settled.used() && settled.usage.is_none(), "{settled:?}");
                 assert_eq!(elements(&lab), Vec::<String>::new());
             }
+        }
+    });
+}
+
+/// A peer for whom a forwarded and a relayed pinhole stand at one port, which the window's books do not let happen: each lets one
+/// connection in, the forwarded one first, and none while its entries stand.
+#[test]
+fn beside_a_forwarded_pinhole_at_the_same_port_each_lets_in_one() {
+    let lab = lab();
+    at_gateway(&lab, || {
+        let mut kernel = install();
+        for (family, relayed_first) in [(Family::V4, true), (Family::V6, false)] {
+            let at = SocketAddr::new(Node::Gateway.address(family), 21000);
+            let server = SocketAddr::new(Node::Server.address(family), 2000);
+            let far = listen(&lab, Node::Server, server);
+            let near = listen(&lab, Node::Gateway, at);
+            let peer = IpNet::from(Node::Client.address(family));
+            let mut holes = [passive(1, family, 21000, server), relay(2, peer, at)];
+            if relayed_first {
+                holes.reverse();
+            }
+            for hole in &holes {
+                kernel.open(GATEWAY, hole).unwrap();
+            }
+            let stranger = dial(&lab, Node::Attacker, 0, at, SILENCE);
+            assert!(stranger.is_err(), "{stranger:?}");
+
+            let client = dial(&lab, Node::Client, 0, at, PATIENCE).unwrap();
+            let (_leg, _) = accept(&far);
+            let second = dial(&lab, Node::Client, 0, at, SILENCE);
+            assert!(second.is_err(), "{second:?}");
+            assert_eq!(expect_used(&mut kernel, 1), client.local_addr().unwrap());
+
+            let client = dial(&lab, Node::Client, 0, at, PATIENCE).unwrap();
+            let (_leg, from) = accept(&near);
+            assert_eq!(from, client.local_addr().unwrap());
+            let third = dial(&lab, Node::Client, 0, at, SILENCE);
+            assert!(third.is_err(), "{third:?}");
+            for (listener, name) in [(&far, "server"), (&near, "gateway")] {
+                assert!(wait_for(listener, Duration::ZERO).is_none(), "{name}");
+            }
+            for key in [1, 2] {
+                assert!(kernel.close(HoleKey(key)).unwrap().used(), "{key}");
+            }
+            assert_eq!(elements(&lab), Vec::<String>::new());
         }
     });
 }

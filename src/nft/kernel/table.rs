@@ -144,10 +144,11 @@ pub(super) fn rules(layout: &Layout) -> Vec<Rule> {
             rules.push(rule.change(Change::Source, family, port));
         }
     }
-    rules.push(Rule::new("postrouting", "ours").jump("take"));
-    // What was to be forwarded is so above or not at all: ct status dnat counter drop
+    // What was to be forwarded is so above or not at all, and takes no relayed pinhole of its peer's: ct status dnat counter drop
     let rule = Rule::new("postrouting", "late").status(DESTINATION_CHANGED);
     rules.push(rule.counter().drop_it());
+    // What this host dials to itself: jump take
+    rules.push(Rule::new("postrouting", "ours").jump("take"));
     rules.extend(input(layout));
     rules.extend(forward(mark));
     rules
