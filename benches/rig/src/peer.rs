@@ -156,6 +156,16 @@ impl Peer {
         matches!(self, Self::ModProxyTls | Self::PortcullisTls)
     }
 
+    /// Says whether a test is one that it is there for; others are left out without a word.
+    pub fn is_for(self, test: Test) -> bool {
+        match self {
+            Self::HaproxyMap | Self::PortcullisNftOne => {
+                !test.tls && matches!(test.kind, Kind::Files { active: false, .. })
+            }
+            _ => test.tls == self.speaks_tls(),
+        }
+    }
+
     /// Says how much of a test it can do.
     pub fn ability(self, test: Test, passive: Mode) -> Ability {
         let at_rest = matches!(test.kind, Kind::Rest { .. });
@@ -173,11 +183,7 @@ impl Peer {
             {
                 Ability::Nothing("only data goes another way")
             }
-            Self::HaproxyMap | Self::PortcullisNftOne
-                if !matches!(test.kind, Kind::Files { active: false, .. }) =>
-            {
-                Ability::Nothing("small passive files are what it is for")
-            }
+            _ if !self.is_for(test) => Ability::Nothing("small passive files are what it is for"),
             Self::KernelMap if active => Ability::Nothing("the server would dial past it"),
             Self::Direct if at_rest => Ability::Nothing("no gateway"),
             Self::Haproxy if active => Ability::Nothing("the server would dial past it"),

@@ -177,7 +177,7 @@ async fn rounds(options: &Options, tests: &[Test]) -> anyhow::Result<Report> {
                     Ability::Fewer(sessions, why) => {
                         report.note(peer, test, format!("with {sessions} sessions: {why}"))
                     }
-                    Ability::Nothing(_) if test.tls != peer.speaks_tls() => {
+                    Ability::Nothing(_) if !peer.is_for(test) => {
                         report.leave_out(test, peer);
                         continue;
                     }

@@ -49,7 +49,8 @@ pub struct Judged {
 pub fn targets(subject: Peer, test: Test, metric: Metric) -> Vec<Target> {
     match subject {
         Peer::Portcullis => relayed(test, metric),
-        Peer::PortcullisNft | Peer::PortcullisNftOne => forwarded(test, metric),
+        Peer::PortcullisNft => forwarded(test, metric),
+        Peer::PortcullisNftOne if subject.is_for(test) => forwarded(test, metric),
         Peer::PortcullisTls => secured(test, metric),
         Peer::Direct
         | Peer::Haproxy
@@ -58,6 +59,7 @@ pub fn targets(subject: Peer, test: Test, metric: Metric) -> Vec<Target> {
         | Peer::KernelHelper
         | Peer::KernelMap
         | Peer::HaproxyMap
+        | Peer::PortcullisNftOne
         | Peer::ModProxyTls => Vec::new(),
     }
 }
