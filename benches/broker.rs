@@ -66,9 +66,7 @@ mod measuring {
         let free = measure(&rig);
         let own = rustix::thread::gettid();
         let broker = Pid::from_raw(rig.thread).expect("the broker's thread");
-        for thread in [own, broker] {
-            stay_on_one_processor(thread);
-        }
+        stay_on_one_processor([own, broker]);
         let together = measure(&rig);
         rig.ends();
 
@@ -151,10 +149,12 @@ mod measuring {
     }
 
     /// As systemd's `CPUAffinity=` has it: no other processor has to be woken for a question or its answer.
-    fn stay_on_one_processor(thread: Pid) {
+    fn stay_on_one_processor(threads: [Pid; 2]) {
         let mut one = CpuSet::new();
-        one.set(0);
-        sched_setaffinity(Some(thread), &one).expect("a processor of its own");
+        one.set(rustix::thread::sched_getcpu());
+        for thread in threads {
+            sched_setaffinity(Some(thread), &one).expect("one of our processors");
+        }
     }
 
     /// Times pairs of open and close; the median and the 99th percentile in microseconds.

@@ -166,24 +166,18 @@ impl Peer {
         }
     }
 
-    /// Says how much of a test it can do.
+    /// Says how much of a test that it is there for it can do.
     pub fn ability(self, test: Test, passive: Mode) -> Ability {
         let at_rest = matches!(test.kind, Kind::Rest { .. });
         let active = matches!(test.kind, Kind::Files { active: true, .. });
         let extended = passive == Mode::ExtendedPassive;
         match self {
-            _ if test.tls != self.speaks_tls() => Ability::Nothing(if test.tls {
-                "speaks no TLS here"
-            } else {
-                "speaks TLS alone here"
-            }),
             Self::ModProxyTls if at_rest => Ability::Fewer(500, "a process of 2 MiB per session"),
             Self::KernelHelper | Self::KernelMap | Self::PortcullisNft
                 if !matches!(test.kind, Kind::Bulk { .. } | Kind::Files { .. }) =>
             {
                 Ability::Nothing("only data goes another way")
             }
-            _ if !self.is_for(test) => Ability::Nothing("small passive files are what it is for"),
             Self::KernelMap if active => Ability::Nothing("the server would dial past it"),
             Self::Direct if at_rest => Ability::Nothing("no gateway"),
             Self::Haproxy if active => Ability::Nothing("the server would dial past it"),
@@ -315,7 +309,8 @@ impl Peer {
                 let arguments = ["run".into(), "--config".into(), file.into()];
                 match self {
                     Self::PortcullisNftOne => {
-                        let first = ["--cpu-list".into(), "0".into(), portcullis.into()];
+                        let processor = rustix::thread::sched_getcpu().to_string();
+                        let first = ["--cpu-list".into(), processor.into(), portcullis.into()];
                         let all = first.into_iter().chain(arguments).collect();
                         (installed("taskset")?, all)
                     }

@@ -172,14 +172,14 @@ async fn rounds(options: &Options, tests: &[Test]) -> anyhow::Result<Report> {
                 if absent.contains(&peer) || report.gave_up(test, peer) {
                     continue;
                 }
+                if !peer.is_for(test) {
+                    report.leave_out(test, peer);
+                    continue;
+                }
                 match peer.ability(test, passive) {
                     Ability::Whole => {}
                     Ability::Fewer(sessions, why) => {
                         report.note(peer, test, format!("with {sessions} sessions: {why}"))
-                    }
-                    Ability::Nothing(_) if !peer.is_for(test) => {
-                        report.leave_out(test, peer);
-                        continue;
                     }
                     Ability::Nothing(why) => {
                         report.exclude(test, peer, Cell::NotApplicable, why.to_owned());

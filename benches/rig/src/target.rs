@@ -47,10 +47,12 @@ pub struct Judged {
 
 /// Returns the goals for a figure of a way in which ours runs.
 pub fn targets(subject: Peer, test: Test, metric: Metric) -> Vec<Target> {
+    if !subject.is_for(test) {
+        return Vec::new();
+    }
     match subject {
         Peer::Portcullis => relayed(test, metric),
-        Peer::PortcullisNft => forwarded(test, metric),
-        Peer::PortcullisNftOne if subject.is_for(test) => forwarded(test, metric),
+        Peer::PortcullisNft | Peer::PortcullisNftOne => forwarded(test, metric),
         Peer::PortcullisTls => secured(test, metric),
         Peer::Direct
         | Peer::Haproxy
@@ -59,7 +61,6 @@ pub fn targets(subject: Peer, test: Test, metric: Metric) -> Vec<Target> {
         | Peer::KernelHelper
         | Peer::KernelMap
         | Peer::HaproxyMap
-        | Peer::PortcullisNftOne
         | Peer::ModProxyTls => Vec::new(),
     }
 }
