@@ -174,6 +174,8 @@ mod measuring {
     fn pair(client: &Client, key: u64) {
         client.open(&hole(key)).expect("opened");
         client.close(HoleKey(key)).expect("closed");
+        // As a worker does before it sleeps.
+        client.rest();
     }
 
     struct Sustained {

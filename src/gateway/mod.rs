@@ -10,6 +10,7 @@ mod bans;
 mod certificates;
 mod clock;
 mod control;
+mod crew;
 mod descriptors;
 pub mod documents;
 mod driver;

@@ -16,6 +16,7 @@ use super::admission::Admission;
 use super::certificates::Certificates;
 use super::clock::{self, Clock};
 use super::control::{ControlError, ControlSocket};
+use super::crew;
 use super::descriptors;
 use super::documents::{Documents, DocumentsError};
 use super::guard::LoginGuard;
@@ -72,7 +73,7 @@ pub enum ControlEntry {
 /// What a caller may want otherwise than the config says, or give along.
 #[derive(Default)]
 pub struct Overrides {
-    /// How many workers there are; one per core without it.
+    /// How many workers there are; without it one for each processor, or for each four where the kernel carries the files.
     pub workers: Option<NonZeroUsize>,
     /// Listening sockets that were inherited, by listener.
     pub inherited: BTreeMap<String, Vec<TcpListener>>,
@@ -180,14 +181,14 @@ impl Gateway {
             .collect();
         let addresses: Vec<_> = bound.iter().map(|one| (one.name.clone(), one.at)).collect();
         // Everything that can fail for lack of descriptors comes before the first client can take one.
-        let count = overrides
-            .workers
-            .or(std::thread::available_parallelism().ok())
-            .map_or(1, NonZeroUsize::get);
+        let count = overrides.workers.map_or_else(
+            || crew::size(&config, crew::processors()),
+            NonZeroUsize::get,
+        );
         let steward_runtime = runtime()?;
         let mut prepared = Vec::new();
         for _ in 0..count {
-            let runtime = worker_runtime(Arc::clone(&shared.journal))?;
+            let runtime = crew::runtime(Arc::clone(&shared.journal), firewall.clone())?;
             prepared.push((runtime, entrances(&bound, &places)?));
         }
         heap::keep_what_is_freed();
@@ -245,15 +246,6 @@ impl Gateway {
 fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-        .map_err(StartError::Thread)
-}
-
-/// A worker writes what it holds back of the journal before it sleeps.
-fn worker_runtime(journal: Arc<Journal>) -> Result<tokio::runtime::Runtime, StartError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .on_thread_park(move || journal.flush())
         .build()
         .map_err(StartError::Thread)
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::certificates::{self, Certificates};
 use super::clock;
 use super::control::ControlSocket;
+use super::crew;
 use super::documents::Documents;
 use super::guard;
 use super::restart::keep_what_needs_a_restart;
@@ -254,6 +255,7 @@ impl Steward {
         self.shared.admission.replace(&new.limits);
         self.shared.users.replace(new.limits.sessions_per_user);
         self.replace_guard(&new.login_guard);
+        crew::told_of_more(&self.config, &new);
         self.config = new;
         let config = settings::digest(&self.config);
         record(

@@ -11,6 +11,8 @@
 //! byte from the network ever: this module must not know FTP, the config or what a listener is.
 
 mod backoff;
+mod beside;
+mod caller;
 mod desk;
 mod gateway;
 #[cfg(feature = "nftables")]

@@ -18,11 +18,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::broker::Kept;
-use super::message::{Answer, Keep, MOST_TOGETHER, Notice, Reason, Report, Request};
+use super::message::{Answer, Keep, MOST_TOGETHER, Notice, Reason, Report, Request, say_where};
 use super::socket::{self, Arrived};
 use super::{
     Firewall, FirewallHole, FlowUsage, Granted, Happening, HoleKey, Opening, Settled, Settling,
-    Wish, sealed,
+    Wish, beside, sealed,
 };
 
 /// How long an answer may take.
@@ -70,6 +70,7 @@ impl Client {
         for socket in &requests {
             socket::set_patience(socket, PATIENCE)?;
         }
+        beside::prepare();
         let seats = requests.into_iter().map(|socket| {
             Mutex::new(Seat {
                 socket,
@@ -224,7 +225,13 @@ impl Client {
 impl Seat {
     fn ask(&mut self, request: Request) -> io::Result<(Answer, Option<OwnedFd>)> {
         self.number = self.number.wrapping_add(1);
-        socket::send(&self.socket, &request.emit(self.number), None).map_err(late)?;
+        let mut page = request.emit(self.number);
+        if is_of_a_session(&request)
+            && let Some(processor) = beside::stay()
+        {
+            say_where(&mut page, processor);
+        }
+        socket::send(&self.socket, &page, None).map_err(late)?;
         let mut turns = match request {
             Request::Reread | Request::Keep(_) => TURNS_FOR_FILES,
             Request::Open(_)
@@ -324,6 +331,10 @@ impl Firewall for Client {
         settled
     }
 
+    fn rest(&self) {
+        beside::go_on();
+    }
+
     fn used(&self, key: HoleKey, cx: &mut Context<'_>) -> Poll<SocketAddr> {
         match self.awaited().get_mut(&key) {
             Some(Awaited::Used(peer)) => Poll::Ready(*peer),
@@ -337,6 +348,23 @@ impl Firewall for Client {
             // It is closed, or nobody is told when it is used.
             None => Poll::Pending,
         }
+    }
+}
+
+/// Whether it is one of those that sessions ask for many times a second.
+fn is_of_a_session(request: &Request) -> bool {
+    match request {
+        Request::Open(_)
+        | Request::Renew { .. }
+        | Request::Usage(_)
+        | Request::Kill(_)
+        | Request::Close(_)
+        | Request::Settle(_) => true,
+        Request::Ban { .. }
+        | Request::Unban(_)
+        | Request::Dialler { .. }
+        | Request::Reread
+        | Request::Keep(_) => false,
     }
 }
 

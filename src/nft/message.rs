@@ -4,7 +4,7 @@
 //! 0      version (1)
 //! 1      who speaks: 'Q' request, 'A' answer, 'N' notice, 'R' report
 //! 2      kind
-//! 3      0
+//! 3      in the first page of a request: on which processor whoever asks runs, plus 1; 0 if it does not say so, and in all others
 //! 4..8   number of the request, 0 in notices and reports
 //! 8..    the kind's own fields in their order, little-endian; the rest is 0
 //! ```
@@ -42,6 +42,23 @@ const VERSION: u8 = 1;
 #[error("a message that says nothing")]
 pub struct Garbled;
 
+/// Where a request says from which processor it comes.
+const PROCESSOR: usize = 3;
+
+/// Writes into a request, of one page or several, on which processor whoever asks runs; the 256th and those behind it cannot be said.
+pub fn say_where(request: &mut [u8], processor: usize) {
+    if let (Some(place), Ok(said)) = (request.get_mut(PROCESSOR), u8::try_from(processor + 1)) {
+        *place = said;
+    }
+}
+
+/// Tells from which processor a request says that it comes: whatever the gateway likes to say.
+#[must_use]
+pub fn said_where(request: &[u8]) -> Option<usize> {
+    let said = request.get(PROCESSOR).copied().map(usize::from);
+    said?.checked_sub(1)
+}
+
 /// Begins a page.
 fn begin(speaker: u8, kind: u8, number: u32) -> Pen {
     let mut pen = Pen::new();
@@ -58,7 +75,8 @@ fn open<'a>(page: &'a Page, speaker: u8) -> Option<(u8, u32, Reader<'a>)> {
     let mut reader = Reader::new(page);
     let right = reader.u8()? == VERSION && reader.u8()? == speaker;
     let kind = reader.u8()?;
-    let right = right && reader.u8()? == 0;
+    let processor = reader.u8()?;
+    let right = right && (processor == 0 || speaker == request::SPEAKER);
     let number = reader.u32()?;
     right.then_some((kind, number, reader))
 }

@@ -4,6 +4,7 @@
 //! values here are all that crosses between the two, so each can be checked whole. This module must not know FTP,
 //! sessions or the config.
 
+mod beside;
 pub mod broker;
 pub mod client;
 pub mod envelope;
@@ -114,6 +115,9 @@ pub trait Firewall: Send + Sync {
             Some(_) | None => self.close(key).map(Settling::Shut),
         }
     }
+
+    /// To be called by a thread that has asked, before it sleeps for any other reason: it may have been kept on its processor.
+    fn rest(&self) {}
 
     /// Does what several sessions want, each as if it was asked by itself; answers in their order.
     fn together(&self, wishes: &[Wish]) -> Vec<io::Result<Granted>> {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use portcullis::nft::message::{Answer, Handed, Keep, Notice, Page, Reason, Report, Request};
+use portcullis::nft::message::{
+    Answer, Handed, Keep, Notice, Page, Reason, Report, Request, said_where, say_where,
+};
 use portcullis::nft::{
     Admits, FirewallHole, FlowState, FlowUsage, Happening, HoleKey, Opening, Settled,
 };
@@ -219,11 +221,29 @@ fn a_byte_too_many_is_refused() {
             page[last] = 1;
             assert_eq!(read(&page), 0);
         }
-        for first in [0, 3] {
-            let mut page = page;
-            page[first] ^= 1;
-            assert_eq!(read(&page), 0, "version and spare byte");
+        let mut another = page;
+        another[0] ^= 1;
+        assert_eq!(read(&another), 0, "version");
+        let mut placed = page;
+        placed[3] = 1;
+        // Only whoever asks comes from somewhere.
+        assert_eq!(read(&placed), usize::from(page[1] == b'Q'));
+    }
+}
+
+#[test]
+fn a_request_says_where_it_comes_from_and_nothing_else_by_that() {
+    for request in requests() {
+        let mut page = request.emit(9);
+        assert_eq!(said_where(&page), None);
+        for processor in [0, 1, 254] {
+            say_where(&mut page, processor);
+            assert_eq!(said_where(&page), Some(processor));
+            assert_eq!(Request::parse(&page), Ok((9, request)));
         }
+        let before = page;
+        say_where(&mut page, 255);
+        assert_eq!(page, before, "no room for it");
     }
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use portcullis::nft::message::{
-    Answer, MOST_TOGETHER, Reason, Request, SIZE, Together, emit_together,
+    Answer, MOST_TOGETHER, Reason, Request, SIZE, Together, emit_together, said_where, say_where,
 };
 use portcullis::nft::socket;
 use portcullis::nft::{
@@ -260,6 +260,14 @@ fn only_openings_and_settlings_come_together_in_order_and_not_too_many() {
     let mut unordered = Request::Settle(key).emit(5).to_vec();
     unordered.extend(Request::Settle(HoleKey(2)).emit(7));
     wrong.push(unordered);
+    // Where they come from stands in the first page and nowhere else.
+    let mut placed = emit(&several(2));
+    say_where(&mut placed, 254);
+    let parsed = Together::parse(&placed).expect("they may come from anywhere");
+    assert_eq!(parsed.requests, several(2));
+    assert_eq!(said_where(&placed), Some(254));
+    say_where(&mut placed[SIZE..], 0);
+    wrong.push(placed);
     for message in &wrong {
         Together::parse(message).expect_err("nothing that a gateway sends");
     }

@@ -44,6 +44,7 @@ fn only_the_broker_has_capabilities_and_each_gateway_is_confined_anew() {
     for set in ["CapPrm", "CapEff", "CapBnd"] {
         assert_eq!(status(broker, set), format!("{kept:016x}"), "{set}");
     }
+    let everywhere = status(std::process::id(), "Cpus_allowed");
     let confined = || {
         let children = children(broker);
         assert!(children.contains(&yard.program.gateway()), "{children:?}");
@@ -60,6 +61,8 @@ fn only_the_broker_has_capabilities_and_each_gateway_is_confined_anew() {
             ] {
                 assert_eq!(status(child, field), value, "{child} {field}");
             }
+            // The broker may be on one processor for a while, beside whoever asks it.
+            assert_eq!(status(child, "Cpus_allowed"), everywhere, "{child}");
         }
     };
     confined();

@@ -31,6 +31,7 @@ use portcullis::ftp::{
 use portcullis::nft::envelope::Envelope;
 use portcullis::nft::message::{
     Answer, MOST_TOGETHER, Notice, Page, Report, Request, SIZE, Together, emit_together,
+    said_where, say_where,
 };
 use portcullis::nft::packet::dial;
 use portcullis::nft::{Admits, Opening};
@@ -335,7 +336,9 @@ pub fn messages(data: &[u8]) {
     let mut read = 0;
     if let Ok((number, request)) = Request::parse(&page) {
         read += 1;
-        assert_eq!(request.emit(number), page);
+        let mut written = request.emit(number);
+        say_the_same(&mut written, &page);
+        assert_eq!(written, page);
         asked(request);
     }
     if let Ok((number, answer)) = Answer::parse(&page) {
@@ -353,8 +356,17 @@ pub fn messages(data: &[u8]) {
     assert!(read <= 1, "two messages in one page");
     if let Ok(Together { first, requests }) = Together::parse(data) {
         assert!((1..=MOST_TOGETHER).contains(&requests.len()));
-        assert_eq!(emit_together(first, &requests, Request::emit), data);
+        let mut written = emit_together(first, &requests, Request::emit);
+        say_the_same(&mut written, data);
+        assert_eq!(written, data);
         requests.into_iter().for_each(asked);
+    }
+}
+
+/// Has a request come from where another one comes.
+fn say_the_same(written: &mut [u8], read: &[u8]) {
+    if let Some(processor) = said_where(read) {
+        say_where(written, processor);
     }
 }
 

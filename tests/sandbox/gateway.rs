@@ -100,6 +100,7 @@ pub fn dies_of_forbidden_calls() {
         "process_vm_writev",
         "pidfd_open",
         "others-limits",
+        "others-processors",
         "dumpable-again",
         // Sockets that are not TCP.
         "netlink-socket",

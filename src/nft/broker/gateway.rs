@@ -9,7 +9,7 @@ use rustix::event::PollFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::Staff;
-use super::rounds::Caller;
+use super::caller::Caller;
 use crate::nft::message::{Notice, Page};
 use crate::nft::socket;
 

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::backoff::Backoff;
+use super::beside::Beside;
+use super::caller::Caller;
 use super::gateway::Gateway;
 use super::{Desk, Hands, News, Office};
 use crate::nft::Happening;
-use crate::nft::message::{Answer, Notice, Report, Request, Together, emit_together};
+use crate::nft::message::{Answer, Notice, Report, Request, Together, emit_together, said_where};
 use crate::nft::socket::{self, Arrived};
 use crate::sandbox::ending;
 
@@ -51,19 +53,7 @@ pub struct Broker<H, O> {
     was_ready: bool,
     stopping: bool,
     happened: Vec<Happening>,
-}
-
-/// Who has something for us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Caller {
-    Terminate,
-    HangUp,
-    Process,
-    Events,
-    Request(usize),
-    /// The firewall: by the place of its descriptor, or because its time has come.
-    Hands(Option<usize>),
-    Office,
+    beside: Beside,
 }
 
 impl<H: Hands, O: Office> Broker<H, O> {
@@ -79,6 +69,7 @@ impl<H: Hands, O: Office> Broker<H, O> {
             was_ready: false,
             stopping: false,
             happened: Vec::new(),
+            beside: Beside::default(),
         }
     }
 
@@ -99,6 +90,9 @@ impl<H: Hands, O: Office> Broker<H, O> {
             }
             self.keep_deadline(now);
             for caller in self.wait()? {
+                if caller.may_have_a_process_started() {
+                    self.beside.leave();
+                }
                 match caller {
                     Caller::Terminate => self.terminate(),
                     Caller::HangUp => self.hang_up(),
@@ -118,6 +112,7 @@ impl<H: Hands, O: Office> Broker<H, O> {
     }
 
     fn start(&mut self) -> io::Result<()> {
+        self.beside.leave();
         let bans = self.desk.standing_bans();
         self.desk.office.learn_bans(bans);
         match self.desk.office.start().and_then(Gateway::new) {
@@ -294,10 +289,15 @@ impl<H: Hands, O: Office> Broker<H, O> {
         let Ok(Together { first, requests }) = Together::parse(message) else {
             return gateway.cut_off("it sent a request that says nothing");
         };
+        if let Some(processor) = said_where(message) {
+            self.beside.hear(processor);
+        }
         let sent = match requests.as_slice() {
             [request] => {
                 let request = *request;
                 if request == Request::Reread {
+                    // The config may name the first one whom a helper is to ask.
+                    self.beside.leave();
                     self.desk.office.tell(News::Reloading);
                 }
                 let (answer, descriptor) = self.desk.serve(request);

@@ -4,8 +4,8 @@
 
 use std::io;
 
-use super::super::message::{Answer, Request, SIZE, emit_together};
-use super::super::{Granted, Settling, Wish, socket};
+use super::super::message::{Answer, Request, SIZE, emit_together, say_where};
+use super::super::{Granted, Settling, Wish, beside, socket};
 use super::{Client, Seat, late, nonsense, settling};
 
 impl Client {
@@ -88,7 +88,10 @@ impl Seat {
         let first = self.number.wrapping_add(1);
         let count = u32::try_from(requests.len()).map_err(|_| nonsense())?;
         self.number = self.number.wrapping_add(count);
-        let pages = emit_together(first, requests, Request::emit);
+        let mut pages = emit_together(first, requests, Request::emit);
+        if let Some(processor) = beside::stay() {
+            say_where(&mut pages, processor);
+        }
         socket::send_together(&self.socket, &pages).map_err(late)?;
         let mut room = [0; _];
         loop {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::{Garbled, Page, begin, open};
 use crate::nft::{Admits, FirewallHole, HoleKey, Opening};
 
-const SPEAKER: u8 = b'Q';
+pub(super) const SPEAKER: u8 = b'Q';
 
 const FORWARD: u8 = 1;
 const RELAY: u8 = 2;

@@ -3,7 +3,7 @@
 //! Invariant: only what carries no descriptor and what sessions ask for many times a second travels so (openings and settlings), at
 //! most [`MOST_TOGETHER`] of it, under numbers that follow one another.
 
-use super::{Garbled, MOST_TOGETHER, Page, Request, SIZE};
+use super::{Garbled, MOST_TOGETHER, Page, Request, SIZE, said_where};
 
 /// What came in one message: at least one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,9 @@ impl Together {
         let mut numbers: Option<(u32, u32)> = None;
         for page in pages {
             let (number, request) = Request::parse(page)?;
+            if !requests.is_empty() && said_where(page).is_some() {
+                return Err(Garbled);
+            }
             let (first, next) = numbers.unwrap_or((number, number));
             if number != next || (pages.len() > 1 && !travels_with_others(&request)) {
                 return Err(Garbled);

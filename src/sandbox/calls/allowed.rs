@@ -68,6 +68,7 @@ const PLAIN: &[c_long] = &[
     libc::SYS_rseq,
     libc::SYS_sched_yield,
     libc::SYS_sched_getaffinity,
+    libc::SYS_getcpu,
     libc::SYS_membarrier,
     libc::SYS_gettid,
     libc::SYS_exit,
@@ -219,6 +220,8 @@ pub(super) fn gateway(own: u32) -> Calls {
     calls.insert(libc::SYS_mprotect, not_executable());
     // abort(3) and raise(3).
     calls.insert(libc::SYS_tgkill, vec![vec![is(0, own)]]);
+    // Where the calling thread runs, and no other.
+    calls.insert(libc::SYS_sched_setaffinity, vec![vec![is(0, 0)]]);
     // Its own limits, not another process's.
     calls.insert(libc::SYS_prlimit64, vec![vec![is(0, 0)], vec![is(0, own)]]);
     // The names of threads and of memory; nothing else of prctl(2).
