@@ -17,6 +17,7 @@ mod bounds;
 mod fake;
 #[cfg(feature = "nftables")]
 #[path = "../tests/brokered/in_kernel.rs"]
+#[expect(dead_code, reason = "the tests use the rest")]
 mod in_kernel;
 
 use std::time::Duration;

@@ -24,7 +24,7 @@ pub struct Rig {
     pub thread: i32,
     broker: JoinHandle<()>,
     terminate: UnixStream,
-    _hang_up: UnixStream,
+    hang_up: UnixStream,
     _outside: Outside,
     _lab: Lab,
 }
@@ -62,10 +62,15 @@ impl Rig {
             thread: thread.get(),
             broker: broker.expect("inside"),
             terminate,
-            _hang_up: hang_up,
+            hang_up,
             _outside: outside,
             _lab: lab,
         }
+    }
+
+    /// Has the broker read the config again, as HUP does.
+    pub fn reload(&self) {
+        (&self.hang_up).write_all(b"!").expect("rung");
     }
 
     /// Ends the broker as TERM does, and waits for that.

@@ -15,7 +15,6 @@ mod deaths;
 #[path = "../broker/fake.rs"]
 #[expect(dead_code, reason = "the broker's own tests use the rest")]
 mod fake;
-#[expect(dead_code, reason = "the benchmark uses the rest")]
 mod in_kernel;
 mod lab;
 mod machine;

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use portcullis::nft::{Client, Firewall as _, HoleKey};
+use rustix::process::Pid;
+use rustix::thread::sched_getaffinity;
 
+use crate::PATIENCE;
 use crate::in_kernel::{Rig, hole};
 
 /// Pairs that are timed, and how many of them in a row: the best row counts, which nothing else on the machine has held up.
@@ -57,6 +60,40 @@ fn a_pinhole_costs_less_than_60_us_and_5000_a_second_are_served() {
     for (median, rate) in [alone, among] {
         assert!(median < most, "p50 {median:?}");
         assert!(rate > least, "{rate:.0} pairs per second");
+    }
+    rig.ends();
+}
+
+/// Both on one processor wake none for each other.
+#[test]
+fn the_broker_comes_beside_whoever_asks_and_neither_stays_for_ever() {
+    let rig = Rig::start();
+    let home = sched_getaffinity(None).expect("told");
+    if home.count() < 2 {
+        return;
+    }
+    let broker = Pid::from_raw(rig.thread).expect("the broker's thread");
+    assert_eq!(sched_getaffinity(Some(broker)).expect("told"), home);
+    for key in 0..20 {
+        rig.client.open(&hole(key)).expect("opened");
+        rig.client.close(HoleKey(key)).expect("closed");
+    }
+    let here = sched_getaffinity(None).expect("told");
+    assert_eq!(here.count(), 1);
+    assert_eq!(sched_getaffinity(Some(broker)).expect("told"), here);
+    let begun = Instant::now();
+    while sched_getaffinity(None).expect("told") != home {
+        rig.client.rest();
+        assert!(begun.elapsed() < PATIENCE, "it stays for ever");
+    }
+    rig.reload();
+    let begun = Instant::now();
+    while sched_getaffinity(Some(broker)).expect("told") != home {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "it would start a process that stays here"
+        );
+        std::thread::yield_now();
     }
     rig.ends();
 }
