@@ -42,8 +42,7 @@ mod measuring {
     use std::time::{Duration, Instant};
 
     use portcullis::nft::{Client, Firewall as _, HoleKey};
-    use rustix::thread::{CpuSet, Pid, sched_setaffinity};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use crate::in_kernel::{Rig, hole};
 
@@ -62,99 +61,41 @@ mod measuring {
 
     pub fn run() {
         let rig = Rig::start();
-        // The first ones find cold caches.
-        pairs(&rig.client, 0..PAIRS / 10);
-        let free = measure(&rig);
-        let own = rustix::thread::gettid();
-        let broker = Pid::from_raw(rig.thread).expect("the broker's thread");
-        stay_on_one_processor([own, broker]);
-        let together = measure(&rig);
-        rig.ends();
-
-        println!("| Pinholes through the broker | p50 us | p99 us |\n|---|---|---|");
-        let ways = [
-            ("on one processor", &together),
-            ("wherever the kernel runs both", &free),
-        ];
-        for (way, measured) in ways {
-            let (alone, among) = (measured.alone, measured.among);
-            println!("| open + close, {way} | {:.1} | {:.1} |", alone.0, alone.1);
-            println!(
-                "| the same, {STANDING} standing | {:.1} | {:.1} |",
-                among.0, among.1
-            );
-        }
-        println!();
-        for (way, Measured { sustained, .. }) in ways {
-            println!(
-                "{RATE} pinholes a second for {SECONDS} s, {way}: {} opened and closed, at worst {:.1} ms late; broker {:.1} us of CPU each, {:.0} % of a core",
-                sustained.pairs, sustained.late, sustained.each, sustained.share
-            );
-        }
-        for (way, measured) in ways {
-            let said = if measured.reached() {
-                "reached"
-            } else {
-                "MISSED"
-            };
-            println!("p50 below {GOAL} us and {RATE} a second, {way}: {said}");
-        }
-        if let Some(file) = std::env::var_os("PORTCULLIS_BENCH_JSON") {
-            let figures = json!({
-                "standing": STANDING, "rate": RATE, "seconds": SECONDS,
-                "one_processor": together.figures(), "any_processor": free.figures(),
-            });
-            fs::write(file, figures.to_string()).expect("the figures written");
-        }
-    }
-
-    /// One way in which gateway and broker were run.
-    struct Measured {
-        alone: (f64, f64),
-        among: (f64, f64),
-        sustained: Sustained,
-    }
-
-    impl Measured {
-        fn reached(&self) -> bool {
-            self.alone.0 < GOAL && self.among.0 < GOAL && self.sustained.kept_up()
-        }
-
-        fn figures(&self) -> Value {
-            json!({
-                "p50_us": self.alone.0, "p99_us": self.alone.1,
-                "p50_us_standing": self.among.0, "p99_us_standing": self.among.1,
-                "pairs": self.sustained.pairs, "latest_ms": self.sustained.late,
-                "broker_us_each": self.sustained.each, "broker_core_percent": self.sustained.share,
-                "reached": self.reached(),
-            })
-        }
-    }
-
-    fn measure(rig: &Rig) -> Measured {
         let client = &rig.client;
+        // The first ones find cold caches.
+        pairs(client, 0..PAIRS / 10);
         let alone = pairs(client, 0..PAIRS);
         let sustained = sustained(client, || processor_time(rig.thread));
         for key in 0..STANDING {
             client.open(&hole(100_000 + key)).expect("opened");
         }
         let among = pairs(client, 0..PAIRS);
-        for key in 0..STANDING {
-            client.close(HoleKey(100_000 + key)).expect("closed");
-        }
-        Measured {
-            alone,
-            among,
-            sustained,
-        }
-    }
+        rig.ends();
 
-    /// As systemd's `CPUAffinity=` has it: no other processor has to be woken for a question or its answer.
-    fn stay_on_one_processor(threads: [Pid; 2]) {
-        let mut one = CpuSet::new();
-        one.set(rustix::thread::sched_getcpu());
-        for thread in threads {
-            sched_setaffinity(Some(thread), &one).expect("one of our processors");
+        println!("| Pinholes through the broker | p50 us | p99 us |\n|---|---|---|");
+        println!("| open + close | {:.1} | {:.1} |", alone.0, alone.1);
+        println!(
+            "| the same, {STANDING} standing | {:.1} | {:.1} |",
+            among.0, among.1
+        );
+        println!();
+        println!(
+            "{RATE} pinholes a second for {SECONDS} s: {} opened and closed, at worst {:.1} ms late; broker {:.1} us of CPU each, {:.0} % of a core",
+            sustained.pairs, sustained.late, sustained.each, sustained.share
+        );
+        let reached = alone.0 < GOAL && among.0 < GOAL && sustained.kept_up();
+        let said = if reached { "reached" } else { "MISSED" };
+        println!("p50 below {GOAL} us and {RATE} a second: {said}");
+        if let Some(file) = std::env::var_os("PORTCULLIS_BENCH_JSON") {
+            let figures = json!({
+                "standing": STANDING, "rate": RATE, "seconds": SECONDS,
+                "p50_us": alone.0, "p99_us": alone.1,
+                "p50_us_standing": among.0, "p99_us_standing": among.1,
+                "pairs": sustained.pairs, "latest_ms": sustained.late,
+                "broker_us_each": sustained.each, "broker_core_percent": sustained.share,
+                "reached": reached,
+            });
+            fs::write(file, figures.to_string()).expect("the figures written");
         }
     }
 

@@ -62,10 +62,6 @@ pub enum Peer {
     #[value(name = "portcullis-nft")]
     #[serde(rename = "portcullis-nft")]
     PortcullisNft,
-    /// The same with all its processes on one processor, as by systemd's `CPUAffinity=`.
-    #[value(name = "portcullis-nft-1")]
-    #[serde(rename = "portcullis-nft-1")]
-    PortcullisNftOne,
     /// ProFTPD with mod_proxy and mod_tls: TLS to the client.
     #[value(name = "mod_proxy-tls")]
     #[serde(rename = "mod_proxy-tls")]
@@ -113,7 +109,6 @@ impl Peer {
             Self::KernelMap => "nft-map",
             Self::HaproxyMap => "haproxy-map",
             Self::PortcullisNft => "portcullis-nft",
-            Self::PortcullisNftOne => "portcullis-nft-1",
             Self::ModProxyTls => "mod_proxy-tls",
             Self::PortcullisTls => "portcullis-tls",
         }
@@ -123,7 +118,7 @@ impl Peer {
     pub fn is_ours(self) -> bool {
         matches!(
             self,
-            Self::Portcullis | Self::PortcullisNft | Self::PortcullisNftOne | Self::PortcullisTls
+            Self::Portcullis | Self::PortcullisNft | Self::PortcullisTls
         )
     }
 
@@ -134,7 +129,6 @@ impl Peer {
             | Self::KernelMap
             | Self::Portcullis
             | Self::PortcullisNft
-            | Self::PortcullisNftOne
             | Self::PortcullisTls => true,
             Self::Haproxy
             | Self::HaproxyMap
@@ -159,9 +153,7 @@ impl Peer {
     /// Says whether a test is one that it is there for; others are left out without a word.
     pub fn is_for(self, test: Test) -> bool {
         match self {
-            Self::HaproxyMap | Self::PortcullisNftOne => {
-                !test.tls && matches!(test.kind, Kind::Files { active: false, .. })
-            }
+            Self::HaproxyMap => !test.tls && matches!(test.kind, Kind::Files { active: false, .. }),
             _ => test.tls == self.speaks_tls(),
         }
     }
@@ -198,7 +190,6 @@ impl Peer {
             | Self::KernelMap
             | Self::HaproxyMap
             | Self::PortcullisNft
-            | Self::PortcullisNftOne
             | Self::ModProxyTls
             | Self::PortcullisTls => Ability::Whole,
         }
@@ -292,30 +283,19 @@ impl Peer {
                 ];
                 (PathBuf::from("/usr/bin/env"), arguments.into())
             }
-            Self::Portcullis
-            | Self::PortcullisNft
-            | Self::PortcullisNftOne
-            | Self::PortcullisTls => {
+            Self::Portcullis | Self::PortcullisNft | Self::PortcullisTls => {
                 if !portcullis.exists() {
                     bail!("{} does not exist", portcullis.display());
                 }
                 let pinholes = match self {
-                    Self::PortcullisNft | Self::PortcullisNftOne => config::FORWARDED,
+                    Self::PortcullisNft => config::FORWARDED,
                     _ => config::RELAYED,
                 };
                 let tls = self.speaks_tls().then_some(identity);
                 let text = config::ours(directory, pinholes, tls);
                 let file = write(directory, "portcullis.yaml", &text)?;
                 let arguments = ["run".into(), "--config".into(), file.into()];
-                match self {
-                    Self::PortcullisNftOne => {
-                        let processor = rustix::thread::sched_getcpu().to_string();
-                        let first = ["--cpu-list".into(), processor.into(), portcullis.into()];
-                        let all = first.into_iter().chain(arguments).collect();
-                        (installed("taskset")?, all)
-                    }
-                    _ => (portcullis.to_owned(), arguments.into()),
-                }
+                (portcullis.to_owned(), arguments.into())
             }
         };
         let ruleset = match self {

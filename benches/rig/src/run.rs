@@ -38,7 +38,7 @@ pub struct Options {
     /// Peers to measure.
     #[arg(long, value_delimiter = ',', value_name = "NAMES", value_enum, default_values_t = [
         Peer::Direct, Peer::Haproxy, Peer::FtpProxy, Peer::ModProxy, Peer::Portcullis,
-        Peer::KernelHelper, Peer::KernelMap, Peer::HaproxyMap, Peer::PortcullisNft, Peer::PortcullisNftOne,
+        Peer::KernelHelper, Peer::KernelMap, Peer::HaproxyMap, Peer::PortcullisNft,
         Peer::ModProxyTls, Peer::PortcullisTls,
     ])]
     peers: Vec<Peer>,

@@ -52,7 +52,7 @@ pub fn targets(subject: Peer, test: Test, metric: Metric) -> Vec<Target> {
     }
     match subject {
         Peer::Portcullis => relayed(test, metric),
-        Peer::PortcullisNft | Peer::PortcullisNftOne => forwarded(test, metric),
+        Peer::PortcullisNft => forwarded(test, metric),
         Peer::PortcullisTls => secured(test, metric),
         Peer::Direct
         | Peer::Haproxy
