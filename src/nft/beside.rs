@@ -61,8 +61,20 @@ fn only(processor: usize) -> CpuSet {
     one
 }
 
+/// What one thread has given up for its questions.
+struct Asking {
+    /// Whether it ever rests: one that does not would stay for ever.
+    rests: bool,
+    stay: Option<(Stay, Instant)>,
+}
+
 thread_local! {
-    static ASKING: RefCell<Option<(Stay, Instant)>> = const { RefCell::new(None) };
+    static ASKING: RefCell<Asking> = const {
+        RefCell::new(Asking {
+            rests: false,
+            stay: None,
+        })
+    };
 }
 
 /// Learns how to tell where a thread runs: that takes system calls which a confined gateway does not have.
@@ -70,23 +82,25 @@ pub(super) fn prepare() {
     sched_getcpu();
 }
 
-/// Keeps the calling thread where it is, until [`go_on`] finds that it has been long enough; answers with where that is.
+/// Keeps the calling thread where it is, until [`rest`] finds that it has been long enough; answers with where that is. None
+/// for a thread that never rested, or has no choice of processors.
 pub(super) fn stay() -> Option<usize> {
     ASKING.with_borrow_mut(|asking| {
-        if let Some((stay, _)) = asking {
+        if let Some((stay, _)) = &asking.stay {
             return Some(stay.processor());
         }
-        let stay = Stay::on(sched_getcpu()).ok()??;
+        let stay = asking.rests.then(|| Stay::on(sched_getcpu()).ok()?)??;
         let processor = stay.processor();
-        *asking = Some((stay, Instant::now()));
+        asking.stay = Some((stay, Instant::now()));
         Some(processor)
     })
 }
 
-/// Lets the calling thread go anywhere again, once it has stayed long enough.
-pub(super) fn go_on() {
+/// Lets the calling thread go anywhere again, once it has stayed long enough. To be called by a thread before each sleep.
+pub(super) fn rest() {
     ASKING.with_borrow_mut(|asking| {
-        asking.take_if(|(_, since)| since.elapsed() > WHILE);
+        asking.rests = true;
+        asking.stay.take_if(|(_, since)| since.elapsed() > WHILE);
     });
 }
 
@@ -112,12 +126,14 @@ mod tests {
     #[test]
     fn a_thread_stays_where_it_is_for_a_while() {
         alone(|home| {
+            assert_eq!(stay(), None, "it never rests");
+            rest();
             let at = stay().unwrap();
             assert_eq!(here(), only(at));
             assert_eq!(sched_getcpu(), at);
             let begun = Instant::now();
             loop {
-                go_on();
+                rest();
                 if here() == home {
                     break;
                 }
@@ -125,7 +141,7 @@ mod tests {
                 assert!(begun.elapsed() < Duration::from_secs(20));
             }
             assert!(begun.elapsed() >= WHILE / 2);
-            go_on();
+            rest();
             assert_eq!(here(), home);
         });
     }
@@ -145,6 +161,7 @@ mod tests {
                 assert!(Stay::on(place).unwrap().is_none());
                 assert_eq!(here(), only(first));
             }
+            rest();
             assert_eq!(stay(), None);
         });
     }

@@ -332,7 +332,7 @@ impl Firewall for Client {
     }
 
     fn rest(&self) {
-        beside::go_on();
+        beside::rest();
     }
 
     fn used(&self, key: HoleKey, cx: &mut Context<'_>) -> Poll<SocketAddr> {

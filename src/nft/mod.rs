@@ -116,7 +116,7 @@ pub trait Firewall: Send + Sync {
         }
     }
 
-    /// To be called by a thread that has asked, before it sleeps for any other reason: it may have been kept on its processor.
+    /// To be called by a thread that asks often, before it sleeps for any other reason: it may be kept on its processor meanwhile.
     fn rest(&self) {}
 
     /// Does what several sessions want, each as if it was asked by itself; answers in their order.

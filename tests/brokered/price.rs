@@ -74,6 +74,7 @@ fn the_broker_comes_beside_whoever_asks_and_neither_stays_for_ever() {
     }
     let broker = Pid::from_raw(rig.thread).expect("the broker's thread");
     assert_eq!(sched_getaffinity(Some(broker)).expect("told"), home);
+    rig.client.rest();
     for key in 0..20 {
         rig.client.open(&hole(key)).expect("opened");
         rig.client.close(HoleKey(key)).expect("closed");
