@@ -67,9 +67,9 @@ fn speaks_tls(config: &Config) -> bool {
 mod tests {
     use super::*;
 
-    fn sizes(more: &str) -> [usize; 4] {
+    fn sizes(listener: &str, upstream: &str, firewall: &str) -> [usize; 4] {
         let text = format!(
-            "version: 1\nlisteners:\n  main:\n    listen: [\"127.0.0.1:2121\"]\nupstreams:\n  old:\n    addresses: [\"10.0.0.5:21\"]\n{more}"
+            "version: 1\nlisteners:\n  main:\n    listen: [\"127.0.0.1:2121\"]\n    tls: {{{listener}}}\nupstreams:\n  old:\n    addresses: [\"10.0.0.5:21\"]\n    tls: {{{upstream}}}\npinholes: {{firewall: {firewall}}}\n"
         );
         let config = Config::parse(&text, "test").expect("a good config").config;
         [0, 1, 4, 9].map(|processors| size(&config, processors))
@@ -77,12 +77,12 @@ mod tests {
 
     #[test]
     fn who_carries_files_has_a_worker_on_each_processor() {
-        let nftables = "pinholes: {firewall: nftables}\n";
-        assert_eq!(sizes(""), [1, 1, 4, 9]);
-        assert_eq!(sizes(nftables), [1, 1, 1, 3]);
-        assert_eq!(
-            sizes(&format!("    tls: {{mode: explicit}}\n{nftables}")),
-            [1, 1, 4, 9]
-        );
+        let (clear, tls) = ("mode: none", "mode: explicit");
+        let served = "mode: explicit, certificates: [{chain: /c.pem, key: /k.pem}]";
+        let everywhere = [1, 1, 4, 9];
+        assert_eq!(sizes(clear, clear, "none"), everywhere);
+        assert_eq!(sizes(clear, clear, "nftables"), [1, 1, 1, 3]);
+        assert_eq!(sizes(clear, tls, "nftables"), everywhere);
+        assert_eq!(sizes(served, clear, "nftables"), everywhere);
     }
 }

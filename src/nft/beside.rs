@@ -2,8 +2,8 @@
 //!
 //! Whoever asks sleeps until it is answered, and the broker sleeps until it is asked. On one processor the one's sleep is the other's
 //! turn, some microseconds; with one processor each, either has to wake an idle one, which on a virtual machine can take
-//! a hundred. The kernel prefers the idle one (sched(7)), so both of them give up the others for a while:
-//! whoever asks says where it is and stays there, and the broker comes.
+//! a hundred (docs/SPEED.md). The kernel prefers the idle one, so both of them give up the others for a while
+//! (sched_setaffinity(2)): whoever asks says where it is and stays there, and the broker comes.
 //!
 //! Invariant: a thread goes nowhere where it might not have gone by itself, and what is set from outside
 //! (taskset(1), `CPUAffinity=`) holds.
