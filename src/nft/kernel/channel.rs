@@ -1,28 +1,36 @@
 //! A netlink socket: requests with their answers, and a socket that only listens.
 //!
-//! Invariant: a request is over when its call returns; no answer is left for the next one. This module must not know what
+//! Invariant: a request is over when its call returns; what could not be read of its answers is not there for the next one. This module must not know what
 //! the messages mean.
 
 mod each;
+mod ear;
 
 use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use mnl::{Bus, Socket};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
-use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socket_timeout};
+use rustix::net::RecvFlags;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::error::{Error, Refusal};
 use super::message::{Answer, INTERRUPTED, Message, Saying, Subsystem, answers};
 
-/// The kernel answers before `send` returns; a request that is unanswered after this will never be.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) use ear::Ear;
+
+/// The kernel answers before `send` returns; a request that is unanswered after this will never be. Sessions wait meanwhile, ten
+/// times as long at most.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// One read: dumps come in pages of up to 32 KiB.
 const ROOM: usize = 64 << 10;
+
+/// Most messages that are cleared away at once: more than a socket holds.
+const UNREAD: usize = 4096;
 
 /// How often a dump that was disturbed is begun anew.
 const DUMPS: usize = 10;
@@ -36,13 +44,9 @@ const BATCH_END: u16 = NLMSG_MIN_TYPE + 1;
 pub(super) struct Channel {
     socket: Socket,
     sequence: u32,
+    /// Whether answers to the last request may be unread: reading them failed.
+    unread: bool,
     outgoing: Vec<u8>,
-    incoming: Vec<u8>,
-}
-
-/// Where the kernel tells things by itself.
-pub(super) struct Ear {
-    socket: Socket,
     incoming: Vec<u8>,
 }
 
@@ -54,18 +58,13 @@ impl fmt::Debug for Channel {
     }
 }
 
-impl fmt::Debug for Ear {
-    fn fmt(&self, form: &mut fmt::Formatter<'_>) -> fmt::Result {
-        form.debug_struct("Ear").finish_non_exhaustive()
-    }
-}
-
 impl Channel {
     /// Opens a socket to netfilter.
     pub(super) fn open() -> Result<Channel, Error> {
         Ok(Channel {
             socket: open(0)?,
             sequence: 0,
+            unread: false,
             outgoing: Vec::with_capacity(4096),
             incoming: vec![0; ROOM],
         })
@@ -185,9 +184,26 @@ impl Channel {
     }
 
     fn send(&mut self, doing: &'static str) -> Result<(), Error> {
+        if self.unread {
+            self.clear_away();
+        }
+        self.unread = true;
         let sent = self.socket.send(&self.outgoing);
         sent.map(drop)
             .map_err(|error| refused(doing, errno_of(&error), None))
+    }
+
+    /// Drops what nobody has read: where it fills the socket, the kernel drops the answer to the next request instead.
+    fn clear_away(&mut self) {
+        let socket = descriptor(&self.socket);
+        for _ in 0..UNREAD {
+            match rustix::net::recv(socket, &mut self.incoming[..], RecvFlags::DONTWAIT) {
+                // netlink(7): something was dropped already.
+                Ok(_) | Err(Errno::NOBUFS | Errno::INTR) => {}
+                // There is nothing more; what else is wrong, the request will meet.
+                Err(_) => return,
+            }
+        }
     }
 
     fn wait(&mut self, doing: &'static str, asked: RangeInclusive<u32>) -> Result<(), Error> {
@@ -204,6 +220,7 @@ impl Channel {
     ) -> Result<(), Error> {
         let mut refusal = None;
         let read = self.read_answers(doing, asked, &mut refusal, each);
+        self.unread = read.is_err();
         if refusal.is_some() {
             set_patience(&self.socket, PATIENCE)?;
         }
@@ -258,76 +275,6 @@ fn is_within(asked: &RangeInclusive<u32>, sequence: u32) -> bool {
     sequence.wrapping_sub(*asked.start()) <= asked.end().wrapping_sub(*asked.start())
 }
 
-impl Ear {
-    /// Opens a socket that hears the multicast groups in `groups` (bit 0 is group 1), with room for a burst of `room` bytes.
-    pub(super) fn open(groups: u32, room: usize) -> Result<Ear, Error> {
-        let socket = open(groups)?;
-        let doing = "making room for what the kernel tells";
-        set_socket_recv_buffer_size_force(descriptor(&socket), room)
-            .map_err(|errno| refused(doing, errno, None))?;
-        Ok(Ear {
-            socket,
-            incoming: vec![0; ROOM],
-        })
-    }
-
-    /// Sends a message and waits for its acknowledgement; what was told meanwhile is lost, so this comes first.
-    pub(super) fn tell(&mut self, doing: &'static str, message: Message) -> Result<(), Error> {
-        let mut message = message.acknowledged();
-        let sent = self.socket.send(message.numbered(1));
-        sent.map_err(|error| refused(doing, errno_of(&error), None))?;
-        loop {
-            let length = self.socket.recv_raw(&mut self.incoming);
-            let length = length.map_err(|error| refused(doing, errno_of(&error), None))?;
-            for answer in answers(self.incoming.get(..length).unwrap_or_default()) {
-                match answer.saying() {
-                    Saying::Acknowledged | Saying::Done if answer.sequence == 1 => return Ok(()),
-                    Saying::Refused(code, words) if answer.sequence == 1 => {
-                        return Err(refused(doing, Errno::from_raw_os_error(code), words));
-                    }
-                    Saying::Acknowledged | Saying::Done | Saying::Refused(..) | Saying::Told(_) => {
-                    }
-                }
-            }
-        }
-    }
-
-    /// From here on reads return at once.
-    pub(super) fn never_wait(&mut self) -> Result<(), Error> {
-        rustix::io::ioctl_fionbio(descriptor(&self.socket), true)
-            .map_err(|errno| refused("preparing a netlink socket", errno, None))
-    }
-
-    /// Hands over everything that was told so far: message types with their attributes. Tells whether something was lost.
-    pub(super) fn hear(&mut self, mut each: impl FnMut(u16, &[u8])) -> Result<bool, Error> {
-        let mut lost = false;
-        loop {
-            match self.socket.recv_raw(&mut self.incoming) {
-                Ok(length) => {
-                    for answer in answers(self.incoming.get(..length).unwrap_or_default()) {
-                        if let Saying::Told(attributes) = answer.saying() {
-                            each(answer.kind, attributes);
-                        }
-                    }
-                }
-                Err(error) => match errno_of(&error) {
-                    Errno::AGAIN => return Ok(lost),
-                    Errno::INTR => {}
-                    // netlink(7): the receive buffer was full.
-                    Errno::NOBUFS => lost = true,
-                    errno => return Err(refused("hearing what the kernel tells", errno, None)),
-                },
-            }
-        }
-    }
-}
-
-impl AsFd for Ear {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        descriptor(&self.socket)
-    }
-}
-
 fn open(groups: u32) -> Result<Socket, Error> {
     let doing = "opening a netlink socket to the firewall";
     let socket =
@@ -373,7 +320,29 @@ fn descriptor(socket: &Socket) -> BorrowedFd<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_within;
+    use super::super::message::{Message, Subsystem};
+    use super::{Channel, Error, is_within};
+
+    /// Without the right to ask, the kernel's answer is that.
+    #[test]
+    fn what_could_not_be_read_leaves_room_for_the_next_answer() {
+        const GET_GENERATION: u8 = 16; // NFT_MSG_GETGEN
+        let kind = Subsystem::Tables.kind(GET_GENERATION);
+        let question = Message::new(kind, 0, 0, 0, |_| {});
+        let mut channel = Channel::open().expect("a socket");
+        for _ in 0..5000 {
+            channel
+                .begin("asking what nobody reads", question.clone())
+                .expect("sent");
+        }
+        match channel.ask("asking", question, |_| Some(())) {
+            Ok(Some(())) => {}
+            Err(Error::Kernel(refusal)) => {
+                assert_eq!(refusal.errno, rustix::io::Errno::PERM, "{refusal:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn answers_to_earlier_questions_are_not_taken_for_this_ones() {

@@ -48,6 +48,7 @@ impl Channel {
                 });
             }
         }
+        self.unread = false;
         match refusal {
             Some(refusal) => Err(refusal),
             None => Ok(found.into_iter().map(Option::flatten).collect()),
