@@ -2,41 +2,54 @@
 
 use crate::nft::beside::Stay;
 
-/// How many questions of others make it follow them: going elsewhere is as dear as a few questions from there.
-const MOST: u32 = 16;
+/// After so many questions it is seen who asks most. Going elsewhere is as dear as some of them.
+const QUESTIONS: u32 = 16;
 
-/// What is held against the next one who asks from elsewhere, when it has just come.
-const FIRST: u32 = 4;
+/// Three quarters of the questions must come from one processor; otherwise whoever asks from there would gain less than all the others
+/// lose. Counted as those from there less those from elsewhere.
+const MOST: u32 = QUESTIONS / 2;
 
 /// Where the broker stays.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     stay: Option<Stay>,
-    /// Questions from here, less those from elsewhere.
-    held: u32,
+    /// Where most of the questions since the last decision may have come from: the one that a majority vote of Boyer and Moore leaves.
+    favoured: usize,
+    /// Questions from there, less those from elsewhere.
+    ahead: u32,
+    /// Questions since the last decision.
+    heard: u32,
 }
 
 impl Beside {
     /// Learns where somebody asks from.
     pub(super) fn hear(&mut self, processor: usize) {
-        let here = self.stay.as_ref().map(Stay::processor);
-        if here == Some(processor) {
-            self.held = MOST.min(self.held + 1);
-        } else if self.held > 0 {
-            self.held -= 1;
+        if self.ahead == 0 {
+            self.favoured = processor;
+        }
+        if self.favoured == processor {
+            self.ahead += 1;
         } else {
+            self.ahead -= 1;
+        }
+        self.heard += 1;
+        if self.heard == QUESTIONS {
+            self.decide();
+        }
+    }
+
+    fn decide(&mut self) {
+        let favoured = (self.ahead >= MOST).then_some(self.favoured);
+        (self.ahead, self.heard) = (0, 0);
+        if self.stay.as_ref().map(Stay::processor) != favoured {
             self.leave();
-            // Where it may not go, it need not try again for a while.
-            let stay = Stay::on(processor).ok().flatten();
-            self.held = if stay.is_some() { FIRST } else { MOST };
-            self.stay = stay;
+            self.stay = favoured.and_then(|processor| Stay::on(processor).ok()?);
         }
     }
 
     /// May run anywhere again: before it starts a process, which runs where its parent may.
     pub(super) fn leave(&mut self) {
         self.stay = None;
-        self.held = 0;
     }
 }
 
@@ -61,18 +74,19 @@ mod tests {
                 return;
             };
             let mut beside = Beside::default();
-            beside.hear(one);
-            assert_eq!(places(), [one]);
-            // Others who ask now and then do not make it go, nor does one who asks as often.
-            for _ in 0..3 * MOST {
-                beside.hear(other);
-                beside.hear(one);
-                assert_eq!(places(), [one]);
-            }
-            for _ in 0..=MOST {
-                beside.hear(other);
-            }
-            assert_eq!(places(), [other]);
+            let mut hears = |of_one: u32| {
+                for number in 0..QUESTIONS {
+                    beside.hear(if number % 4 < of_one { one } else { other });
+                }
+                places()
+            };
+            assert_eq!(hears(4), [one]);
+            // Others who ask now and then do not make it go.
+            assert_eq!(hears(3), [one]);
+            assert_eq!(hears(0), [other]);
+            // With nobody who asks most it is nobody's.
+            assert_eq!(hears(2), all);
+            assert_eq!(hears(1), [other]);
             beside.leave();
             assert_eq!(places(), all);
         };
@@ -84,10 +98,11 @@ mod tests {
         let run = || {
             let all = places();
             let mut beside = Beside::default();
-            for _ in 0..3 * MOST {
-                beside.hear(CpuSet::MAX_CPU - 1);
-                beside.hear(usize::MAX);
-                assert_eq!(places(), all);
+            for nowhere in [CpuSet::MAX_CPU - 1, usize::MAX] {
+                for _ in 0..QUESTIONS {
+                    beside.hear(nowhere);
+                    assert_eq!(places(), all);
+                }
             }
         };
         std::thread::spawn(run).join().unwrap();
