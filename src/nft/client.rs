@@ -226,11 +226,7 @@ impl Seat {
     fn ask(&mut self, request: Request) -> io::Result<(Answer, Option<OwnedFd>)> {
         self.number = self.number.wrapping_add(1);
         let mut page = request.emit(self.number);
-        if is_of_a_session(&request)
-            && let Some(processor) = beside::stay()
-        {
-            say_where(&mut page, processor);
-        }
+        say_where_from(&mut page);
         socket::send(&self.socket, &page, None).map_err(late)?;
         let mut turns = match request {
             Request::Reread | Request::Keep(_) => TURNS_FOR_FILES,
@@ -351,20 +347,10 @@ impl Firewall for Client {
     }
 }
 
-/// Whether it is one of those that sessions ask for many times a second.
-fn is_of_a_session(request: &Request) -> bool {
-    match request {
-        Request::Open(_)
-        | Request::Renew { .. }
-        | Request::Usage(_)
-        | Request::Kill(_)
-        | Request::Close(_)
-        | Request::Settle(_) => true,
-        Request::Ban { .. }
-        | Request::Unban(_)
-        | Request::Dialler { .. }
-        | Request::Reread
-        | Request::Keep(_) => false,
+/// Has the broker come beside a thread that asks often.
+fn say_where_from(request: &mut [u8]) {
+    if let Some(processor) = beside::stay() {
+        say_where(request, processor);
     }
 }
 

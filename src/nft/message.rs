@@ -47,7 +47,10 @@ const PROCESSOR: usize = 3;
 
 /// Writes into a request, of one page or several, on which processor whoever asks runs; the 256th and those behind it cannot be said.
 pub fn say_where(request: &mut [u8], processor: usize) {
-    if let (Some(place), Ok(said)) = (request.get_mut(PROCESSOR), u8::try_from(processor + 1)) {
+    let said = u8::try_from(processor)
+        .ok()
+        .and_then(|number| number.checked_add(1));
+    if let (Some(place), Some(said)) = (request.get_mut(PROCESSOR), said) {
         *place = said;
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use portcullis::sandbox::KEPT_BY_BROKER;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::PATIENCE;
 use crate::lab::Yard;
 
 /// A field of /proc/PID/status.
@@ -66,6 +68,17 @@ fn only_the_broker_has_capabilities_and_each_gateway_is_confined_anew() {
         }
     };
     confined();
+    // Else there would be nothing for the next gateway to inherit.
+    let until = Instant::now() + PATIENCE;
+    while std::thread::available_parallelism().is_ok_and(|all| all.get() > 1)
+        && status(broker, "Cpus_allowed") == everywhere
+    {
+        assert!(
+            Instant::now() < until,
+            "the broker never came to whoever asks"
+        );
+        yard.works();
+    }
     // As the kernel does it when a call is forbidden.
     let gateway = i32::try_from(yard.program.gateway()).expect("a process id");
     kill_process(Pid::from_raw(gateway).expect("a process id"), Signal::SYS).expect("killed");

@@ -117,7 +117,7 @@ pub async fn measure(peer: Peer, test: Test, around: &Circumstances<'_>) -> Samp
         Err(e) => return absent(e.context("the rig's own backend")),
     };
     // Declared before the gateway, so that they are removed after the gateway has ended; ours leaves its table.
-    let wants_rules = !setup.ruleset.is_empty() || matches!(peer, Peer::PortcullisNft);
+    let wants_rules = !setup.ruleset.is_empty() || peer == Peer::PortcullisNft;
     let _ruleset = match wants_rules
         .then(|| Ruleset::load(&setup.ruleset))
         .transpose()

@@ -14,11 +14,15 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    /// Whether the office may start a process when it hears this: not for what sessions ask, nor for what happens in the firewall.
-    pub(super) fn may_have_a_process_started(self) -> bool {
+    /// Whether the office may start its helper for this.
+    pub(super) fn may_start_the_helper(self) -> bool {
         match self {
-            Caller::Request(_) | Caller::Hands(_) | Caller::Events => false,
-            Caller::Terminate | Caller::HangUp | Caller::Process | Caller::Office => true,
+            Caller::HangUp | Caller::Office => true,
+            Caller::Terminate
+            | Caller::Process
+            | Caller::Events
+            | Caller::Request(_)
+            | Caller::Hands(_) => false,
         }
     }
 }

@@ -90,7 +90,7 @@ impl<H: Hands, O: Office> Broker<H, O> {
             }
             self.keep_deadline(now);
             for caller in self.wait()? {
-                if caller.may_have_a_process_started() {
+                if caller.may_start_the_helper() {
                     self.beside.leave();
                 }
                 match caller {

@@ -4,9 +4,9 @@
 
 use std::io;
 
-use super::super::message::{Answer, Request, SIZE, emit_together, say_where};
-use super::super::{Granted, Settling, Wish, beside, socket};
-use super::{Client, Seat, late, nonsense, settling};
+use super::super::message::{Answer, Request, SIZE, emit_together};
+use super::super::{Granted, Settling, Wish, socket};
+use super::{Client, Seat, late, nonsense, say_where_from, settling};
 
 impl Client {
     /// Asks for as many as travel together at most.
@@ -89,9 +89,7 @@ impl Seat {
         let count = u32::try_from(requests.len()).map_err(|_| nonsense())?;
         self.number = self.number.wrapping_add(count);
         let mut pages = emit_together(first, requests, Request::emit);
-        if let Some(processor) = beside::stay() {
-            say_where(&mut pages, processor);
-        }
+        say_where_from(&mut pages);
         socket::send_together(&self.socket, &pages).map_err(late)?;
         let mut room = [0; _];
         loop {

@@ -1,7 +1,7 @@
-//! A netlink socket: requests with their answers, and a socket that only listens.
+//! A netlink socket: requests with their answers.
 //!
-//! Invariant: a request is over when its call returns; what could not be read of its answers is not there for the next one. This module must not know what
-//! the messages mean.
+//! Invariant: a request is over when its call returns; what could not be read of its answers is not there for the next one.
+//! This module must not know what the messages mean.
 
 mod each;
 mod ear;
