@@ -39,6 +39,10 @@ pub struct Args {
     #[arg(value_name = "FILE|DIR", default_value = DEFAULT_CONFIG)]
     pub path: PathBuf,
 
+    /// The same, as `run` and `explain` take it
+    #[arg(short, long, value_name = "FILE", conflicts_with = "path")]
+    pub config: Option<PathBuf>,
+
     /// Say too what this machine and this user lack
     #[arg(long)]
     pub system: bool,
@@ -95,17 +99,14 @@ impl Args {
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, Failure> {
-        if !self.path.is_dir() {
-            return Ok(vec![self.path.clone()]);
+        let path = self.config.as_ref().unwrap_or(&self.path);
+        if !path.is_dir() {
+            return Ok(vec![path.clone()]);
         }
-        let unreadable = |error| {
-            Failure::new(
-                Exit::Unreadable,
-                format!("{}: {error}", self.path.display()),
-            )
-        };
+        let unreadable =
+            |error| Failure::new(Exit::Unreadable, format!("{}: {error}", path.display()));
         let mut files = Vec::new();
-        for entry in std::fs::read_dir(&self.path).map_err(unreadable)? {
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             if path
                 .extension()
@@ -118,7 +119,7 @@ impl Args {
         if files.is_empty() {
             return Err(Failure::new(
                 Exit::Unreadable,
-                format!("{}: no .yaml file in this directory", self.path.display()),
+                format!("{}: no .yaml file in this directory", path.display()),
             ));
         }
         Ok(files)

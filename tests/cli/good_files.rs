@@ -26,6 +26,16 @@ fn a_directory_is_checked_file_by_file() {
 }
 
 #[test]
+fn the_file_may_be_named_as_for_run() {
+    let file = "tests/cli/examples/good/smallest.yaml";
+    let named = portcullis(&["check", "--config", file]);
+    assert_eq!(named.code, 0, "{}", named.stderr);
+    assert_eq!(named.stdout, portcullis(&["check", file]).stdout);
+    assert_eq!(portcullis(&["check", "-c", "no-such.yaml"]).code, 2);
+    assert_eq!(portcullis(&["check", "-c", file, file]).code, 2);
+}
+
+#[test]
 fn what_print_config_prints_reads_back_as_the_same() {
     for file in examples("good").into_iter().chain(examples("complete")) {
         let printed = portcullis(&[
