@@ -84,7 +84,7 @@ fn run(received: Received, events: OwnedFd) -> Result<Exit, Failure> {
         firewall: Some(Arc::clone(&broker) as Arc<dyn nft::Firewall>),
         control: ControlEntry::Handed(control.map(ControlSocket::handed)),
         broker: Some(handover.broker),
-        herald: Some(Box::new(move |phase| tell(&herald, phase))),
+        herald: Some(Arc::new(move |phase| tell(&herald, phase))),
         keeper: Some(Arc::new(keeper(Arc::clone(&broker)))),
         names,
         bans: handover.bans,

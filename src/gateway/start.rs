@@ -44,7 +44,7 @@ use crate::pinhole::{GuardKind, Intruder, OwnSockets, Pinholes, Sockets};
 pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send>;
 
 /// Tells whoever manages services how far the gateway is.
-pub type Herald = Box<dyn Fn(Phase) + Send>;
+pub type Herald = Arc<dyn Fn(Phase) + Send + Sync>;
 
 /// How far a gateway is that has started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,7 +229,8 @@ impl Gateway {
             firewall,
             herald: overrides
                 .herald
-                .unwrap_or_else(|| Box::new(service_manager::tell_systemd)),
+                .unwrap_or_else(|| Arc::new(service_manager::tell_systemd)),
+            reloading: None,
         };
         let steward = spawn("steward".to_owned(), move || {
             steward_runtime.block_on(steward::run(steward, control, received, all_gone));

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::certificates::{self, Certificates};
@@ -62,6 +63,8 @@ pub(super) struct Steward {
     /// Where addresses are banned too, where there is one.
     pub(super) firewall: Option<Arc<dyn Firewall>>,
     pub(super) herald: Herald,
+    /// The last reload, which may still wait for sessions.
+    pub(super) reloading: Option<JoinHandle<()>>,
 }
 
 /// Looks after the gateway until its last worker is gone.
@@ -202,39 +205,32 @@ impl Steward {
         }
     }
 
-    /// Reopens the journal, reads the config again and puts it in force. Answers when the sessions that run have it too: what
-    /// a client says behind that is judged by the new rules.
+    /// Reopens the journal, reads the config again and puts it in force. Says so, and answers, when the sessions that run have
+    /// it too: what a client says behind that is judged by the new rules.
     fn reload(&mut self, answer: impl FnOnce(Result<ReloadReport, String>) + Send + 'static) {
         self.shared.journal.reopen();
         (self.herald)(Phase::Reloading);
         let outcome = self.replace_config();
-        let in_force = outcome.is_ok();
-        (self.herald)(Phase::Reloaded { in_force });
-        match &outcome {
-            Ok(report) if report.needs_restart.is_empty() => {
-                tracing::info!("the config was reloaded")
-            }
-            Ok(report) => tracing::warn!(
-                "the config was reloaded; these changes wait for a restart: {}",
-                report.needs_restart.join(", "),
-            ),
-            Err(why) => {
-                tracing::error!("the config was not reloaded, the old one stays in force:\n{why}");
-                record(&self.shared, Event::ReloadRefused { why: why.clone() });
-            }
-        }
-        let told = match in_force {
-            true => self.ask_all(Message::Reload),
-            false => Vec::new(),
+        let told = match outcome {
+            Ok(_) => self.ask_all(Message::Reload),
+            Err(_) => Vec::new(),
         };
+        let rules = self.documents.rules_digest.clone();
+        let (shared, herald) = (Arc::clone(&self.shared), Arc::clone(&self.herald));
+        let before = self.reloading.take();
         // This waits for the workers, and the steward must not.
-        tokio::spawn(async move {
+        self.reloading = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                // One that broke off has nothing more to say.
+                let _ = before.await;
+            }
             for worker in told {
                 // A worker that is gone has no sessions.
                 let _ = worker.await;
             }
+            tell_of_reload(&shared, &herald, &outcome, rules);
             answer(outcome);
-        });
+        }));
     }
 
     fn replace_config(&mut self) -> Result<ReloadReport, String> {
@@ -257,16 +253,8 @@ impl Steward {
         self.replace_guard(&new.login_guard);
         crew::told_of_more(&self.config, &new);
         self.config = new;
-        let config = settings::digest(&self.config);
-        record(
-            &self.shared,
-            Event::GatewayReloaded {
-                config: config.clone(),
-                rules: self.documents.rules_digest.clone(),
-            },
-        );
         Ok(ReloadReport {
-            config,
+            config: settings::digest(&self.config),
             needs_restart,
         })
     }
@@ -303,6 +291,36 @@ impl Steward {
             record(&self.shared, Event::CertificateExpiring { file, days });
         }
     }
+}
+
+/// Says in the log, in the journal and to the service manager what became of a reload.
+fn tell_of_reload(
+    shared: &Shared,
+    herald: &Herald,
+    outcome: &Result<ReloadReport, String>,
+    rules: String,
+) {
+    let event = match outcome {
+        Ok(report) => Event::GatewayReloaded {
+            config: report.config.clone(),
+            rules,
+        },
+        Err(why) => Event::ReloadRefused { why: why.clone() },
+    };
+    record(shared, event);
+    match outcome {
+        Ok(report) if report.needs_restart.is_empty() => tracing::info!("the config was reloaded"),
+        Ok(report) => tracing::warn!(
+            "the config was reloaded; these changes wait for a restart: {}",
+            report.needs_restart.join(", "),
+        ),
+        Err(why) => {
+            tracing::error!("the config was not reloaded, the old one stays in force:\n{why}");
+        }
+    }
+    herald(Phase::Reloaded {
+        in_force: outcome.is_ok(),
+    });
 }
 
 /// Writes a record of the gateway itself.

@@ -231,9 +231,10 @@ fn a_rule_file_that_is_wrong_changes_nothing_and_one_that_is_right_is_told_by_it
     client.asks("RETR file", "550 Nothing.");
 }
 
-/// No word of the client's behind the answer to a reload is judged by the old rules.
+/// No word of the client's behind the answer to a reload is judged by the old rules, nor one behind its record where nobody
+/// asked for an answer (SIGHUP).
 #[test]
-fn a_reload_is_answered_when_the_sessions_that_run_have_the_new_rules() {
+fn a_reload_is_told_of_when_the_sessions_that_run_have_the_new_rules() {
     let server = Server::start();
     let place = directory();
     let rule = |round: u32| {
@@ -244,9 +245,14 @@ fn a_reload_is_answered_when_the_sessions_that_run_have_the_new_rules() {
     let setup = ruled(Setup::to(server.at), place.path(), &rule(0));
     let gate = setup.more("limits: {commands: 100000/s}").start();
     let mut clients: Vec<Client> = (0..8).map(|_| Client::login(gate.at)).collect();
-    for round in 1..=50 {
+    for round in 1..=100 {
         write_rules(place.path(), &rule(round));
-        gate.running.reload().expect("reloaded");
+        if round % 2 == 0 {
+            gate.running.reload().expect("reloaded");
+        } else {
+            gate.running.remote().reload();
+        }
+        gate.journal.shows("gateway.reloaded");
         for client in clients.iter_mut().rev() {
             client.asks("DELE file", &format!("550 Round {round}."));
         }
