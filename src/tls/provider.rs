@@ -1,7 +1,8 @@
 //! Which cryptography is used, and which versions.
 //!
-//! Invariant: ring's suites, all of them with forward secrecy and authenticated encryption; TLS 1.2 and 1.3 alone. Which of
-//! them comes first is a matter of cost: none is weak.
+//! Invariant: aws-lc's suites, all of them with forward secrecy and authenticated encryption; TLS 1.2 and 1.3 alone. Which of
+//! them comes first is a matter of cost: none is weak. X25519 is the share that we send: servers that do not know the hybrid
+//! of it and ML-KEM-768 would ask for another hello (RFC 8446 section 4.1.4). Clients that put the hybrid first get it.
 
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +19,7 @@ static OLD: &[&SupportedProtocolVersion] = &[&TLS12];
 /// Returns the one provider of the program.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-        let mut provider = rustls::crypto::ring::default_provider();
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
         // Stable: within a version and a kind of key, all others stay as they were.
         provider
             .cipher_suites

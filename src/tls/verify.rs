@@ -26,7 +26,8 @@ pub(super) struct Verifier {
 /// Computes the pin of a certificate's key.
 pub(super) fn pin_of(der: &CertificateDer<'_>) -> Option<Pin> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let digest = ring::digest::digest(&ring::digest::SHA256, certificate.public_key().raw);
+    let digest =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.public_key().raw);
     digest.as_ref().try_into().ok().map(Pin::of_digest)
 }
 

@@ -236,7 +236,7 @@ fn config(files: &TlsFiles) -> Arc<ServerConfig> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .expect("a chain");
     let key = PrivateKeyDer::from_pem_file(&files.key).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder =
         ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = builder

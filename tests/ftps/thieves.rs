@@ -86,7 +86,7 @@ fn config(ca: &Path) -> Result<Arc<ClientConfig>, Failure> {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(ca).map_err(|error| error.to_string())?;
     roots.add(certificate).map_err(|error| error.to_string())?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS12])
         .map_err(|error| error.to_string())?;

@@ -21,7 +21,7 @@ pub fn config(ca: &CertificateDer<'static>, new: bool) -> Arc<ClientConfig> {
     } else {
         &[&rustls::version::TLS12]
     };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
     let builder = builder.expect("versions").with_root_certificates(roots);
     Arc::new(builder.with_no_client_auth())

@@ -47,7 +47,7 @@ impl Trust {
     /// Reads the certificate (PEM) that the gateway must show.
     pub fn load(certificate: &Path) -> anyhow::Result<Self> {
         let expected = CertificateDer::from_pem_file(certificate)?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = Arc::new(OneCertificate {
             expected,
             provider: Arc::clone(&provider),
