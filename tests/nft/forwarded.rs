@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis::nft::{FirewallHole, Happening, HoleKey, Opening};
+use portcullis::nft::{FirewallHole, Granted, Happening, HoleKey, Opening, Wish};
 use portcullis_netlab::{Family, Node};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -105,6 +105,42 @@ fn an_upstream_dials(family: Family) {
             let mut got = Vec::new();
             leg.read_to_end(&mut got).unwrap();
             assert_eq!(got, b"file");
+        }
+    });
+}
+
+/// The kernel tracks a connection for minutes after its end, whoever asked for it: a gateway that was started anew knows of none.
+#[test]
+fn a_source_port_that_the_kernel_still_tracks_is_not_asked_for() {
+    let (lab, family) = (lab(), Family::V4);
+    at_gateway(&lab, || {
+        let mut kernel = install();
+        let ours = SocketAddr::new(Node::Gateway.address(family), 20);
+        let to = SocketAddr::new(Node::Client.address(family), 6001);
+        let client = listen(&lab, Node::Client, to);
+        // Each way of opening; the first finds nothing, the others what it left.
+        for (key, asked_together) in [(1, false), (2, false), (3, true)] {
+            let at = SocketAddr::new(Node::Server.gateway(family), 22000 + key as u16);
+            let opening = Opening::Forward {
+                peer: Node::Server.address(family),
+                at,
+                to,
+                source: Some(ours),
+            };
+            let (key, ttl) = (HoleKey(key), TTL);
+            let hole = FirewallHole { key, opening, ttl };
+            if asked_together {
+                let answers = kernel.together(|_| GATEWAY, &[Wish::Open(hole)]);
+                assert!(matches!(answers[..], [Ok(Granted::Opened)]), "{answers:?}");
+            } else {
+                kernel.open(GATEWAY, &hole).unwrap();
+            }
+            let upstream = dial(&lab, Node::Server, 0, at, PATIENCE).unwrap();
+            let (leg, from) = accept(&client);
+            assert_eq!(from == ours, key == HoleKey(1), "{from}");
+            assert_eq!(from.ip(), ours.ip());
+            expect_used(&mut kernel, key.0);
+            drop((upstream, leg));
         }
     });
 }

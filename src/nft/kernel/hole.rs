@@ -207,6 +207,35 @@ pub(super) fn elements(opening: &Opening) -> Result<Vec<Element>, Error> {
     }
 }
 
+/// The connection as the far end is to see it, the other way round, where its source port is given: the kernel tracks one such at
+/// a time, and for minutes after its end.
+pub(super) fn with_a_given_source(opening: Opening) -> Option<Flow> {
+    match plain(opening) {
+        Ok(Opening::Forward {
+            to,
+            source: Some(source),
+            ..
+        }) if source.port() != 0 => Some(Flow {
+            from: to,
+            to: source,
+        }),
+        _ => None,
+    }
+}
+
+/// The same hole, whose connection may come from any port of its source.
+pub(super) fn from_any_port(hole: &FirewallHole) -> FirewallHole {
+    let mut hole = *hole;
+    if let Opening::Forward {
+        source: Some(source),
+        ..
+    } = &mut hole.opening
+    {
+        source.set_port(0);
+    }
+    hole
+}
+
 /// How broad a network is, if it is one address or a near network.
 pub(super) fn breadth(network: IpNet) -> Option<Breadth> {
     match network {

@@ -110,7 +110,7 @@ impl Kernel {
         if self.holes.contains_key(&hole.key) {
             return Err(refused(doing, rustix::io::Errno::EXIST, None).by_kind());
         }
-        let hole_of = Hole::planned(generation, hole)?;
+        let hole_of = Hole::planned(generation, &self.with_a_free_source(hole)?)?;
         let messages = self.additions(&hole_of, hole.ttl);
         match self.channel.batch(doing, messages).map_err(Error::by_kind) {
             Ok(()) => {}
@@ -131,6 +131,17 @@ impl Kernel {
         }
         self.remember(hole.key, hole_of);
         Ok(())
+    }
+
+    /// The hole as it can be opened: from any port, where the kernel still tracks a connection from the one that is asked for. It
+    /// would drop the first packet of another, in its very last step and silently.
+    fn with_a_free_source(&mut self, hole: &FirewallHole) -> Result<FirewallHole, Error> {
+        match hole::with_a_given_source(hole.opening) {
+            Some(flow) if conntrack::usage(&mut self.channel, flow)?.is_some() => {
+                Ok(hole::from_any_port(hole))
+            }
+            _ => Ok(*hole),
+        }
     }
 
     /// Takes a hole that is open into the books.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::conntrack::{self, Flow};
 use super::element::Element;
 use super::error::Error;
-use super::hole::Hole;
+use super::hole::{self, Hole};
 use super::shut::UNCOUNTED;
 use super::{Generation, Kernel};
 use crate::nft::{FirewallHole, FlowState, FlowUsage, Granted, HoleKey, Settled, Settling, Wish};
@@ -83,7 +83,7 @@ impl Kernel {
                 let hole = self.holes.get(key).filter(|hole| hole.is_forwarded());
                 hole.and_then(|hole| hole.flow)
             }
-            Wish::Open(_) => None,
+            Wish::Open(wanted) => hole::with_a_given_source(wanted.opening),
         };
         let flows: Vec<Option<Flow>> = wishes.iter().map(flow).collect();
         let known: Vec<Flow> = flows.iter().copied().flatten().collect();
@@ -97,7 +97,12 @@ impl Kernel {
                 self.plan_settling(*key, flow, usage)
             }
             (Wish::Settle(_), None) => Plan::Alone,
-            (Wish::Open(wanted), _) => {
+            (Wish::Open(wanted), flow) => {
+                let is_taken = flow.is_some() && usages.next().flatten().is_some();
+                let wanted = match is_taken {
+                    true => &hole::from_any_port(wanted),
+                    false => wanted,
+                };
                 self.plan_opening(generation(wanted.key), wanted, &mut alike)
             }
         });
